@@ -1,0 +1,162 @@
+use std::{fmt, str::FromStr};
+
+use kube::KubeSchema;
+use kube::core::Duration;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::model::wire_text;
+
+/// How a new revision takes over.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollout {
+    /// Order of the moves. Default: `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
+
+    /// Weights of a canary and how long each is held, in rising order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20))]
+    pub steps: Option<Vec<RolloutStep>>,
+
+    /// What the canary's traffic must look like beside the stable revision's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<Analysis>,
+
+    /// What the canary's answers must be worth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20))]
+    pub evaluation: Option<Vec<Evaluation>>,
+
+    /// What to do with a revision that fails. Default: `rollback`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<OnFailure>,
+
+    /// How long a rollout may go without progress before it counts as failed. Default: `10m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress_deadline: Option<Duration>,
+}
+
+/// Order of the moves of a rollout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Strategy {
+    /// Chosen from what the rollout needs and what there is room for.
+    #[default]
+    Auto,
+    /// Traffic by weight in steps, checked at each.
+    Canary,
+    /// All replicas of the new revision beside the old ones, then all traffic at once.
+    BlueGreen,
+    /// One old replica makes room for one new one at a time.
+    OneOutFirst,
+    /// The old revision goes before the new one comes.
+    Recreate,
+}
+
+wire_text!(Strategy: Auto = "auto", Canary = "canary", BlueGreen = "blueGreen",
+    OneOutFirst = "oneOutFirst", Recreate = "recreate");
+
+/// One step of a canary.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutStep {
+    /// Percent of the traffic that the canary gets.
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 100").message("a step's weight is in percent: write 1 to 100"))]
+    pub weight: i32,
+    /// How long to stay, such as `2m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Duration>,
+}
+
+/// Limits of the canary's traffic against the stable revision's over the same time.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Analysis {
+    /// Highest share of failed requests, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 0.0 && self <= 1.0").message("maxErrorRate is a share: write 0 to 1, such as 0.01"))]
+    pub max_error_rate: Option<f64>,
+    /// Highest ratio of the canary's p95 time to first token to the stable revision's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self > 0.0").message("maxTtftP95Ratio must be above 0, such as 1.2"))]
+    pub max_ttft_p95_ratio: Option<f64>,
+    /// Highest ratio of the canary's p95 latency to the stable revision's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self > 0.0").message("maxLatencyP95Ratio must be above 0, such as 1.2"))]
+    pub max_latency_p95_ratio: Option<f64>,
+    /// Fewest requests on the canary before a verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 1").message("minRequests must be at least 1"))]
+    pub min_requests: Option<i32>,
+}
+
+/// A suite of questions and what the answers must reach.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Evaluation {
+    /// Name of this check in status.
+    pub name: String,
+    /// Where the suite is.
+    pub suite_ref: SuiteReference,
+    /// How answers are scored.
+    pub metric: EvaluationMetric,
+    /// Lowest score that passes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    /// How far the score may fall below the stable revision's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_regression: Option<f64>,
+}
+
+/// A suite in a ConfigMap of the same namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SuiteReference {
+    /// Name of the ConfigMap.
+    pub name: String,
+    /// Key in the ConfigMap. Default: `suite.jsonl`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+/// How answers are scored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum EvaluationMetric {
+    /// The answer equals a reference.
+    #[default]
+    ExactMatch,
+    /// The answer contains a reference.
+    Contains,
+    /// The answer matches a regular expression.
+    Regex,
+    /// BLEU against the references.
+    Bleu,
+    /// chrF against the references.
+    Chrf,
+    /// ROUGE-L against the references.
+    RougeL,
+    /// Cosine of embeddings of answer and reference.
+    EmbeddingSimilarity,
+    /// Perplexity of the references under the model.
+    Perplexity,
+    /// KL divergence of next-token distributions from the stable revision.
+    KlDivergence,
+    /// Share of distinct n-grams.
+    DistinctN,
+    /// BLEU of answers against each other.
+    SelfBleu,
+}
+
+/// What to do with a revision that fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OnFailure {
+    /// Give the traffic back to the stable revision and retire the new one.
+    #[default]
+    Rollback,
+    /// Stop where it is and wait for a person.
+    Hold,
+}

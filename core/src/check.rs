@@ -1,0 +1,248 @@
+//! The invariants of a decision. `cycle` runs this on every one and carries out none that breaks
+//! a rule; the property tests run it on thousands.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::decide::{Action, Decision, after};
+use crate::memory::Memory;
+use crate::snapshot::{Snapshot, Weights};
+use crate::validate::{Replicas, TakeOver, Validated};
+
+/// A rule that a decision breaks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // The messages tell each one.
+pub enum Violation {
+    #[error("weights of {total} over revisions, where 100 or none is possible")]
+    WeightsSum { total: u32 },
+    #[error("traffic moved to revision {revision}, which has no ready replica")]
+    TrafficToNobody { revision: String },
+    #[error("revision {revision} retired with a weight of {weight}")]
+    RetiredWithTraffic { revision: String, weight: u32 },
+    #[error("revision {revision} retired with requests in flight before its drain deadline")]
+    RetiredUndrained { revision: String },
+    #[error("ready replicas with traffic fall from {before} to {after}, below {floor}")]
+    CapacityLost { before: u32, after: u32, floor: u32 },
+    #[error("revision {revision} gets {replicas} replicas, outside {min} to {max}")]
+    OutOfBounds {
+        revision: String,
+        replicas: u32,
+        min: u32,
+        max: u32,
+    },
+    #[error("{action} of revision {revision} starts from what is not so")]
+    StalePrecondition {
+        action: &'static str,
+        revision: String,
+    },
+}
+
+/// Checks a decision against the world it was made for.
+///
+/// # Errors
+/// Every rule that is broken.
+pub fn check(
+    spec: &Validated,
+    seen: &Snapshot,
+    memory: &Memory,
+    decision: &Decision,
+    now: Timestamp,
+) -> Result<(), Vec<Violation>> {
+    let mut broken = Vec::new();
+    let mut world = Projection::of(seen);
+    for action in &decision.actions {
+        bounds(spec, action, &mut broken);
+        world.apply(action, &mut broken);
+        if let Action::Retire { revision } = action {
+            drained(spec, seen, memory, revision, now, &mut broken);
+        }
+    }
+    traffic(seen, &world.weights, &mut broken);
+    capacity(spec, seen, &world, &mut broken);
+    if broken.is_empty() {
+        Ok(())
+    } else {
+        Err(broken)
+    }
+}
+
+/// What the world will be once the actions are done, as far as counts go.
+struct Projection {
+    weights: Weights,
+    /// Desired and ready replicas.
+    counts: BTreeMap<String, (u32, u32)>,
+}
+
+impl Projection {
+    fn of(seen: &Snapshot) -> Self {
+        let counts = seen
+            .revisions
+            .iter()
+            .map(|(name, there)| (name.clone(), (there.desired, there.ready)));
+        Self {
+            weights: seen.weights.clone(),
+            counts: counts.collect(),
+        }
+    }
+
+    fn serving(&self) -> u32 {
+        let weighted = self.weights.iter().filter(|(_, weight)| **weight > 0);
+        weighted
+            .filter_map(|(name, _)| self.counts.get(name))
+            .map(|(_, ready)| *ready)
+            .fold(0, u32::saturating_add)
+    }
+
+    fn apply(&mut self, action: &Action, broken: &mut Vec<Violation>) {
+        let mut stale = |action, revision: &str| {
+            broken.push(Violation::StalePrecondition {
+                action,
+                revision: revision.to_owned(),
+            });
+        };
+        match action {
+            Action::Resolve { .. } => {}
+            Action::Probe { revision } => {
+                if self
+                    .counts
+                    .get(revision)
+                    .is_none_or(|(_, ready)| *ready == 0)
+                {
+                    stale("probe", revision);
+                }
+            }
+            Action::EnsureRevision {
+                revision, replicas, ..
+            } => {
+                if self
+                    .counts
+                    .insert(revision.clone(), (*replicas, 0))
+                    .is_some()
+                {
+                    stale("creation", revision);
+                }
+            }
+            Action::Scale { revision, from, to } => match self.counts.get_mut(revision) {
+                Some((desired, ready)) if desired == from => {
+                    (*desired, *ready) = (*to, (*ready).min(*to));
+                }
+                _ => stale("scaling", revision),
+            },
+            Action::SetTraffic { from, to } => {
+                if *from != self.weights {
+                    stale("traffic", to.keys().next().map_or("none", String::as_str));
+                }
+                self.weights.clone_from(to);
+            }
+            Action::Retire { revision } => {
+                let weight = self.weights.get(revision).copied().unwrap_or(0);
+                if weight > 0 {
+                    broken.push(Violation::RetiredWithTraffic {
+                        revision: revision.clone(),
+                        weight,
+                    });
+                }
+                if self.counts.remove(revision).is_none() {
+                    broken.push(Violation::StalePrecondition {
+                        action: "retirement",
+                        revision: revision.clone(),
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn bounds(spec: &Validated, action: &Action, broken: &mut Vec<Violation>) {
+    let (revision, replicas) = match action {
+        Action::EnsureRevision {
+            revision, replicas, ..
+        } => (revision, *replicas),
+        Action::Scale { revision, to, .. } => (revision, *to),
+        _ => return,
+    };
+    let (min, max) = match spec.replicas {
+        Replicas::Fixed(count) => (count, count),
+        Replicas::Scaled { min, max } => (min, max),
+    };
+    if replicas < min || replicas > max {
+        broken.push(Violation::OutOfBounds {
+            revision: revision.clone(),
+            replicas,
+            min,
+            max,
+        });
+    }
+}
+
+fn drained(
+    spec: &Validated,
+    seen: &Snapshot,
+    memory: &Memory,
+    revision: &str,
+    now: Timestamp,
+    broken: &mut Vec<Violation>,
+) {
+    let idle = seen
+        .revisions
+        .get(revision)
+        .is_some_and(|there| there.in_flight == Some(0));
+    let since = memory
+        .revisions
+        .get(revision)
+        .and_then(|known| known.draining_since);
+    let overdue = since.is_some_and(|since| after(since, spec.worker.drain()) <= now)
+        // A drain time of zero is over as it begins.
+        || spec.worker.drain().is_zero();
+    if !idle && !overdue {
+        broken.push(Violation::RetiredUndrained {
+            revision: revision.to_owned(),
+        });
+    }
+}
+
+fn traffic(seen: &Snapshot, weights: &Weights, broken: &mut Vec<Violation>) {
+    // What is found and left alone is no decision: replicas may all be down and traffic stays for
+    // their return, or someone else set weights that the next moves will mend.
+    if *weights == seen.weights {
+        return;
+    }
+    let total = weights.values().copied().fold(0, u32::saturating_add);
+    if total != 100 && !weights.is_empty() {
+        broken.push(Violation::WeightsSum { total });
+    }
+    for (revision, weight) in weights {
+        if *weight > 0
+            && seen
+                .revisions
+                .get(revision)
+                .is_none_or(|there| there.ready == 0)
+        {
+            broken.push(Violation::TrafficToNobody {
+                revision: revision.clone(),
+            });
+        }
+    }
+}
+
+/// Ready replicas with traffic never fall below what serves now or what is wanted, whichever is
+/// less; `recreate` is the strategy whose point is to do so.
+fn capacity(spec: &Validated, seen: &Snapshot, world: &Projection, broken: &mut Vec<Violation>) {
+    if spec.strategy == TakeOver::Recreate {
+        return;
+    }
+    let least = match spec.replicas {
+        Replicas::Fixed(count) => count,
+        Replicas::Scaled { min, .. } => min,
+    };
+    let (before, after) = (seen.serving(), world.serving());
+    let floor = before.min(least);
+    if after < floor {
+        broken.push(Violation::CapacityLost {
+            before,
+            after,
+            floor,
+        });
+    }
+}

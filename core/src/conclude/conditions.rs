@@ -1,0 +1,238 @@
+//! The conditions, each from facts alone.
+
+use chandler_crds::conditions::{ConditionType, Reason, Truth, TypedCondition};
+use jiff::Timestamp;
+
+use super::revisions::blocker;
+use crate::decide::after;
+use crate::memory::{FailureMemory, Memory, RevisionMemory};
+use crate::scale;
+use crate::snapshot::{RevisionSeen, Snapshot};
+use crate::validate::{Replicas, Validated};
+use crate::why::Why;
+
+/// What conditions are told from.
+pub(super) struct Facts<'a> {
+    pub(super) spec: &'a Validated,
+    /// The world after what was done.
+    pub(super) seen: &'a Snapshot,
+    pub(super) memory: &'a Memory,
+    pub(super) why: &'a [Why],
+    pub(super) now: Timestamp,
+}
+
+impl Facts<'_> {
+    pub(super) fn conditions(&self) -> Vec<TypedCondition> {
+        let mut all = vec![
+            self.ready_condition(),
+            self.reconciling(),
+            self.stalled(),
+            self.resolved(),
+        ];
+        if let Replicas::Scaled { .. } = self.spec.replicas {
+            let message = "replicas are held: scaling by metrics is not part of this version";
+            all.push(condition(
+                ConditionType::ScalingActive,
+                Truth::False,
+                Reason::NotAvailable,
+                message,
+            ));
+        }
+        all
+    }
+
+    fn known(&self) -> Option<&RevisionMemory> {
+        self.memory.revisions.get(&self.spec.revision)
+    }
+
+    fn there(&self) -> Option<&RevisionSeen> {
+        self.seen.revisions.get(&self.spec.revision)
+    }
+
+    /// Ready replicas of the wanted revision.
+    pub(super) fn ready(&self) -> u32 {
+        self.there().map_or(0, |there| there.ready)
+    }
+
+    /// Replicas that the wanted revision shall have.
+    pub(super) fn wanted(&self) -> u32 {
+        scale::wanted(self.spec, self.seen, &mut Vec::new())
+    }
+
+    fn answered(&self) -> bool {
+        self.known()
+            .is_some_and(|known| known.answered_at.is_some())
+    }
+
+    fn blocker(&self) -> Option<FailureMemory> {
+        blocker(self.known(), self.there())
+    }
+
+    /// When the rollout counts as failed, while that lies ahead.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        let known = self.known()?;
+        let deadline = after(known.created_at, self.spec.progress_deadline);
+        let open = !self.answered() && self.wanted() > 0 && !self.spec.paused;
+        (open && deadline > self.now).then_some(deadline)
+    }
+
+    fn overdue(&self) -> bool {
+        let since = self.known().map(|known| known.created_at);
+        let overdue =
+            since.is_some_and(|since| after(since, self.spec.progress_deadline) <= self.now);
+        overdue && !self.answered() && self.wanted() > 0 && !self.spec.paused
+    }
+
+    fn ready_condition(&self) -> TypedCondition {
+        let (ready, wanted, revision) = (self.ready(), self.wanted(), &self.spec.revision);
+        let (truth, reason, message) = if wanted == 0 {
+            let message = "no replica is wanted, so nothing answers".to_owned();
+            (
+                if self.answered() {
+                    Truth::True
+                } else {
+                    Truth::Unknown
+                },
+                Reason::ScaledToZero,
+                message,
+            )
+        } else if self.answered() && ready > 0 && self.seen.weight(revision) == 100 {
+            let message = format!("revision {revision} answers with {ready} of {wanted} replicas");
+            (Truth::True, Reason::Answering, message)
+        } else if let Some(failure) = self.blocker() {
+            (
+                Truth::False,
+                Reason::Reported(failure.reason),
+                failure.message,
+            )
+        } else if ready == 0 {
+            (
+                Truth::False,
+                Reason::Starting,
+                format!("revision {revision} has no ready replica of {wanted}"),
+            )
+        } else {
+            (
+                Truth::False,
+                Reason::RollingOut,
+                format!("revision {revision} does not have the traffic yet"),
+            )
+        };
+        condition(ConditionType::Ready, truth, reason, &message)
+    }
+
+    /// Whether everything is as the spec says.
+    fn settled(&self) -> bool {
+        let exact = self
+            .there()
+            .is_some_and(|there| there.desired == self.wanted());
+        let traffic = self.wanted() == 0 || self.seen.weight(&self.spec.revision) == 100;
+        exact && traffic && self.seen.revisions.len() == 1 && self.ready() >= self.wanted()
+    }
+
+    fn reconciling(&self) -> TypedCondition {
+        let told = self
+            .why
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("; ");
+        if self.spec.paused {
+            return condition(
+                ConditionType::Reconciling,
+                Truth::False,
+                Reason::Paused,
+                &told,
+            );
+        }
+        if self.settled() {
+            return condition(
+                ConditionType::Reconciling,
+                Truth::False,
+                Reason::Settled,
+                &told,
+            );
+        }
+        let reason = if self.known().is_none_or(|known| known.lock.is_none()) {
+            Reason::Resolving
+        } else if self.seen.revisions.len() > 1 || self.seen.weight(&self.spec.revision) < 100 {
+            Reason::RollingOut
+        } else {
+            Reason::ReplicasMissing
+        };
+        condition(ConditionType::Reconciling, Truth::True, reason, &told)
+    }
+
+    fn stalled(&self) -> TypedCondition {
+        let kind = ConditionType::Stalled;
+        let blocker = self
+            .blocker()
+            .filter(|_| self.ready() < self.wanted() || !self.answered());
+        match blocker {
+            Some(failure) if !failure.transient => condition(
+                kind,
+                Truth::True,
+                Reason::Reported(failure.reason),
+                &failure.message,
+            ),
+            _ if self.overdue() => {
+                let seconds = self.spec.progress_deadline.as_secs();
+                let message = format!(
+                    "revision {} has not answered in {seconds} s",
+                    self.spec.revision
+                );
+                condition(
+                    kind,
+                    Truth::True,
+                    Reason::ProgressDeadlineExceeded,
+                    &message,
+                )
+            }
+            _ => condition(
+                kind,
+                Truth::False,
+                Reason::Settled,
+                "nothing needs a person",
+            ),
+        }
+    }
+
+    fn resolved(&self) -> TypedCondition {
+        let kind = ConditionType::ModelResolved;
+        let Some(known) = self.known() else {
+            return condition(kind, Truth::Unknown, Reason::Resolving, "not resolved yet");
+        };
+        if let Some(lock) = &known.lock {
+            let commit = lock
+                .commit
+                .as_deref()
+                .map(|commit| format!(" at {commit}"))
+                .unwrap_or_default();
+            let message = format!(
+                "{}{commit}: {} files, {} bytes",
+                lock.source,
+                lock.files.len(),
+                lock.total_size()
+            );
+            return condition(kind, Truth::True, Reason::Resolved, &message);
+        }
+        match &known.failure {
+            Some(failure) => condition(
+                kind,
+                Truth::False,
+                Reason::Reported(failure.reason.clone()),
+                &failure.message,
+            ),
+            None => condition(kind, Truth::Unknown, Reason::Resolving, "not resolved yet"),
+        }
+    }
+}
+
+fn condition(kind: ConditionType, truth: Truth, reason: Reason, message: &str) -> TypedCondition {
+    TypedCondition {
+        kind,
+        truth,
+        reason,
+        message: message.to_owned(),
+    }
+}

@@ -1,0 +1,103 @@
+//! One turn: observe, decide, check, perform, conclude. Every world runs this one.
+
+use chandler_crds::{ModelDeployment, ModelDeploymentStatus};
+use jiff::Timestamp;
+
+use crate::check::check;
+use crate::conclude;
+use crate::decide::{Action, Decision, decide, decide_removal};
+use crate::memory::Memory;
+use crate::validate::{ModelKey, Validated, validate};
+use crate::world::{Failure, Outcome, World};
+
+/// What a turn came to.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// To be published.
+    pub status: ModelDeploymentStatus,
+    /// What was decided; empty if it could not come to that.
+    pub decision: Decision,
+    /// What became of each action.
+    pub outcomes: Vec<Outcome>,
+    /// Look again then at the latest; `None` waits for a change.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// One turn for an object that shall be as its spec says.
+///
+/// # Errors
+/// The world could not be observed. Nothing was done, and the status stands as it is.
+pub async fn cycle<W: World>(
+    world: &mut W,
+    object: &ModelDeployment,
+    now: Timestamp,
+) -> Result<Turn, Failure> {
+    let before = object.status.clone().unwrap_or_default();
+    let spec = match validate(object) {
+        Ok(spec) => spec,
+        Err(invalid) => return Ok(rest(conclude::invalid(&before, object, &invalid, now))),
+    };
+    let seen = world.observe(&spec.key).await?;
+    let memory = Memory::from_status(Some(&before));
+    let decision = decide(&spec, &seen, &memory, now);
+    if let Err(broken) = check(&spec, &seen, &decision.memory, &decision, now) {
+        return Ok(rest(conclude::refused(&before, &spec, &broken, now)));
+    }
+    let outcomes = perform(world, &spec.key, &decision.actions).await;
+    let concluded = conclude::conclude(&before, &spec, &seen, &decision, &outcomes, now);
+    Ok(Turn {
+        status: concluded.status,
+        wake_at: concluded.wake_at,
+        decision,
+        outcomes,
+    })
+}
+
+/// One turn for a model that is to be gone. Nothing is left of it once `None` is given.
+///
+/// # Errors
+/// The world could not be observed.
+pub async fn remove<W: World>(
+    world: &mut W,
+    spec: &Validated,
+    status: &ModelDeploymentStatus,
+    now: Timestamp,
+) -> Result<Option<Turn>, Failure> {
+    let seen = world.observe(&spec.key).await?;
+    if seen.revisions.is_empty() && seen.weights.is_empty() {
+        return Ok(None);
+    }
+    let memory = Memory::from_status(Some(status));
+    let decision = decide_removal(spec.worker.drain(), &seen, &memory, now);
+    let outcomes = perform(world, &spec.key, &decision.actions).await;
+    let concluded = conclude::conclude(status, spec, &seen, &decision, &outcomes, now);
+    Ok(Some(Turn {
+        status: concluded.status,
+        wake_at: concluded.wake_at,
+        decision,
+        outcomes,
+    }))
+}
+
+/// The actions in their order, up to the first that fails: each may rest on those before.
+async fn perform<W: World>(world: &mut W, key: &ModelKey, actions: &[Action]) -> Vec<Outcome> {
+    let mut outcomes: Vec<Outcome> = Vec::with_capacity(actions.len());
+    for action in actions {
+        let stopped = matches!(outcomes.last(), Some(Outcome::Failed(_) | Outcome::Skipped));
+        outcomes.push(if stopped {
+            Outcome::Skipped
+        } else {
+            world.perform(key, action).await
+        });
+    }
+    outcomes
+}
+
+fn rest(status: ModelDeploymentStatus) -> Turn {
+    Turn {
+        status,
+        wake_at: None,
+        decision: Decision::default(),
+        outcomes: Vec::new(),
+    }
+}

@@ -1,0 +1,242 @@
+//! The decision: a pure function of the spec, of what is seen and of what is remembered. No
+//! clock, no IO, no client; the same arguments give the same decision.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::memory::{FailureMemory, Memory, RevisionMemory};
+use crate::retry;
+use crate::rollout;
+use crate::scale;
+use crate::snapshot::{Snapshot, Weights};
+use crate::validate::Validated;
+use crate::why::Why;
+use crate::worker::WorkerSpec;
+
+/// One thing to do. Nothing is left to be chosen by whoever does it, and each carries what must
+/// still be so (`from`), so that a second doer does no harm.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Find out which files the revision's source stands for, and their digests.
+    Resolve {
+        /// The revision.
+        revision: String,
+        /// The source, as the spec has it.
+        source: String,
+        /// Branch, tag, commit or digest, as the spec has it.
+        source_revision: Option<String>,
+    },
+    /// Make the revision exist with this many replicas. It must not exist yet.
+    EnsureRevision {
+        /// The revision.
+        revision: String,
+        /// What each replica runs.
+        worker: Box<WorkerSpec>,
+        /// How many.
+        replicas: u32,
+    },
+    /// Change the count of a revision that exists.
+    Scale {
+        /// The revision.
+        revision: String,
+        /// The count it must have now.
+        from: u32,
+        /// The count it shall have.
+        to: u32,
+    },
+    /// Ask one replica of the revision for an answer.
+    Probe {
+        /// The revision.
+        revision: String,
+    },
+    /// Spread traffic so.
+    SetTraffic {
+        /// Weights that must hold now.
+        from: Weights,
+        /// Weights that shall hold: 100 in all, or none.
+        to: Weights,
+    },
+    /// Remove the revision and its replicas. It must have no traffic.
+    Retire {
+        /// The revision.
+        revision: String,
+    },
+}
+
+impl Action {
+    /// How soon it may be tried again after a failure.
+    pub(crate) fn backoff(&self) -> &'static retry::Backoff {
+        match self {
+            Self::Resolve { .. } => &retry::RESOLVE,
+            _ => &retry::PROBE,
+        }
+    }
+
+    /// The revision that is acted on, where it is a single one.
+    #[must_use]
+    pub fn revision(&self) -> Option<&str> {
+        match self {
+            Self::Resolve { revision, .. }
+            | Self::EnsureRevision { revision, .. }
+            | Self::Scale { revision, .. }
+            | Self::Probe { revision }
+            | Self::Retire { revision } => Some(revision),
+            Self::SetTraffic { .. } => None,
+        }
+    }
+}
+
+/// What to do, why, what to remember, and when to look again at the latest.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decision {
+    /// In this order.
+    pub actions: Vec<Action>,
+    /// To be remembered, before the actions' outcomes are known.
+    pub memory: Memory,
+    /// The reasons, with their numbers.
+    pub why: Vec<Why>,
+    /// Look again then, even if nothing is seen to change. `None` waits for a change.
+    pub wake_at: Option<Timestamp>,
+}
+
+impl Decision {
+    pub(crate) fn act(&mut self, action: Action, why: Why) {
+        self.actions.push(action);
+        self.why.push(why);
+    }
+
+    pub(crate) fn wake(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |before| before.min(at)));
+    }
+}
+
+/// `at + delay`, at most the end of time.
+pub(crate) fn after(at: Timestamp, delay: Duration) -> Timestamp {
+    at.checked_add(delay).unwrap_or(Timestamp::MAX)
+}
+
+/// Decides the next moves towards the spec.
+#[must_use]
+pub fn decide(spec: &Validated, seen: &Snapshot, memory: &Memory, now: Timestamp) -> Decision {
+    let mut decision = recall(Some(&spec.revision), seen, memory);
+    if spec.paused {
+        decision.why.push(Why::Paused);
+        return decision;
+    }
+    let target = decision
+        .memory
+        .revisions
+        .entry(spec.revision.clone())
+        .or_insert_with(|| RevisionMemory::new(now));
+    target.draining_since = None;
+    let wanted = scale::wanted(spec, seen, &mut decision.why);
+    if decision.memory.revisions[&spec.revision].lock.is_some() {
+        rollout::plan(spec, wanted, seen, now, &mut decision);
+    } else {
+        resolve(spec, now, &mut decision);
+        rollout::retire_spent(spec, seen, now, &mut decision);
+    }
+    decision
+}
+
+/// Decides the next moves of a model that is to be gone: traffic off, drained, retired.
+#[must_use]
+pub fn decide_removal(
+    drain: Duration,
+    seen: &Snapshot,
+    memory: &Memory,
+    now: Timestamp,
+) -> Decision {
+    let mut decision = recall(None, seen, memory);
+    if seen.weights.is_empty() {
+        for revision in seen.revisions.keys() {
+            rollout::retire(revision, drain, seen, now, &mut decision);
+        }
+    } else {
+        let why = Why::ShiftTraffic {
+            from: seen.weights.clone(),
+            to: Weights::new(),
+        };
+        let action = Action::SetTraffic {
+            from: seen.weights.clone(),
+            to: Weights::new(),
+        };
+        decision.act(action, why);
+    }
+    decision
+}
+
+/// A decision to do nothing that remembers what still counts.
+fn recall(wanted: Option<&str>, seen: &Snapshot, memory: &Memory) -> Decision {
+    let mut memory = memory.clone();
+    // A revision that is neither wanted nor there needs no memory.
+    memory
+        .revisions
+        .retain(|name, _| wanted == Some(name) || seen.revisions.contains_key(name));
+    for (name, known) in &mut memory.revisions {
+        // What has traffic does not drain, whatever was noted before a crash: its next drain
+        // would be overdue as it begins.
+        if seen.weight(name) > 0 {
+            known.draining_since = None;
+        }
+    }
+    Decision {
+        memory,
+        ..Decision::default()
+    }
+}
+
+/// What a restart must not ask again is asked once: the lock decides every replica's files.
+fn resolve(spec: &Validated, now: Timestamp, decision: &mut Decision) {
+    let revision = spec.revision.clone();
+    if let Some(until) = backoff_until(&retry::RESOLVE, &revision, decision, now) {
+        let attempts = failures(&revision, decision);
+        decision.why.push(Why::ResolveWaits {
+            revision,
+            attempts,
+            until,
+        });
+        decision.wake(until);
+        return;
+    }
+    let action = Action::Resolve {
+        revision: revision.clone(),
+        source: spec.worker.source().to_owned(),
+        source_revision: spec.worker.source_revision().map(str::to_owned),
+    };
+    let why = Why::Resolve {
+        revision,
+        source: spec.worker.source().to_owned(),
+    };
+    decision.act(action, why);
+}
+
+pub(crate) fn failures(revision: &str, decision: &Decision) -> u32 {
+    let remembered = decision.memory.revisions.get(revision);
+    remembered
+        .and_then(|known| known.failure.as_ref())
+        .map_or(0, |failure| failure.attempts)
+}
+
+/// When a failed step may be tried again, if that is not yet.
+pub(crate) fn backoff_until(
+    backoff: &retry::Backoff,
+    revision: &str,
+    decision: &Decision,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let failure = decision.memory.revisions.get(revision)?.failure.as_ref()?;
+    let until = again_at(backoff, failure, revision);
+    (until > now).then_some(until)
+}
+
+/// When to try again what failed so.
+pub(crate) fn again_at(
+    backoff: &retry::Backoff,
+    failure: &FailureMemory,
+    revision: &str,
+) -> Timestamp {
+    let delay = backoff.delay_after(failure.attempts, failure.transient, revision);
+    after(failure.at, delay)
+}

@@ -1,0 +1,68 @@
+//! New beside old, then all traffic at once. Needs room for both; never has less ready than
+//! before, unless fewer are wanted.
+
+use jiff::Timestamp;
+
+use super::{all_to, answered, ensure, others, retire, retire_spent, settle, shift, shut};
+use crate::decide::Decision;
+use crate::snapshot::Snapshot;
+use crate::validate::Validated;
+use crate::why::Why;
+
+pub(super) fn plan(
+    spec: &Validated,
+    wanted: u32,
+    seen: &Snapshot,
+    now: Timestamp,
+    decision: &mut Decision,
+) {
+    if wanted == 0 {
+        // Before the replicas go, or requests would still be sent to them.
+        shut(seen, decision);
+    }
+    ensure(spec, wanted, seen, now, decision);
+    let ready = seen
+        .revisions
+        .get(&spec.revision)
+        .map_or(0, |there| there.ready);
+    if wanted > 0 && !take_over(spec, wanted, ready, seen, now, decision) {
+        return retire_spent(spec, seen, now, decision);
+    }
+    // A revision that still has weight in `seen` is left for the next look, when it has none.
+    for other in others(spec, seen) {
+        retire(other, spec.worker.drain(), seen, now, decision);
+    }
+    if ready >= wanted {
+        settle(spec, ready, wanted, decision);
+    }
+}
+
+/// Whether the wanted revision has the traffic or gets it now.
+fn take_over(
+    spec: &Validated,
+    wanted: u32,
+    ready: u32,
+    seen: &Snapshot,
+    now: Timestamp,
+    decision: &mut Decision,
+) -> bool {
+    let has_it = seen.weights == all_to(&spec.revision);
+    // As many as serve now, at most as many as are wanted, and at least one.
+    let needed = if has_it {
+        wanted
+    } else {
+        seen.serving().clamp(1, wanted)
+    };
+    if ready < needed {
+        decision.why.push(Why::WaitReady {
+            revision: spec.revision.clone(),
+            ready,
+            needed,
+        });
+    }
+    if !answered(spec, seen, now, decision) || (ready < needed && !has_it) {
+        return false;
+    }
+    shift(spec, seen, decision);
+    true
+}

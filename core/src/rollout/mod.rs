@@ -1,0 +1,243 @@
+//! How a revision takes over from another. One file a strategy; what they share is here.
+
+mod blue_green;
+mod recreate;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::decide::{self, Action, Decision, after};
+use crate::retry;
+use crate::snapshot::{Snapshot, Weights};
+use crate::validate::{TakeOver, Validated};
+use crate::why::Why;
+
+/// Soonest and latest look at a revision that drains, where nothing tells of its last request.
+const DRAIN_LOOK: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// Plans the next moves from what is there to `wanted` replicas of the wanted revision, whose
+/// lock is known.
+pub(crate) fn plan(
+    spec: &Validated,
+    wanted: u32,
+    seen: &Snapshot,
+    now: Timestamp,
+    decision: &mut Decision,
+) {
+    match spec.strategy {
+        TakeOver::BlueGreen => blue_green::plan(spec, wanted, seen, now, decision),
+        TakeOver::Recreate => recreate::plan(spec, wanted, seen, now, decision),
+    }
+}
+
+/// Makes the wanted revision exist with `wanted` replicas.
+fn ensure(spec: &Validated, wanted: u32, seen: &Snapshot, now: Timestamp, decision: &mut Decision) {
+    let revision = spec.revision.clone();
+    match seen.revisions.get(&revision) {
+        None => {
+            let Some(lock) = decision
+                .memory
+                .revisions
+                .get(&revision)
+                .and_then(|known| known.lock.as_ref())
+            else {
+                return;
+            };
+            let worker = Box::new(spec.worker.spec(lock));
+            let why = Why::Create {
+                revision: revision.clone(),
+                replicas: wanted,
+            };
+            decision.act(
+                Action::EnsureRevision {
+                    revision,
+                    worker,
+                    replicas: wanted,
+                },
+                why,
+            );
+        }
+        Some(there) if there.desired != wanted => {
+            let (from, to) = (there.desired, wanted);
+            if from == 0 {
+                wake_up(&revision, now, decision);
+            }
+            let why = Why::ScaleTo {
+                revision: revision.clone(),
+                from,
+                to,
+            };
+            decision.act(Action::Scale { revision, from, to }, why);
+        }
+        Some(_) => {}
+    }
+}
+
+/// No progress was asked of a revision while it had no replicas: its time begins with them.
+fn wake_up(revision: &str, now: Timestamp, decision: &mut Decision) {
+    if let Some(known) = decision.memory.revisions.get_mut(revision)
+        && known.answered_at.is_none()
+    {
+        known.created_at = now;
+    }
+}
+
+/// All is as wanted, unless something is still to be done. A step that failed on the way and is no longer needed is forgotten.
+fn settle(spec: &Validated, ready: u32, replicas: u32, decision: &mut Decision) {
+    if !decision.actions.is_empty() {
+        return;
+    }
+    let revision = spec.revision.clone();
+    if let Some(known) = decision.memory.revisions.get_mut(&revision) {
+        known.failure = None;
+    }
+    decision.why.push(Why::Settled {
+        revision,
+        ready,
+        replicas,
+    });
+}
+
+/// Whether the wanted revision has answered; asks it when it can be asked.
+fn answered(spec: &Validated, seen: &Snapshot, now: Timestamp, decision: &mut Decision) -> bool {
+    let revision = &spec.revision;
+    if decision
+        .memory
+        .revisions
+        .get(revision)
+        .is_some_and(|known| known.answered_at.is_some())
+    {
+        return true;
+    }
+    if seen
+        .revisions
+        .get(revision)
+        .is_none_or(|there| there.ready == 0)
+    {
+        return false;
+    }
+    let revision = revision.clone();
+    match decide::backoff_until(&retry::PROBE, &revision, decision, now) {
+        Some(until) => {
+            let attempts = decide::failures(&revision, decision);
+            decision.why.push(Why::ProbeWaits {
+                revision,
+                attempts,
+                until,
+            });
+            decision.wake(until);
+        }
+        None => decision.act(
+            Action::Probe {
+                revision: revision.clone(),
+            },
+            Why::Probe { revision },
+        ),
+    }
+    false
+}
+
+/// Gives the wanted revision all the traffic.
+fn shift(spec: &Validated, seen: &Snapshot, decision: &mut Decision) {
+    let to = all_to(&spec.revision);
+    if seen.weights != to {
+        let from = seen.weights.clone();
+        let why = Why::ShiftTraffic {
+            from: from.clone(),
+            to: to.clone(),
+        };
+        decision.act(Action::SetTraffic { from, to }, why);
+    }
+}
+
+fn all_to(revision: &str) -> Weights {
+    Weights::from([(revision.to_owned(), 100)])
+}
+
+/// Takes all traffic away; nothing is left to give it to.
+fn shut(seen: &Snapshot, decision: &mut Decision) {
+    if !seen.weights.is_empty() {
+        let (from, to) = (seen.weights.clone(), Weights::new());
+        let why = Why::ShiftTraffic {
+            from: from.clone(),
+            to: to.clone(),
+        };
+        decision.act(Action::SetTraffic { from, to }, why);
+    }
+}
+
+/// The revisions that are there and not wanted.
+fn others<'a>(
+    spec: &'a Validated,
+    seen: &'a Snapshot,
+) -> impl Iterator<Item = &'a String> + use<'a> {
+    seen.revisions.keys().filter(|name| **name != spec.revision)
+}
+
+/// Removes revisions that are of no use before the wanted one has taken over: what a rollout in
+/// between has left would hold the room that the wanted one needs.
+pub(crate) fn retire_spent(
+    spec: &Validated,
+    seen: &Snapshot,
+    now: Timestamp,
+    decision: &mut Decision,
+) {
+    for other in others(spec, seen) {
+        // Where nothing serves, a ready revision is kept: going back to it is the quickest help.
+        let ready = seen.revisions.get(other).map_or(0, |there| there.ready);
+        if ready == 0 || seen.serving() > 0 {
+            retire(other, spec.worker.drain(), seen, now, decision);
+        }
+    }
+}
+
+/// Removes a revision that has no traffic: at once when nothing is in flight, else at its drain
+/// deadline.
+pub(crate) fn retire(
+    revision: &str,
+    drain: Duration,
+    seen: &Snapshot,
+    now: Timestamp,
+    decision: &mut Decision,
+) {
+    if seen.weight(revision) > 0 {
+        return;
+    }
+    let Some(there) = seen.revisions.get(revision) else {
+        return;
+    };
+    let known = decision.memory.revisions.entry(revision.to_owned());
+    let known = known.or_insert_with(|| crate::memory::RevisionMemory::new(now));
+    let since = *known.draining_since.get_or_insert(now);
+    let deadline = after(since, drain);
+    let (revision, in_flight) = (revision.to_owned(), there.in_flight);
+    if in_flight == Some(0) {
+        decision.act(
+            Action::Retire {
+                revision: revision.clone(),
+            },
+            Why::RetireIdle { revision },
+        );
+    } else if deadline <= now {
+        let why = Why::RetireOverdue {
+            revision: revision.clone(),
+            in_flight,
+            deadline,
+        };
+        decision.act(Action::Retire { revision }, why);
+    } else {
+        decision.wake(deadline.min(after(now, next_look(since, now))));
+        decision.why.push(Why::Draining {
+            revision,
+            in_flight,
+            until: deadline,
+        });
+    }
+}
+
+/// A quarter of the time already waited: quick for short answers, quiet for long ones.
+fn next_look(since: Timestamp, now: Timestamp) -> Duration {
+    let waited = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+    (waited / 4).clamp(DRAIN_LOOK.0, DRAIN_LOOK.1)
+}

@@ -1,0 +1,59 @@
+//! Old goes before new comes, for places with no room for both. The model is away in between.
+
+use jiff::Timestamp;
+
+use super::{answered, ensure, others, retire, settle, shift, shut};
+use crate::decide::Decision;
+use crate::snapshot::Snapshot;
+use crate::validate::Validated;
+use crate::why::Why;
+
+pub(super) fn plan(
+    spec: &Validated,
+    wanted: u32,
+    seen: &Snapshot,
+    now: Timestamp,
+    decision: &mut Decision,
+) {
+    let old: Vec<String> = others(spec, seen).cloned().collect();
+    if !old.is_empty() {
+        let why = Why::WaitRemoval {
+            revision: spec.revision.clone(),
+            others: old.len(),
+        };
+        decision.why.push(why);
+        if old.iter().any(|name| seen.weight(name) > 0) {
+            shut(seen, decision);
+        }
+        for name in &old {
+            retire(name, spec.worker.drain(), seen, now, decision);
+        }
+        return;
+    }
+    if wanted == 0 {
+        // Before the replicas go, or requests would still be sent to them.
+        shut(seen, decision);
+    }
+    ensure(spec, wanted, seen, now, decision);
+    let ready = seen
+        .revisions
+        .get(&spec.revision)
+        .map_or(0, |there| there.ready);
+    if ready < wanted {
+        let why = Why::WaitReady {
+            revision: spec.revision.clone(),
+            ready,
+            needed: wanted,
+        };
+        decision.why.push(why);
+    }
+    if wanted > 0 {
+        if !answered(spec, seen, now, decision) || ready == 0 {
+            return;
+        }
+        shift(spec, seen, decision);
+    }
+    if ready >= wanted {
+        settle(spec, ready, wanted, decision);
+    }
+}

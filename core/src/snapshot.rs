@@ -1,0 +1,63 @@
+//! What a world looks like at one moment, in the terms that decisions are made in.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+/// Traffic weights by revision, in percent. Revisions that are absent have none.
+pub type Weights = BTreeMap<String, u32>;
+
+/// One model in one world at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// Every revision that the world has replicas for, or could have.
+    pub revisions: BTreeMap<String, RevisionSeen>,
+    /// How traffic is spread now.
+    pub weights: Weights,
+}
+
+/// What is seen of one revision.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RevisionSeen {
+    /// Replicas that were asked for.
+    pub desired: u32,
+    /// Replicas that are ready for requests.
+    pub ready: u32,
+    /// Requests being worked on by all its replicas; `None` where that can't be told.
+    pub in_flight: Option<u64>,
+    /// The failure that keeps a replica from being ready, if there is one.
+    pub failure: Option<FailureSeen>,
+}
+
+/// A replica's failure, as the world sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailureSeen {
+    /// A word for programs, such as `WeightsTruncated`.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+    /// Failures in a row.
+    pub attempts: u32,
+    /// When the last one was.
+    pub at: Timestamp,
+    /// Whether trying again can help without a change by a person.
+    pub transient: bool,
+}
+
+impl Snapshot {
+    /// Replicas ready for requests that have traffic.
+    #[must_use]
+    pub fn serving(&self) -> u32 {
+        let weighted = self.weights.iter().filter(|(_, weight)| **weight > 0);
+        weighted
+            .filter_map(|(name, _)| self.revisions.get(name))
+            .map(|seen| seen.ready)
+            .fold(0, u32::saturating_add)
+    }
+
+    /// Weight of a revision, 0 if it has none.
+    #[must_use]
+    pub fn weight(&self, revision: &str) -> u32 {
+        self.weights.get(revision).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,181 @@
+//! Why something is decided, as data with its numbers. Events, conditions, the terminal and the
+//! tests all print these.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use crate::snapshot::Weights;
+
+/// One reason.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)] // The variants' text below tells each one.
+pub enum Why {
+    Paused,
+    Resolve {
+        revision: String,
+        source: String,
+    },
+    ResolveWaits {
+        revision: String,
+        attempts: u32,
+        until: Timestamp,
+    },
+    HeldCount {
+        replicas: u32,
+        min: u32,
+        max: u32,
+    },
+    Create {
+        revision: String,
+        replicas: u32,
+    },
+    ScaleTo {
+        revision: String,
+        from: u32,
+        to: u32,
+    },
+    WaitReady {
+        revision: String,
+        ready: u32,
+        needed: u32,
+    },
+    WaitRemoval {
+        revision: String,
+        others: usize,
+    },
+    Probe {
+        revision: String,
+    },
+    ProbeWaits {
+        revision: String,
+        attempts: u32,
+        until: Timestamp,
+    },
+    ShiftTraffic {
+        from: Weights,
+        to: Weights,
+    },
+    Draining {
+        revision: String,
+        in_flight: Option<u64>,
+        until: Timestamp,
+    },
+    RetireIdle {
+        revision: String,
+    },
+    RetireOverdue {
+        revision: String,
+        in_flight: Option<u64>,
+        deadline: Timestamp,
+    },
+    Settled {
+        revision: String,
+        ready: u32,
+        replicas: u32,
+    },
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Paused => f.write_str("paused: nothing is changed"),
+            Self::Resolve { revision, source } => {
+                write!(f, "resolve {source} for revision {revision}")
+            }
+            Self::ResolveWaits {
+                revision,
+                attempts,
+                until,
+            } => write!(
+                f,
+                "resolving revision {revision} failed {attempts} times; again at {until}"
+            ),
+            Self::HeldCount { replicas, min, max } => write!(
+                f,
+                "{replicas} replicas held, of {min} to {max}: scaling by metrics is not part of this version"
+            ),
+            Self::Create { revision, replicas } => {
+                write!(f, "create revision {revision} with {replicas} replicas")
+            }
+            Self::ScaleTo { revision, from, to } => {
+                write!(f, "scale revision {revision} from {from} to {to} replicas")
+            }
+            Self::WaitReady {
+                revision,
+                ready,
+                needed,
+            } => write!(
+                f,
+                "revision {revision} has {ready} of {needed} replicas ready"
+            ),
+            Self::WaitRemoval { revision, others } => {
+                write!(f, "revision {revision} waits until {others} older are gone")
+            }
+            Self::Probe { revision } => write!(f, "ask revision {revision} for its first answer"),
+            Self::ProbeWaits {
+                revision,
+                attempts,
+                until,
+            } => write!(
+                f,
+                "revision {revision} left {attempts} probes unanswered; again at {until}"
+            ),
+            Self::ShiftTraffic { from, to } => {
+                write!(f, "traffic from {} to {}", spread(from), spread(to))
+            }
+            Self::Draining {
+                revision,
+                in_flight,
+                until,
+            } => write!(
+                f,
+                "revision {revision} drains {} in flight until {until}",
+                count(*in_flight)
+            ),
+            Self::RetireIdle { revision } => {
+                write!(f, "retire revision {revision}: nothing in flight")
+            }
+            Self::RetireOverdue {
+                revision,
+                in_flight,
+                deadline,
+            } => write!(
+                f,
+                "retire revision {revision} with {} in flight: its drain deadline was {deadline}",
+                count(*in_flight)
+            ),
+            Self::Settled {
+                revision,
+                replicas: 0,
+                ..
+            } => write!(f, "revision {revision} rests without replicas"),
+            Self::Settled {
+                revision,
+                ready,
+                replicas,
+            } => write!(
+                f,
+                "revision {revision} serves with {ready} of {replicas} replicas"
+            ),
+        }
+    }
+}
+
+fn count(in_flight: Option<u64>) -> String {
+    in_flight.map_or_else(
+        || "an unknown number".to_owned(),
+        |number| number.to_string(),
+    )
+}
+
+fn spread(weights: &Weights) -> String {
+    if weights.is_empty() {
+        return "none".to_owned();
+    }
+    let parts: Vec<String> = weights
+        .iter()
+        .map(|(name, weight)| format!("{name}={weight}"))
+        .collect();
+    parts.join(" ")
+}

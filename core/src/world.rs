@@ -1,0 +1,51 @@
+//! The port to a world: a cluster, this machine, or a simulation. A world observes and performs;
+//! it chooses nothing.
+
+use std::fmt;
+use std::future::Future;
+
+use chandler_crds::ModelLock;
+
+use crate::decide::Action;
+use crate::snapshot::Snapshot;
+use crate::validate::ModelKey;
+
+/// Somewhere models are served.
+pub trait World {
+    /// What there is of one model.
+    fn observe(&mut self, key: &ModelKey)
+    -> impl Future<Output = Result<Snapshot, Failure>> + Send;
+
+    /// Does one thing, or tells why not. An action whose precondition no longer holds fails.
+    fn perform(&mut self, key: &ModelKey, action: &Action) -> impl Future<Output = Outcome> + Send;
+}
+
+/// What became of an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done.
+    Done,
+    /// A [`Action::Resolve`] found these files.
+    Resolved(ModelLock),
+    /// It was not done.
+    Failed(Failure),
+    /// It was not tried, since one before it failed.
+    Skipped,
+}
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Failure {
+    /// A word for programs, in CamelCase.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+    /// Whether trying again can help without a change by a person.
+    pub transient: bool,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.message)
+    }
+}

@@ -1,0 +1,227 @@
+//! Random specs, worlds and memories. `TARGET` stands for the revision that the spec wants.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use chandler_core::memory::{FailureMemory, Memory, RevisionMemory};
+use chandler_core::snapshot::{FailureSeen, RevisionSeen, Snapshot, Weights};
+use chandler_core::validate::Validated;
+use chandler_crds::ModelDeployment;
+use chandler_crds::spec::Task;
+use jiff::Timestamp;
+use proptest::collection::btree_map;
+use proptest::option;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const TARGET: &str = "target";
+
+/// Small numbers mostly, any now and then.
+fn number() -> BoxedStrategy<i32> {
+    prop_oneof![8 => -1..5, 1 => any::<i32>()].boxed()
+}
+
+fn count() -> BoxedStrategy<u32> {
+    prop_oneof![16 => 0u32..5, 1 => Just(u32::MAX), 1 => any::<u32>()].boxed()
+}
+
+fn word() -> BoxedStrategy<String> {
+    prop_oneof![
+        Just("file:///models/a".to_owned()),
+        Just("hf://org/name".to_owned()),
+        Just("file://relative".to_owned()),
+        Just(String::new()),
+        any::<String>(),
+    ]
+    .boxed()
+}
+
+fn task() -> BoxedStrategy<&'static str> {
+    let tasks = [Task::Auto, Task::Chat, Task::Embedding, Task::Rerank];
+    prop::sample::select(tasks.map(Task::as_str).to_vec()).boxed()
+}
+
+/// A spec's fields: good with `tame`, else of any kind that the types can hold.
+fn fields(tame: bool) -> BoxedStrategy<Value> {
+    let natural = || (0..5).boxed();
+    let number = move || if tame { natural() } else { number() };
+    let model = (word(), option::of(word()), task(), number());
+    let scale = prop_oneof![
+        number().prop_map(|count| json!({"replicas": count})),
+        (number(), number()).prop_map(move |(min, max)| {
+            let max = if tame { min + max } else { max };
+            json!({"autoscaling": {"minReplicas": min, "maxReplicas": max}})
+        }),
+    ];
+    let strategies = ["auto", "blueGreen", "recreate", "canary", "oneOutFirst"];
+    let strategies = strategies[..if tame { 3 } else { 5 }].to_vec();
+    let spans = ["10m", "0s", "-5s", "2540400h"].to_vec();
+    let rest = (
+        prop::sample::select(strategies),
+        option::of(prop::sample::select(spans)),
+        option::of(number()),
+        prop::bool::weighted(0.1),
+        prop::bool::weighted(if tame { 0.0 } else { 0.2 }),
+    );
+    let put = move |(mut spec, model, rest): (Value, _, _)| {
+        let (source, revision, task, length): (String, Option<String>, &str, i32) = model;
+        let (strategy, deadline, drain, paused, both) = rest;
+        spec["model"] = json!({"source": source, "revision": revision});
+        if tame {
+            spec["model"]["source"] = json!(source.replace("file://relative", "file:///a"));
+        } else {
+            spec["model"]["task"] = json!(task);
+            spec["model"]["maxModelLen"] = json!(length);
+        }
+        spec["rollout"] = json!({"strategy": strategy, "progressDeadline": deadline});
+        spec["server"] = json!({"drainSeconds": drain});
+        spec["paused"] = json!(paused);
+        if both {
+            spec["replicas"] = json!(length);
+        }
+        spec
+    };
+    (scale, model, rest).prop_map(put).boxed()
+}
+
+/// Objects of every kind, most of them invalid.
+pub(crate) fn any_object() -> impl Strategy<Value = ModelDeployment> {
+    let metadata = (option::of(any::<String>()), option::of(any::<i64>()));
+    (fields(false), metadata).prop_map(|(fields, (name, generation))| {
+        let mut object = super::object(fields);
+        object.metadata.name = name;
+        object.metadata.generation = generation;
+        object
+    })
+}
+
+/// Specs that are valid.
+pub(crate) fn any_spec() -> impl Strategy<Value = Validated> {
+    fields(true).prop_map(super::spec)
+}
+
+/// Times that JSON keeps, most of them before the tests' now.
+fn time(range: RangeInclusive<i64>) -> BoxedStrategy<Timestamp> {
+    let microsecond = range.prop_map(|it| Timestamp::from_microsecond(it).expect("in range"));
+    microsecond.boxed()
+}
+
+fn past() -> BoxedStrategy<Timestamp> {
+    time(0..=super::now().as_microsecond())
+}
+
+fn any_time() -> BoxedStrategy<Timestamp> {
+    let all = Timestamp::MIN.as_microsecond()..=Timestamp::MAX.as_microsecond();
+    prop_oneof![4 => past(), 1 => time(all)].boxed()
+}
+
+fn name() -> BoxedStrategy<String> {
+    let names = [TARGET, "old", "older", "oldest"].map(str::to_owned);
+    prop::sample::select(names.to_vec()).boxed()
+}
+
+fn revision_seen() -> impl Strategy<Value = RevisionSeen> + Clone {
+    let in_flight = option::weighted(0.8, prop_oneof![4 => 0u64..3, 1 => any::<u64>()]);
+    let failure = option::weighted(0.2, (count(), any_time(), any::<bool>()));
+    (count(), count(), in_flight, failure).prop_map(|(desired, ready, in_flight, failure)| {
+        let failure = failure.map(|(attempts, at, transient)| FailureSeen {
+            reason: "Random".to_owned(),
+            message: String::new(),
+            attempts,
+            at,
+            transient,
+        });
+        RevisionSeen {
+            desired,
+            ready,
+            in_flight,
+            failure,
+        }
+    })
+}
+
+/// Some by name, most often the wanted one among them.
+fn by_name<T: std::fmt::Debug>(
+    value: impl Strategy<Value = T> + Clone,
+) -> impl Strategy<Value = BTreeMap<String, T>> {
+    let target = option::weighted(0.8, value.clone());
+    (btree_map(name(), value, 0..4), target).prop_map(|(mut all, target)| {
+        if let Some(target) = target {
+            all.insert(TARGET.to_owned(), target);
+        }
+        all
+    })
+}
+
+/// Worlds of every kind: also such that no operator makes.
+pub(crate) fn any_seen() -> impl Strategy<Value = Snapshot> {
+    let all_to_one = name().prop_map(|name| Weights::from([(name, 100)]));
+    let weight = prop_oneof![4 => 0u32..101, 1 => any::<u32>()];
+    let weights = prop_oneof![
+        1 => Just(Weights::new()),
+        4 => all_to_one,
+        2 => by_name(weight),
+    ];
+    (by_name(revision_seen()), weights)
+        .prop_map(|(revisions, weights)| Snapshot { revisions, weights })
+}
+
+fn revision_memory(
+    time: fn() -> BoxedStrategy<Timestamp>,
+) -> impl Strategy<Value = RevisionMemory> + Clone {
+    let attempts = prop_oneof![4 => 0u32..9, 1 => 0..=i32::MAX.unsigned_abs()];
+    let failure = (any::<String>(), attempts, time(), any::<bool>());
+    let times = (time(), option::weighted(0.7, time()), option::of(time()));
+    let lock = option::weighted(0.9, any::<u64>());
+    (times, lock, option::weighted(0.3, failure)).prop_map(|(times, lock, failure)| {
+        let lock = lock.map(|size| {
+            let mut lock = super::lock();
+            lock.files[0].size = size;
+            lock.files.push(lock.files[0].clone());
+            lock
+        });
+        let failure = failure.map(|(message, attempts, at, transient)| FailureMemory {
+            reason: "Random".to_owned(),
+            message,
+            attempts,
+            at,
+            transient,
+        });
+        RevisionMemory {
+            created_at: times.0,
+            lock,
+            answered_at: times.1,
+            draining_since: times.2,
+            failure,
+        }
+    })
+}
+
+/// Memories of every kind.
+pub(crate) fn any_memory() -> impl Strategy<Value = Memory> {
+    by_name(revision_memory(any_time)).prop_map(|revisions| Memory { revisions })
+}
+
+/// Memories of what has been.
+pub(crate) fn past_memory() -> impl Strategy<Value = Memory> {
+    by_name(revision_memory(past)).prop_map(|revisions| Memory { revisions })
+}
+
+/// Puts the wanted revision's name for its stand-in.
+pub(crate) fn named(
+    spec: &Validated,
+    mut seen: Snapshot,
+    mut memory: Memory,
+) -> (Snapshot, Memory) {
+    let name = || spec.revision.clone();
+    if let Some(it) = seen.revisions.remove(TARGET) {
+        seen.revisions.insert(name(), it);
+    }
+    if let Some(it) = seen.weights.remove(TARGET) {
+        seen.weights.insert(name(), it);
+    }
+    if let Some(it) = memory.revisions.remove(TARGET) {
+        memory.revisions.insert(name(), it);
+    }
+    (seen, memory)
+}

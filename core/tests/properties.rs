@@ -1,0 +1,244 @@
+//! What holds whatever the spec, the world and the memory are.
+
+mod common;
+
+use std::time::Duration;
+
+use chandler_core::check::check;
+use chandler_core::conclude::conclude;
+use chandler_core::decide::{Action, Decision, decide, decide_removal};
+use chandler_core::memory::Memory;
+use chandler_core::snapshot::{RevisionSeen, Snapshot, Weights};
+use chandler_core::validate::{Replicas, Validated, validate};
+use chandler_core::world::{Failure, Outcome};
+use chandler_crds::ModelDeploymentStatus;
+use common::random::{any_memory, any_object, any_seen, any_spec, named, past_memory};
+use common::{lock, now};
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+/// Turns after which the end must be reached: resolve, create, probe, shift, drain, retire, and
+/// as many again for what stood in the way.
+const MOST_TURNS: usize = 16;
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 1024,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+fn any_outcome() -> impl Strategy<Value = Outcome> {
+    let failed = any::<bool>().prop_map(|transient| {
+        Outcome::Failed(Failure {
+            reason: "Random".to_owned(),
+            message: String::new(),
+            transient,
+        })
+    });
+    prop_oneof![
+        Just(Outcome::Done),
+        Just(Outcome::Resolved(lock())),
+        Just(Outcome::Skipped),
+        failed,
+    ]
+}
+
+/// What an API server keeps of a status.
+fn kept(status: &ModelDeploymentStatus) -> Memory {
+    let text = serde_json::to_string(status).expect("a status is JSON");
+    let status = serde_json::from_str(&text).expect("and is read back");
+    Memory::from_status(Some(&status))
+}
+
+/// A world that does all it is told, at once.
+fn obey(seen: &mut Snapshot, actions: &[Action]) -> Vec<Outcome> {
+    for action in actions {
+        match action {
+            Action::Resolve { .. } | Action::Probe { .. } => {}
+            Action::EnsureRevision {
+                revision, replicas, ..
+            } => {
+                let there = RevisionSeen {
+                    desired: *replicas,
+                    in_flight: Some(0),
+                    ..RevisionSeen::default()
+                };
+                seen.revisions.insert(revision.clone(), there);
+            }
+            Action::Scale { revision, to, .. } => {
+                seen.revisions.get_mut(revision).expect("there").desired = *to;
+            }
+            Action::SetTraffic { to, .. } => seen.weights.clone_from(to),
+            Action::Retire { revision } => {
+                seen.revisions.remove(revision);
+            }
+        }
+    }
+    for revision in seen.revisions.values_mut() {
+        revision.ready = revision.desired;
+        revision.failure = None;
+        // Requests end in time where they are counted; where not, drains must do without.
+        revision.in_flight = revision.in_flight.map(|_| 0);
+    }
+    let outcome = |action: &Action| match action {
+        Action::Resolve { .. } => Outcome::Resolved(lock()),
+        _ => Outcome::Done,
+    };
+    actions.iter().map(outcome).collect()
+}
+
+fn later(at: Timestamp, wait: Duration) -> Timestamp {
+    at.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+/// Is there anything to be done, now or at a given time?
+fn at_rest(decision: &Decision) -> bool {
+    decision.actions.is_empty() && decision.wake_at.is_none()
+}
+
+/// Follows decisions in a world that obeys, until there are none.
+fn converge(
+    spec: &Validated,
+    seen: &mut Snapshot,
+    memory: &mut Memory,
+) -> Result<Timestamp, TestCaseError> {
+    let mut now = now();
+    for _ in 0..MOST_TURNS {
+        let decision = decide(spec, seen, memory, now);
+        let checked = check(spec, seen, &decision.memory, &decision, now);
+        prop_assert!(checked.is_ok(), "{checked:?} of {decision:#?}");
+        let before = seen.clone();
+        let outcomes = obey(seen, &decision.actions);
+        let concluded = conclude(
+            &ModelDeploymentStatus::default(),
+            spec,
+            &before,
+            &decision,
+            &outcomes,
+            now,
+        );
+        *memory = kept(&concluded.status);
+        if at_rest(&decision) && *seen == before {
+            return Ok(now);
+        }
+        // Longer than every backoff and drain.
+        now = later(later(now, spec.worker.drain()), Duration::from_secs(600));
+    }
+    Err(TestCaseError::fail(format!(
+        "no end in {MOST_TURNS} turns: {seen:#?}"
+    )))
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn nothing_panics(
+        object in any_object(), seen in any_seen(), memory in any_memory(),
+        outcomes in prop::collection::vec(any_outcome(), 0..8),
+    ) {
+        match validate(&object) {
+            Err(invalid) => prop_assert!(invalid.iter().all(|it| !it.message.is_empty())),
+            Ok(spec) => {
+                let (seen, memory) = named(&spec, seen, memory);
+                let decision = decide(&spec, &seen, &memory, now());
+                let before = ModelDeploymentStatus::default();
+                let concluded = conclude(&before, &spec, &seen, &decision, &outcomes, now());
+                prop_assert!(!concluded.status.conditions.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_arguments_give_the_same_decision(
+        spec in any_spec(), seen in any_seen(), memory in any_memory(),
+    ) {
+        let (seen, memory) = named(&spec, seen, memory);
+        let decision = decide(&spec, &seen, &memory, now());
+        prop_assert_eq!(&decision, &decide(&spec, &seen, &memory, now()));
+        prop_assert!(!spec.paused || decision.actions.is_empty());
+        prop_assert!(!decision.why.is_empty(), "nothing is told");
+        prop_assert!(decision.actions.len() <= decision.why.len());
+    }
+
+    #[test]
+    fn every_decision_keeps_the_rules(
+        spec in any_spec(), seen in any_seen(), memory in any_memory(),
+    ) {
+        let (seen, memory) = named(&spec, seen, memory);
+        let decision = decide(&spec, &seen, &memory, now());
+        let checked = check(&spec, &seen, &decision.memory, &decision, now());
+        prop_assert!(checked.is_ok(), "{checked:?} of {decision:#?}");
+    }
+
+    #[test]
+    fn decisions_come_to_an_end(
+        spec in any_spec(), seen in any_seen(), memory in past_memory(),
+    ) {
+        let spec = Validated { paused: false, ..spec };
+        let (mut seen, mut memory) = named(&spec, seen, memory);
+        let now = converge(&spec, &mut seen, &mut memory)?;
+
+        let again = decide(&spec, &seen, &memory, now);
+        prop_assert!(at_rest(&again), "{again:#?}");
+        prop_assert!(again.memory.revisions[&spec.revision].failure.is_none());
+        let names: Vec<&String> = seen.revisions.keys().collect();
+        prop_assert_eq!(names, [&spec.revision]);
+        let count = seen.revisions[&spec.revision].desired;
+        match spec.replicas {
+            Replicas::Fixed(wanted) => prop_assert_eq!(count, wanted),
+            Replicas::Scaled { min, max } => prop_assert!((min..=max).contains(&count)),
+        }
+        let weights = match count {
+            0 => Weights::new(),
+            _ => Weights::from([(spec.revision.clone(), 100)]),
+        };
+        prop_assert_eq!(seen.weights, weights);
+    }
+
+    #[test]
+    fn removal_leaves_nothing_and_cuts_nothing(
+        spec in any_spec(), seen in any_seen(), memory in past_memory(),
+    ) {
+        let (mut seen, mut memory) = named(&spec, seen, memory);
+        let mut now = now();
+        for _ in 0..MOST_TURNS {
+            let decision = decide_removal(spec.worker.drain(), &seen, &memory, now);
+            for action in &decision.actions {
+                let Action::Retire { revision } = action else { continue };
+                prop_assert_eq!(seen.weight(revision), 0);
+                let idle = seen.revisions[revision].in_flight == Some(0);
+                let since = decision.memory.revisions[revision].draining_since.expect("noted");
+                prop_assert!(idle || later(since, spec.worker.drain()) <= now);
+            }
+            memory = decision.memory;
+            obey(&mut seen, &decision.actions);
+            now = later(later(now, spec.worker.drain()), Duration::from_secs(1));
+        }
+        prop_assert_eq!(seen, Snapshot::default());
+    }
+
+    #[test]
+    fn memory_survives_status_as_json(
+        spec in any_spec(), seen in any_seen(), memory in past_memory(),
+    ) {
+        let (seen, memory) = named(&spec, seen, memory);
+        let decision = Decision { memory, ..Decision::default() };
+        let before = ModelDeploymentStatus::default();
+        let concluded = conclude(&before, &spec, &seen, &decision, &[], now());
+        prop_assert_eq!(kept(&concluded.status), decision.memory);
+    }
+
+    #[test]
+    fn what_has_traffic_starts_its_drain_anew(
+        spec in any_spec(), seen in any_seen(), memory in any_memory(),
+    ) {
+        let (seen, memory) = named(&spec, seen, memory);
+        let decision = decide(&spec, &seen, &memory, now());
+        for (name, known) in &decision.memory.revisions {
+            prop_assert!(seen.weight(name) == 0 || known.draining_since.is_none());
+        }
+    }
+}

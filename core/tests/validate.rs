@@ -1,0 +1,153 @@
+//! Which specs make sense, what the others are told, and what defaults are.
+
+mod common;
+
+use std::time::Duration;
+
+use chandler_core::validate::{Replicas, TakeOver, validate};
+use common::{object, spec};
+use serde_json::{Value, json};
+
+#[test]
+fn each_invalid_field_is_told_with_what_to_write_instead() {
+    let cases = [
+        (
+            json!({"model": {"source": "file://models/a"}}),
+            "spec.model.source",
+            "an absolute path",
+        ),
+        (
+            json!({"model": {"source": "hf://a/b", "task": "rerank"}}),
+            "spec.model.task",
+            "write auto, chat",
+        ),
+        (json!({"replicas": -1}), "spec.replicas", "write 0 or more"),
+        (
+            json!({"replicas": 2, "autoscaling": {"maxReplicas": 3}}),
+            "spec.replicas",
+            "remove one of the two",
+        ),
+        (
+            json!({"autoscaling": {"minReplicas": -2, "maxReplicas": 3}}),
+            "spec.autoscaling.minReplicas",
+            "write 0 or more",
+        ),
+        (
+            json!({"autoscaling": {"minReplicas": 0, "maxReplicas": -3}}),
+            "spec.autoscaling.maxReplicas",
+            "write 0 or more",
+        ),
+        (
+            json!({"autoscaling": {"minReplicas": 5, "maxReplicas": 3}}),
+            "spec.autoscaling.minReplicas",
+            "lower the one",
+        ),
+        (
+            json!({"rollout": {"strategy": "canary"}}),
+            "spec.rollout.strategy",
+            "write auto, blueGreen or recreate",
+        ),
+        (
+            json!({"rollout": {"strategy": "oneOutFirst"}}),
+            "spec.rollout.strategy",
+            "`oneOutFirst` is not part",
+        ),
+        (
+            json!({"rollout": {"steps": [{"weight": 10}]}}),
+            "spec.rollout.steps",
+            "remove it",
+        ),
+        (
+            json!({"rollout": {"analysis": {"maxErrorRate": 0.1}}}),
+            "spec.rollout.analysis",
+            "ungated",
+        ),
+        (
+            json!({"rollout": {"evaluation": [{"name": "a", "suiteRef": {"name": "b"}, "metric": "bleu"}]}}),
+            "spec.rollout.evaluation",
+            "remove it",
+        ),
+        (
+            json!({"server": {"drainSeconds": -1}}),
+            "spec.server.drainSeconds",
+            "write 0 or more seconds",
+        ),
+    ];
+    for (fields, field, hint) in cases {
+        let invalid = validate(&object(fields.clone())).expect_err(&fields.to_string());
+        let told: Vec<_> = invalid.iter().filter(|it| it.field == field).collect();
+        assert_eq!(told.len(), 1, "{fields}: {invalid:?}");
+        assert!(told[0].message.contains(hint), "{fields}: {invalid:?}");
+        assert!(told[0].to_string().contains(field), "{invalid:?}");
+    }
+}
+
+#[test]
+fn all_invalid_fields_are_told_at_once() {
+    let mut object = object(json!({"replicas": -1, "server": {"drainSeconds": -1}}));
+    object.metadata.name = None;
+    let invalid = validate(&object).expect_err("invalid");
+    let fields: Vec<_> = invalid.iter().map(|it| it.field).collect();
+    assert_eq!(
+        fields,
+        ["metadata.name", "spec.replicas", "spec.server.drainSeconds"]
+    );
+}
+
+#[test]
+fn defaults_are_applied() {
+    let spec = spec(json!({}));
+    assert_eq!(spec.key.to_string(), "default/chat");
+    assert_eq!(spec.generation, 7);
+    assert_eq!(spec.served_name, "chat");
+    assert_eq!(spec.replicas, Replicas::Fixed(1));
+    assert_eq!(spec.strategy, TakeOver::BlueGreen);
+    assert_eq!(spec.progress_deadline, Duration::from_secs(600));
+    assert_eq!(spec.worker.drain(), Duration::from_secs(30));
+    assert!(!spec.paused);
+}
+
+#[test]
+fn what_is_written_wins_over_defaults() {
+    let spec = spec(json!({
+        "model": {"source": "hf://a/b", "revision": "v1", "servedName": "a/b"},
+        "autoscaling": {"maxReplicas": 3},
+        "rollout": {"strategy": "recreate", "progressDeadline": "-5s"},
+        "server": {"drainSeconds": 0},
+        "paused": true,
+    }));
+    assert_eq!(spec.served_name, "a/b");
+    assert_eq!(spec.worker.source_revision(), Some("v1"));
+    assert_eq!(spec.replicas, Replicas::Scaled { min: 1, max: 3 });
+    assert_eq!(spec.strategy, TakeOver::Recreate);
+    assert_eq!(
+        spec.progress_deadline,
+        Duration::ZERO,
+        "a negative time is none"
+    );
+    assert_eq!(spec.worker.drain(), Duration::ZERO);
+    assert!(spec.paused);
+}
+
+#[test]
+fn a_revision_is_what_changes_a_replica_and_nothing_else() {
+    let revision = |fields: Value| spec(fields).revision;
+    let first = revision(json!({}));
+    for same in [
+        json!({"replicas": 5}),
+        json!({"autoscaling": {"maxReplicas": 3}}),
+        json!({"rollout": {"strategy": "recreate"}}),
+        json!({"paused": true}),
+    ] {
+        assert_eq!(revision(same.clone()), first, "{same}");
+    }
+    for other in [
+        json!({"model": {"source": "file:///models/b"}}),
+        json!({"model": {"source": "file:///models/a", "servedName": "b"}}),
+        json!({"model": {"source": "file:///models/a", "maxModelLen": 10}}),
+        json!({"server": {"maxBatch": 2}}),
+    ] {
+        assert_ne!(revision(other.clone()), first, "{other}");
+    }
+    assert_eq!(first.len(), 10);
+}

@@ -1,0 +1,16 @@
+//! A simulated world in virtual time, and scripts that play in it. It runs the same cycle as the
+//! real worlds, so what a script shows is what an operator does.
+//!
+//! ```text
+//! script ──► Simulation { object, status, clock } ──cycle──► SimWorld { replicas, requests, faults }
+//! ```
+
+pub mod clock;
+pub mod fault;
+mod replica;
+pub mod script;
+pub mod simulation;
+pub mod world;
+
+pub use simulation::{Entry, SimError, Simulation};
+pub use world::SimWorld;

@@ -1,0 +1,155 @@
+//! One simulated replica: it starts for a while, is ready, and when it ends it waits its backoff
+//! and starts again.
+
+use std::time::Duration;
+
+use chandler_core::retry::{HEALTHY_AFTER, RESTART};
+use chandler_core::snapshot::FailureSeen;
+use chandler_core::world::Failure;
+use jiff::Timestamp;
+
+use crate::clock::after;
+use crate::fault::{Faults, Step};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Replica {
+    /// Spreads its backoff from that of others.
+    seed: String,
+    state: State,
+    failure: Option<FailureSeen>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Starting { until: Timestamp },
+    Ready { since: Timestamp },
+    Backoff { until: Timestamp },
+}
+
+impl Replica {
+    pub(crate) fn new(seed: String, now: Timestamp, start_delay: Duration) -> Self {
+        Self {
+            seed,
+            state: State::Starting {
+                until: after(now, start_delay),
+            },
+            failure: None,
+        }
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready { .. })
+    }
+
+    /// Why it is not ready, if it failed.
+    pub(crate) fn failure(&self) -> Option<&FailureSeen> {
+        self.failure.as_ref().filter(|_| !self.is_ready())
+    }
+
+    /// When it changes next by itself.
+    pub(crate) fn next(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Starting { until } | State::Backoff { until } => Some(until),
+            State::Ready { .. } => None,
+        }
+    }
+
+    /// Makes the one change that is due by `now`, if one is.
+    pub(crate) fn step(&mut self, now: Timestamp, start_delay: Duration, faults: &mut Faults) {
+        match self.state {
+            State::Starting { until } if until <= now => match faults.take(Step::Start) {
+                Some(failure) => self.fail(until, &failure),
+                None => self.state = State::Ready { since: until },
+            },
+            State::Backoff { until } if until <= now => {
+                self.state = State::Starting {
+                    until: after(until, start_delay),
+                };
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends it from without.
+    pub(crate) fn crash(&mut self, now: Timestamp) {
+        if let State::Ready { since } = self.state
+            && after(since, HEALTHY_AFTER) <= now
+        {
+            self.failure = None;
+        }
+        let failure = Failure {
+            reason: "Crashed".to_owned(),
+            message: "the replica ended by itself".to_owned(),
+            transient: true,
+        };
+        self.fail(now, &failure);
+    }
+
+    fn fail(&mut self, at: Timestamp, failure: &Failure) {
+        let before = self.failure.as_ref().map_or(0, |failure| failure.attempts);
+        let attempts = before.saturating_add(1);
+        self.failure = Some(FailureSeen {
+            reason: failure.reason.clone(),
+            message: failure.message.clone(),
+            attempts,
+            at,
+            transient: failure.transient,
+        });
+        self.state = State::Backoff {
+            until: after(at, RESTART.delay(attempts, &self.seed)),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::START;
+    use crate::fault::Fault;
+
+    const DELAY: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn a_failed_start_is_tried_again_later_and_later() {
+        let mut faults = Faults::default();
+        let failure = Failure {
+            reason: "OutOfMemory".to_owned(),
+            message: "no room".to_owned(),
+            transient: true,
+        };
+        faults.set(
+            Step::Start,
+            Fault {
+                failure,
+                left: Some(2),
+            },
+        );
+        let mut replica = Replica::new("r-0".to_owned(), START, DELAY);
+        let mut waits = Vec::new();
+        while let Some(next) = replica.next() {
+            replica.step(next, DELAY, &mut faults);
+            if let State::Backoff { until } = replica.state {
+                waits.push(until.duration_since(next));
+            }
+        }
+        assert!(replica.is_ready() && replica.failure().is_none());
+        assert_eq!(waits.len(), 2);
+        assert!(waits[1] > waits[0]);
+    }
+
+    #[test]
+    fn long_health_wipes_the_record() {
+        let mut replica = Replica::new("r-0".to_owned(), START, Duration::ZERO);
+        let mut faults = Faults::default();
+        for (health, attempts) in [(1, 1), (1, 2), (60, 1)] {
+            while let Some(next) = replica.next() {
+                replica.step(next, Duration::ZERO, &mut faults);
+            }
+            let State::Ready { since } = replica.state else {
+                panic!("not ready: {replica:?}");
+            };
+            replica.crash(after(since, Duration::from_secs(health)));
+            assert_eq!(replica.failure().map(|seen| seen.attempts), Some(attempts));
+        }
+    }
+}

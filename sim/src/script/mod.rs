@@ -1,0 +1,96 @@
+//! Scripts: a few words a line that make up a world, and what the operator does in it as text.
+//!
+//! ```text
+//! # Two replicas of a first revision.
+//! apply
+//!   model: {source: "file:///models/a"}
+//!   replicas: 2
+//! advance 10s
+//! status
+//! ```
+
+mod parse;
+mod play;
+mod print;
+
+pub use parse::{Command, Line, Named, parse};
+pub use play::play;
+
+/// Why a script can't be followed, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}:{line}: {problem}")]
+pub struct ScriptError {
+    /// File of the script.
+    pub file: String,
+    /// Line in it, from 1.
+    pub line: usize,
+    /// What is wrong there.
+    #[source]
+    pub problem: Problem,
+}
+
+/// What is wrong with a line of a script.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// No command begins so.
+    #[error("`{0}` is no command: write one of {known}", known = parse::COMMANDS.join(", "))]
+    UnknownCommand(String),
+    /// The command goes on in another way.
+    #[error("write `{0}`")]
+    Usage(&'static str),
+    /// An indented line that belongs to nothing.
+    #[error("only `apply` is followed by indented lines: write the command at the line's begin")]
+    Indented,
+    /// No count.
+    #[error("`{0}` is no count: write a whole number, such as 2")]
+    Count(String),
+    /// No length of time.
+    #[error("`{0}` is no length of time: write one such as 10s, 1m30s or 250ms")]
+    Length(String),
+    /// No step.
+    #[error("`{0}` is no step: write one of {known}", known = parse::steps())]
+    Step(String),
+    /// No revision's name.
+    #[error("`{0}` names no revision: write `current` or r1, r2, …, in the order they came up")]
+    RevisionName(String),
+    /// Text that is not YAML.
+    #[error("not YAML: {0}")]
+    Yaml(#[from] serde_yaml::Error),
+    /// The revision is not there at this point.
+    #[error("there is no revision {0} at this point of the script")]
+    NoSuchRevision(String),
+    /// The revision can't take it.
+    #[error("revision {0} has no ready replica at this point of the script")]
+    NotReady(String),
+    /// Nothing to change or remove.
+    #[error("there is no model at this point of the script: `apply` one before")]
+    NoModel,
+    /// A path through something that has no fields.
+    #[error("`{0}` has no fields: write a path such as model.source")]
+    Path(String),
+    /// The simulation has come to an end that it must not come to.
+    #[error("the simulation failed: {0}")]
+    Simulation(#[from] crate::SimError),
+}
+
+impl Problem {
+    /// A word for programs.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::UnknownCommand(_) => "UnknownCommand",
+            Self::Usage(_) => "WrongUsage",
+            Self::Indented => "IndentedLine",
+            Self::Count(_) => "InvalidCount",
+            Self::Length(_) => "InvalidLength",
+            Self::Step(_) => "UnknownStep",
+            Self::RevisionName(_) => "InvalidRevisionName",
+            Self::Yaml(_) => "InvalidYaml",
+            Self::NoSuchRevision(_) => "NoSuchRevision",
+            Self::NotReady(_) => "RevisionNotReady",
+            Self::NoModel => "NoModel",
+            Self::Path(_) => "InvalidPath",
+            Self::Simulation(error) => error.reason(),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Lines to commands.
+
+use std::fmt;
+use std::time::Duration;
+
+use chandler_core::world::Failure;
+use jiff::SignedDuration;
+use serde_json::Value;
+
+use super::{Problem, ScriptError};
+use crate::fault::{Fault, Step};
+use crate::world::Death;
+
+const FAILS: &str = "STEP fails COUNT times|always [REASON] [permanently]";
+
+/// Every command, as it is used.
+pub(super) const COMMANDS: [&str; 13] = [
+    "apply",
+    "set PATH VALUE",
+    "unset PATH",
+    "advance LENGTH",
+    "start-delay LENGTH",
+    "crash REVISION [COUNT]",
+    "requests REVISION COUNT for LENGTH",
+    "in-flight known|unknown",
+    FAILS,
+    "STEP works",
+    "operator dies before|after action COUNT [for LENGTH]",
+    "status",
+    "remove",
+];
+
+/// A command and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// From 1.
+    pub number: usize,
+    /// As written, without what is indented below it.
+    pub text: String,
+    /// What to do.
+    pub command: Command,
+}
+
+/// What a line asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Apply this spec.
+    Apply(Value),
+    /// Change one field of the spec; `None` takes it out.
+    Set(Vec<String>, Option<Value>),
+    /// Let time pass.
+    Advance(Duration),
+    /// Let replicas take so long to start from now on.
+    StartDelay(Duration),
+    /// End ready replicas of a revision.
+    Crash(Named, usize),
+    /// Send requests that take this long each.
+    Requests(Named, usize, Duration),
+    /// Let the requests in flight be known or not.
+    InFlight(bool),
+    /// Make a step fail.
+    Fail(Step, Fault),
+    /// Make a step work again.
+    Work(Step),
+    /// Let the operator die and stay away so long.
+    Die(Death, Duration),
+    /// Print the status.
+    Status,
+    /// Delete the model.
+    Remove,
+}
+
+/// How a script names a revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// The one that has the traffic.
+    Current,
+    /// The n-th that came up, from 1.
+    Number(usize),
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Current => f.write_str("current"),
+            Self::Number(number) => write!(f, "r{number}"),
+        }
+    }
+}
+
+/// Every step's word.
+pub(super) fn steps() -> String {
+    Step::ALL.map(Step::as_str).join(", ")
+}
+
+/// Parses a script. `file` is named in errors.
+///
+/// # Errors
+/// The first line that is no command.
+pub fn parse(file: &str, text: &str) -> Result<Vec<Line>, ScriptError> {
+    let mut lines = Vec::new();
+    let mut rest = text.lines().enumerate().peekable();
+    while let Some((index, text)) = rest.next() {
+        let mut block = String::new();
+        while let Some((_, below)) = rest.next_if(|(_, below)| below.starts_with([' ', '\t'])) {
+            block.push_str(below);
+            block.push('\n');
+        }
+        let number = index + 1;
+        let text = text.trim_end();
+        let fail = |problem| ScriptError {
+            file: file.to_owned(),
+            line: number,
+            problem,
+        };
+        if text.starts_with([' ', '\t']) || (!block.trim().is_empty() && text != "apply") {
+            return Err(fail(Problem::Indented));
+        }
+        if text.is_empty() || text.starts_with('#') {
+            continue;
+        }
+        lines.push(Line {
+            number,
+            text: text.to_owned(),
+            command: command(text, &block).map_err(fail)?,
+        });
+    }
+    Ok(lines)
+}
+
+fn command(text: &str, block: &str) -> Result<Command, Problem> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    Ok(match words.as_slice() {
+        ["apply"] if block.trim().is_empty() => {
+            return Err(Problem::Usage("apply, and the spec below, indented"));
+        }
+        ["apply"] => Command::Apply(serde_yaml::from_str(block)?),
+        ["set", field, _, ..] => {
+            let value = text.split_once(field).map_or("", |(_, value)| value);
+            Command::Set(path(field), Some(serde_yaml::from_str(value)?))
+        }
+        ["unset", field] => Command::Set(path(field), None),
+        ["advance", length] => Command::Advance(duration(length)?),
+        ["start-delay", length] => Command::StartDelay(duration(length)?),
+        ["crash", revision] => Command::Crash(named(revision)?, 1),
+        ["crash", revision, times] => Command::Crash(named(revision)?, count(times)?),
+        ["requests", revision, times, "for", length] => {
+            Command::Requests(named(revision)?, count(times)?, duration(length)?)
+        }
+        ["in-flight", "known"] => Command::InFlight(true),
+        ["in-flight", "unknown"] => Command::InFlight(false),
+        [step, "works"] => Command::Work(self::step(step)?),
+        [step, "fails", how @ ..] => {
+            let step = self::step(step)?;
+            Command::Fail(step, fault(step, how)?)
+        }
+        ["operator", "dies", rest @ ..] => death(rest)?,
+        ["status"] => Command::Status,
+        ["remove"] => Command::Remove,
+        [first, ..] => return Err(unknown(first)),
+        [] => return Err(unknown("")),
+    })
+}
+
+/// The usage of a command that was begun well, or that there is none of that name.
+fn unknown(first: &str) -> Problem {
+    let known = COMMANDS
+        .into_iter()
+        .find(|usage| usage.split(' ').next() == Some(first));
+    match known {
+        Some(usage) => Problem::Usage(usage),
+        None if first.parse::<Step>().is_ok() => Problem::Usage(FAILS),
+        None => Problem::UnknownCommand(first.to_owned()),
+    }
+}
+
+fn fault(step: Step, how: &[&str]) -> Result<Fault, Problem> {
+    let (left, rest) = match how {
+        ["always", rest @ ..] => (None, rest),
+        [times, "times", rest @ ..] => (Some(count(times)?), rest),
+        _ => return Err(Problem::Usage(FAILS)),
+    };
+    let (reason, transient) = match rest {
+        [] => ("Scripted", true),
+        ["permanently"] => ("Scripted", false),
+        [reason] => (*reason, true),
+        [reason, "permanently"] => (*reason, false),
+        _ => return Err(Problem::Usage(FAILS)),
+    };
+    let failure = Failure {
+        reason: reason.to_owned(),
+        message: format!("the script makes {step} fail"),
+        transient,
+    };
+    Ok(Fault { failure, left })
+}
+
+fn death(how: &[&str]) -> Result<Command, Problem> {
+    let (when, action, down) = match how {
+        [when, "action", action] => (when, action, Duration::ZERO),
+        [when, "action", action, "for", length] => (when, action, duration(length)?),
+        _ => return Err(unknown("operator")),
+    };
+    let death = match *when {
+        "before" => Death::Before(count(action)?),
+        "after" => Death::After(count(action)?),
+        _ => return Err(unknown("operator")),
+    };
+    Ok(Command::Die(death, down))
+}
+
+fn path(text: &str) -> Vec<String> {
+    text.split('.').map(str::to_owned).collect()
+}
+
+fn step(text: &str) -> Result<Step, Problem> {
+    text.parse().map_err(|()| Problem::Step(text.to_owned()))
+}
+
+fn named(text: &str) -> Result<Named, Problem> {
+    if text == "current" {
+        return Ok(Named::Current);
+    }
+    let number = text
+        .strip_prefix('r')
+        .and_then(|digits| digits.parse().ok());
+    match number {
+        Some(number) if number > 0 => Ok(Named::Number(number)),
+        _ => Err(Problem::RevisionName(text.to_owned())),
+    }
+}
+
+fn count<T: std::str::FromStr>(text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|_| Problem::Count(text.to_owned()))
+}
+
+fn duration(text: &str) -> Result<Duration, Problem> {
+    let length = text.parse::<SignedDuration>().ok();
+    length
+        .and_then(|length| Duration::try_from(length).ok())
+        .ok_or_else(|| Problem::Length(text.to_owned()))
+}

@@ -1,0 +1,166 @@
+//! Follows a script and tells what happened.
+
+use chandler_core::validate::validate;
+use chandler_crds::ModelDeployment;
+use serde_json::{Map, Value, json};
+
+use super::parse::{Command, Line, Named, parse};
+use super::print::Printer;
+use super::{Problem, ScriptError};
+use crate::Simulation;
+use crate::simulation::{Entry, Event, model};
+
+/// What a script came to.
+#[derive(Clone, Debug)]
+pub struct Played {
+    /// All that happened, as text.
+    pub text: String,
+    /// What happened and must never, whatever the script does.
+    pub harms: Vec<String>,
+}
+
+/// Plays a script. `file` is named in errors.
+///
+/// # Errors
+/// The first line that can't be followed.
+pub fn play(file: &str, text: &str) -> Result<Played, ScriptError> {
+    let mut player = Player::default();
+    for line in parse(file, text)? {
+        player.follow(&line).map_err(|problem| ScriptError {
+            file: file.to_owned(),
+            line: line.number,
+            problem,
+        })?;
+    }
+    Ok(Played {
+        text: player.printer.finish(),
+        harms: player.harms,
+    })
+}
+
+#[derive(Default)]
+struct Player {
+    simulation: Simulation,
+    /// The spec as it was applied last.
+    spec: Option<Value>,
+    printer: Printer,
+    harms: Vec<String>,
+}
+
+impl Player {
+    fn follow(&mut self, line: &Line) -> Result<(), Problem> {
+        self.printer.command(&line.text);
+        let done = self.act(&line.command);
+        for entry in self.simulation.take_journal() {
+            self.tell(entry);
+        }
+        done?;
+        if line.command == Command::Status {
+            self.printer.status(&self.simulation);
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, entry: Entry) {
+        match &entry.event {
+            Event::Harm(harm) => self.harms.push(harm.clone()),
+            Event::Gone => self.spec = None,
+            _ => {}
+        }
+        self.printer.entry(&entry);
+    }
+
+    fn act(&mut self, command: &Command) -> Result<(), Problem> {
+        let world = &mut self.simulation.world;
+        match command {
+            Command::Apply(spec) => self.apply(spec.clone())?,
+            Command::Set(path, value) => self.set(path, value.clone())?,
+            Command::Advance(length) => self.simulation.advance(*length)?,
+            Command::StartDelay(length) => world.start_delay = *length,
+            Command::InFlight(known) => world.counts_requests = *known,
+            Command::Fail(step, fault) => world.faults.set(*step, fault.clone()),
+            Command::Work(step) => world.faults.clear(*step),
+            Command::Die(death, down) => self.simulation.die(*death, *down),
+            Command::Crash(named, count) => {
+                let revision = self.find(*named)?;
+                if self.simulation.world.crash(&revision, *count) < *count {
+                    return Err(Problem::NotReady(named.to_string()));
+                }
+                self.simulation.settle()?;
+            }
+            Command::Requests(named, count, length) => {
+                let revision = self.find(*named)?;
+                if !self.simulation.world.request(&revision, *count, *length) {
+                    return Err(Problem::NotReady(named.to_string()));
+                }
+                self.simulation.settle()?;
+            }
+            Command::Status => {}
+            Command::Remove => {
+                self.simulation.object().ok_or(Problem::NoModel)?;
+                self.simulation.remove()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies a spec as an API server would: what breaks a rule changes nothing.
+    fn apply(&mut self, spec: Value) -> Result<(), Problem> {
+        match model(&spec) {
+            Ok(object) => {
+                self.printer.meet(&revision(&object));
+                self.spec = Some(spec);
+                self.simulation.apply(object)?;
+            }
+            Err(refusals) => {
+                for refusal in refusals {
+                    self.printer.refused(&refusal.to_string());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, path: &[String], value: Option<Value>) -> Result<(), Problem> {
+        let mut spec = self.spec.clone().ok_or(Problem::NoModel)?;
+        let Some((last, parents)) = path.split_last() else {
+            return Err(Problem::Path(String::new()));
+        };
+        let mut node = &mut spec;
+        for step in parents {
+            let fields = fields(node, step)?;
+            node = fields.entry(step.clone()).or_insert_with(|| json!({}));
+        }
+        let fields = fields(node, last)?;
+        match value {
+            Some(value) => fields.insert(last.clone(), value),
+            None => fields.remove(last),
+        };
+        self.apply(spec)
+    }
+
+    fn find(&self, named: Named) -> Result<String, Problem> {
+        let seen = self.simulation.world.snapshot();
+        let found = match named {
+            Named::Current => seen.weights.iter().max_by_key(|(_, weight)| **weight),
+            Named::Number(number) => self
+                .printer
+                .name(number)
+                .and_then(|name| seen.revisions.get_key_value(name))
+                .map(|(name, _)| (name, &0)),
+        };
+        found
+            .map(|(name, _)| name.clone())
+            .ok_or_else(|| Problem::NoSuchRevision(named.to_string()))
+    }
+}
+
+fn fields<'a>(node: &'a mut Value, step: &str) -> Result<&'a mut Map<String, Value>, Problem> {
+    node.as_object_mut()
+        .ok_or_else(|| Problem::Path(step.to_owned()))
+}
+
+/// The revision an object asks for; empty if it asks for none.
+fn revision(object: &ModelDeployment) -> String {
+    validate(object).map_or_else(|_| String::new(), |spec| spec.revision)
+}

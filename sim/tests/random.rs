@@ -1,0 +1,147 @@
+//! Random lives: whatever is asked for and whatever befalls it, nothing harmful is done, and once
+//! it is let be the model is as its spec says.
+
+use std::time::Duration;
+
+use chandler_core::world::Failure;
+use chandler_crds::conditions::ConditionType;
+use chandler_sim::Simulation;
+use chandler_sim::fault::{Fault, Step};
+use chandler_sim::simulation::{Event, model};
+use chandler_sim::world::Death;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+#[derive(Clone, Debug)]
+enum Deed {
+    Apply(Value),
+    Advance(Duration),
+    StartDelay(Duration),
+    Crash(usize),
+    Request(usize, Duration),
+    CountRequests(bool),
+    Fail(Step, Fault),
+    Die(Death, Duration),
+}
+
+fn spec() -> impl Strategy<Value = Value> {
+    let scale = prop_oneof![
+        (0u32..4).prop_map(|count| json!({"replicas": count})),
+        (0u32..3, 1u32..4).prop_map(|(min, more)| json!({
+            "autoscaling": {"minReplicas": min, "maxReplicas": min + more}
+        })),
+    ];
+    let strategies = prop_oneof![Just("blueGreen"), Just("recreate"), Just("canary")];
+    let rest = (0u32..4, prop::bool::weighted(0.1), 0u32..40);
+    (scale, strategies, rest).prop_map(|(mut spec, strategy, (source, paused, drain))| {
+        spec["model"] = json!({"source": format!("file:///models/{source}")});
+        spec["rollout"] = json!({"strategy": strategy});
+        spec["server"] = json!({"drainSeconds": drain});
+        spec["paused"] = json!(paused);
+        spec
+    })
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    let length = || (0u64..60_000).prop_map(Duration::from_millis);
+    let fault =
+        (prop::option::weighted(0.8, 0u32..4), any::<bool>()).prop_map(|(left, transient)| {
+            let failure = Failure {
+                reason: "Random".to_owned(),
+                message: "so it fell".to_owned(),
+                transient,
+            };
+            Fault { failure, left }
+        });
+    prop_oneof![
+        4 => spec().prop_map(Deed::Apply),
+        4 => length().prop_map(Deed::Advance),
+        1 => length().prop_map(Deed::StartDelay),
+        2 => (1usize..3).prop_map(Deed::Crash),
+        2 => (1usize..4, length()).prop_map(|(count, length)| Deed::Request(count, length)),
+        1 => any::<bool>().prop_map(Deed::CountRequests),
+        2 => (prop::sample::select(Step::ALL.to_vec()), fault).prop_map(|(step, fault)| Deed::Fail(step, fault)),
+        2 => (1u32..6, any::<bool>(), length()).prop_map(die),
+    ]
+}
+
+fn die((action, before, down): (u32, bool, Duration)) -> Deed {
+    let death = if before {
+        Death::Before(action)
+    } else {
+        Death::After(action)
+    };
+    Deed::Die(death, down)
+}
+
+fn apply(simulation: &mut Simulation, spec: &Value) {
+    let object = model(spec).expect("a good manifest");
+    simulation.apply(object).expect("an end of turns");
+}
+
+fn act(simulation: &mut Simulation, deed: Deed) {
+    let current = simulation.status().current_revision.unwrap_or_default();
+    let world = &mut simulation.world;
+    match deed {
+        Deed::Apply(spec) => return apply(simulation, &spec),
+        Deed::Advance(length) => return simulation.advance(length).expect("an end of turns"),
+        Deed::StartDelay(length) => world.start_delay = length,
+        Deed::Crash(count) => drop(world.crash(&current, count)),
+        Deed::Request(count, length) => drop(world.request(&current, count, length)),
+        Deed::CountRequests(whether) => world.counts_requests = whether,
+        Deed::Fail(step, fault) => world.faults.set(step, fault),
+        Deed::Die(death, down) => simulation.die(death, down),
+    }
+    simulation.settle().expect("an end of turns");
+}
+
+fn harms(simulation: &mut Simulation) -> Vec<String> {
+    let events = simulation.take_journal().into_iter();
+    events
+        .filter_map(|entry| match entry.event {
+            Event::Harm(harm) => Some(harm),
+            _ => None,
+        })
+        .collect()
+}
+
+fn truth(simulation: &Simulation, kind: ConditionType) -> String {
+    let conditions = simulation.status().conditions;
+    let found = conditions.iter().find(|it| it.type_ == kind.as_str());
+    found.map(|it| it.status.clone()).unwrap_or_default()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn no_harm_is_done_and_peace_is_reached(deeds in prop::collection::vec(deed(), 1..25)) {
+        let mut simulation = Simulation::default();
+        for deed in deeds {
+            act(&mut simulation, deed);
+        }
+        for step in Step::ALL {
+            simulation.world.faults.clear(step);
+        }
+        let last = json!({"model": {"source": "file:///models/0"}, "replicas": 2});
+        apply(&mut simulation, &last);
+        simulation.advance(Duration::from_secs(3600)).expect("an end of turns");
+
+        prop_assert_eq!(harms(&mut simulation), Vec::<String>::new());
+        prop_assert_eq!(truth(&simulation, ConditionType::Ready), "True");
+        prop_assert_eq!(truth(&simulation, ConditionType::Reconciling), "False");
+        prop_assert_eq!(truth(&simulation, ConditionType::Stalled), "False");
+        let revisions = simulation.status().revisions;
+        prop_assert!(revisions.iter().all(|it| it.failure.is_none()), "{revisions:?}");
+        prop_assert_eq!(simulation.next(), None);
+
+        simulation.remove().expect("an end of turns");
+        simulation.advance(Duration::from_secs(3600)).expect("an end of turns");
+        prop_assert_eq!(harms(&mut simulation), Vec::<String>::new());
+        prop_assert!(simulation.object().is_none() && simulation.world.snapshot().revisions.is_empty());
+    }
+}

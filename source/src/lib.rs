@@ -1,0 +1,127 @@
+//! Where models come from: a source's text is parsed, resolved to exact files, and fetched.
+//!
+//! | source | what it is | revision |
+//! |---|---|---|
+//! | `hf://org/name` | a repository of a model hub | a branch, tag or commit; `main` if not given |
+//! | `hf://org/name/path/file.gguf` | that file of it, with the small files at the root | the same |
+//! | `file:///folder` | all files below a folder; hidden ones don't count | `main` or a pin |
+//! | `file:///folder/file` | one file | `main` or a pin |
+//!
+//! A pin is `sha256:` and 64 digits of lower-case hex: for a file its SHA-256; for a folder the
+//! SHA-256 of its listing in the format of `sha256sum`, with paths from the folder and sorted by
+//! bytes. In the folder, the shell computes it so:
+//!
+//! ```sh
+//! find -L * -type f -not -path '*/.*' | LC_ALL=C sort | xargs -d '\n' sha256sum | sha256sum
+//! ```
+//!
+//! [`resolve`] turns a source and a revision into a [`ModelLock`]: the commit, and the path, size
+//! and SHA-256 of every file. [`fetch`] brings exactly those files here, or fails: a branch that
+//! moved meanwhile changes nothing. A file from a hub gets its name in the [`Cache`] only after
+//! its digest was verified, and a file found there is verified again before it is used.
+
+mod cache;
+mod digest;
+mod download;
+mod error;
+mod hub;
+mod local;
+mod parse;
+mod progress;
+mod remote;
+mod retry;
+mod select;
+
+use std::path::PathBuf;
+
+use chandler_crds::ModelLock;
+
+pub use cache::Cache;
+pub use error::SourceError;
+pub use hub::Hub;
+pub use parse::{Location, Source};
+pub use progress::{Phase, Progress};
+
+/// A model's files on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelDir {
+    /// The folder that the lock's paths start from. It may hold other files too.
+    pub root: PathBuf,
+    /// The lock's files, in its order, as absolute paths if `root` is one.
+    pub files: Vec<PathBuf>,
+}
+
+impl ModelDir {
+    fn new(root: PathBuf, lock: &ModelLock) -> Self {
+        let files = lock.files.iter().map(|file| root.join(&file.path));
+        let files = files.collect();
+        Self { root, files }
+    }
+}
+
+/// Finds out which files a source stands for now, with the digest of each.
+///
+/// # Errors
+/// What the hub or the file system refused, see [`SourceError`].
+pub async fn resolve(
+    source: &Source,
+    revision: Option<&str>,
+    hub: &Hub,
+    cache: &Cache,
+) -> Result<ModelLock, SourceError> {
+    match source.location() {
+        Location::Hub { repo, file } => {
+            remote::resolve(source, (repo, file.as_deref()), revision, hub, cache).await
+        }
+        Location::File { path } => local::resolve(source, path, revision).await,
+    }
+}
+
+/// Brings the files of a lock here, verified. Files of a hub land in the cache; those of this
+/// machine stay where they are. `progress` is called often and must return at once.
+///
+/// # Errors
+/// [`SourceError::HashMismatch`] or [`SourceError::SizeMismatch`] if a file is not the one that
+/// was locked, [`SourceError::InvalidLock`] if the lock is of another source; else what the hub
+/// or the file system refused.
+pub async fn fetch(
+    lock: &ModelLock,
+    source: &Source,
+    hub: &Hub,
+    cache: &Cache,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<ModelDir, SourceError> {
+    if lock.source != source.as_str() {
+        return Err(SourceError::InvalidLock {
+            problem: format!("it is of {}, not of {source}", lock.source),
+        });
+    }
+    // A lock from elsewhere may claim sizes that don't add up in 64 bits.
+    let total = lock
+        .files
+        .iter()
+        .fold(0_u64, |sum, file| sum.saturating_add(file.size));
+    let tracker = progress::Tracker::new(total, progress);
+    match source.location() {
+        Location::Hub { repo, .. } => remote::fetch(lock, repo, hub, cache, &tracker).await,
+        Location::File { path } => local::fetch(lock, path, &tracker).await,
+    }
+}
+
+/// A lock may have come from anywhere: its paths become paths here.
+fn check_lock(lock: &ModelLock) -> Result<(), SourceError> {
+    let invalid = |problem: String| Err(SourceError::InvalidLock { problem });
+    if lock.files.is_empty() {
+        return invalid("it names no files".into());
+    }
+    for file in &lock.files {
+        if !parse::is_safe_path(&file.path) {
+            let path = file.path.clone();
+            return Err(SourceError::UnsafePath { path });
+        }
+        if !digest::is_hex(&file.sha256, 64) {
+            return invalid(format!("the SHA-256 of {} is not one", file.path));
+        }
+    }
+    Ok(())
+}

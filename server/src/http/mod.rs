@@ -1,0 +1,135 @@
+//! The HTTP side: OpenAI's API, health and metrics on one port.
+
+mod errors;
+mod fields;
+mod health;
+mod limits;
+mod models;
+mod openai;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use chandler_crds::names::{headers, paths};
+
+pub use errors::ApiError;
+pub use limits::MAX_BODY;
+
+use crate::lifecycle::{Lifecycle, Phase};
+use crate::metrics::Metrics;
+use crate::tasks::Served;
+
+/// What the handlers share.
+#[derive(Debug)]
+pub struct App {
+    /// The name that requests call the model by.
+    pub name: String,
+    /// The revision that answers tell, if any.
+    pub revision: Option<HeaderValue>,
+    /// Where the process stands.
+    pub lifecycle: Arc<Lifecycle>,
+    /// Everything measured.
+    pub metrics: Arc<Metrics>,
+    /// The model, once it is loaded.
+    pub served: OnceLock<Served>,
+    /// Unix seconds of the start.
+    pub created: u64,
+}
+
+impl App {
+    /// An application without a model yet.
+    #[must_use]
+    pub fn new(name: String, revision: Option<HeaderValue>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            name,
+            revision,
+            lifecycle: Arc::default(),
+            metrics,
+            served: OnceLock::new(),
+            created: unix_seconds(),
+        }
+    }
+
+    /// Serves `model` from now on.
+    pub fn open(&self, model: Served) {
+        // The first model stays; nothing calls this twice.
+        if self.served.set(model).is_ok() {
+            self.lifecycle.enter(Phase::Ready);
+        }
+    }
+}
+
+/// All routes.
+pub fn router(app: Arc<App>) -> Router {
+    let api = Router::new()
+        .route("/v1/chat/completions", post(openai::chat))
+        .route("/v1/completions", post(openai::completions))
+        .route("/v1/embeddings", post(openai::embeddings))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::one))
+        .layer(from_fn_with_state(Arc::clone(&app), gate));
+    Router::new()
+        .route(paths::LIVE, get(health::live))
+        .route(paths::READY, get(health::ready))
+        .route(paths::STARTUP, get(health::startup))
+        .route(paths::METRICS, get(health::metrics))
+        .merge(api)
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(app)
+}
+
+/// Lets API requests in while they are welcome, and counts them.
+async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let arrived = Instant::now();
+    let path = request.uri().path().to_owned();
+    let mut response = match app.lifecycle.admit() {
+        Ok(ticket) => {
+            request.extensions_mut().insert(Arc::new(ticket));
+            next.run(request).await
+        }
+        Err(closed) => ApiError::from(closed).into_response(),
+    };
+    if let Some(revision) = &app.revision {
+        let headers = response.headers_mut();
+        headers.insert(headers::REVISION, revision.clone());
+    }
+    tracing::info!(
+        path,
+        status = response.status().as_u16(),
+        seconds = arrived.elapsed().as_secs_f64(),
+        "answered"
+    );
+    response
+}
+
+async fn unknown_path(uri: Uri) -> ApiError {
+    let message = format!(
+        "there is nothing at `{}`; see /v1/models, /v1/chat/completions, /v1/completions and \
+         /v1/embeddings",
+        uri.path()
+    );
+    ApiError::new(StatusCode::NOT_FOUND, message).with_code("unknown_path")
+}
+
+async fn wrong_method(request: Request) -> ApiError {
+    let message = format!(
+        "`{}` does not take {}; the API's questions are POST, everything else is GET",
+        request.uri().path(),
+        request.method()
+    );
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message).with_code("method_not_allowed")
+}
+
+fn unix_seconds() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,53 @@
+//! `/v1/chat/completions`.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Request, State};
+use axum::response::Response;
+
+use super::generation::Generation;
+use super::params::{IGNORED, Params};
+use super::shape::{Kind, Shape};
+use super::{messages, off_thread};
+use crate::engine::GenerateRequest;
+use crate::http::limits::read_fields;
+use crate::http::models::{check_model, text_task};
+use crate::http::{ApiError, App, unix_seconds};
+use crate::lifecycle::Ticket;
+use crate::tasks::PromptError;
+
+pub(in crate::http) async fn chat(
+    State(app): State<Arc<App>>,
+    Extension(ticket): Extension<Arc<Ticket>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let path = request.uri().path().to_owned();
+    let mut fields = read_fields(request).await?;
+    check_model(&app, &mut fields)?;
+    let task = text_task(&app, &path)?;
+    if !task.has_chat() {
+        return Err(PromptError::NoChat.into());
+    }
+    let messages = messages::take(&mut fields)?;
+    let params = Params::take(&mut fields)?;
+    fields.finish(IGNORED)?;
+    task.engine().check_room()?;
+    let prompt = {
+        let task = task.clone();
+        off_thread(move || task.chat_prompt(&messages)).await?
+    };
+    let sequence = task.submit(GenerateRequest {
+        max_tokens: task.budget(prompt.len(), params.max_tokens),
+        prompt,
+        stop: params.stop,
+        sampling: params.sampling,
+        measured: true,
+    })?;
+    let generation = Generation {
+        shape: Shape::new(Kind::Chat, unix_seconds(), app.name.clone()),
+        sequences: vec![sequence],
+        include_usage: params.include_usage,
+        ticket,
+    };
+    generation.answer(params.stream).await
+}

@@ -1,0 +1,71 @@
+//! `/v1/completions`.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Request, State};
+use axum::response::Response;
+
+use super::generation::Generation;
+use super::params::{IGNORED, Params};
+use super::shape::{Kind, Shape};
+use super::{inputs, off_thread};
+use crate::engine::{EventStream, GenerateRequest, Refused};
+use crate::http::limits::read_fields;
+use crate::http::models::{check_model, text_task};
+use crate::http::{ApiError, App, unix_seconds};
+use crate::lifecycle::Ticket;
+use crate::tasks::{PromptError, TextTask};
+
+/// Tokens of an answer when the request names no number, as in OpenAI's API.
+const DEFAULT_MAX_TOKENS: usize = 16;
+
+pub(in crate::http) async fn completions(
+    State(app): State<Arc<App>>,
+    Extension(ticket): Extension<Arc<Ticket>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let path = request.uri().path().to_owned();
+    let mut fields = read_fields(request).await?;
+    check_model(&app, &mut fields)?;
+    let task = text_task(&app, &path)?;
+    // A choice for each prompt; more of them than may wait could never be taken.
+    let most = task.engine().queue_capacity();
+    let inputs = inputs::take(&mut fields, "prompt", most)?;
+    let params = Params::take(&mut fields)?;
+    fields.finish(IGNORED)?;
+    task.engine().check_room()?;
+    let prompts = {
+        let task = task.clone();
+        off_thread(move || {
+            let prompts = inputs.iter().map(|input| task.prompt(input));
+            prompts.collect::<Result<Vec<_>, PromptError>>()
+        })
+        .await?
+    };
+    let generation = Generation {
+        shape: Shape::new(Kind::Completion, unix_seconds(), app.name.clone()),
+        sequences: submit(task, prompts, &params)?,
+        include_usage: params.include_usage,
+        ticket,
+    };
+    generation.answer(params.stream).await
+}
+
+/// All or nothing: when one is refused, those before it are cancelled.
+fn submit(
+    task: &TextTask,
+    prompts: Vec<Vec<u32>>,
+    params: &Params,
+) -> Result<Vec<EventStream>, Refused> {
+    let asked = params.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
+    let submit = |prompt: Vec<u32>| {
+        task.submit(GenerateRequest {
+            max_tokens: task.budget(prompt.len(), Some(asked)),
+            prompt,
+            stop: params.stop.clone(),
+            sampling: params.sampling.clone(),
+            measured: true,
+        })
+    };
+    prompts.into_iter().map(submit).collect()
+}

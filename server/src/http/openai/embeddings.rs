@@ -1,0 +1,125 @@
+//! `/v1/embeddings`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Extension, Request, State};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{inputs, off_thread};
+use crate::engine::EngineError;
+use crate::http::fields::{Fields, wrong};
+use crate::http::limits::read_fields;
+use crate::http::models::{check_model, embedding_task};
+use crate::http::{ApiError, App};
+use crate::lifecycle::Ticket;
+
+/// Most inputs of a request.
+const MAX_INPUTS: usize = 2048;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Float,
+    Base64,
+}
+
+/// Typed where the rest of the API is written as loose JSON: there is much of it, and a `f32`
+/// takes half the digits of the number that loose JSON would make of it.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct Answer {
+    object: &'static str,
+    data: Vec<Item>,
+    model: String,
+    usage: Value,
+}
+
+#[derive(Debug, Serialize)]
+struct Item {
+    object: &'static str,
+    index: usize,
+    embedding: Embedding,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Embedding {
+    Float(Vec<f32>),
+    /// Little-endian `f32`.
+    Base64(String),
+}
+
+pub(in crate::http) async fn embeddings(
+    State(app): State<Arc<App>>,
+    Extension(ticket): Extension<Arc<Ticket>>,
+    request: Request,
+) -> Result<Json<Answer>, ApiError> {
+    let path = request.uri().path().to_owned();
+    let mut fields = read_fields(request).await?;
+    check_model(&app, &mut fields)?;
+    let task = embedding_task(&app, &path)?;
+    let inputs = inputs::take(&mut fields, "input", MAX_INPUTS)?;
+    let encoding = encoding(&mut fields)?;
+    check_dimensions(&mut fields, task.dimensions())?;
+    fields.finish(&["user"])?;
+    task.engine().check_room()?;
+    let ids = {
+        let task = task.clone();
+        off_thread(move || task.tokenize(&inputs)).await?
+    };
+    let tokens: usize = ids.iter().map(Vec::len).sum();
+    let answer = task.submit(ids)?;
+    let vectors = tokio::select! {
+        answer = answer => answer.unwrap_or(Err(EngineError::Gone))?,
+        () = ticket.ended() => return Err(ApiError::ending()),
+    };
+    let items = vectors.into_iter().enumerate();
+    let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
+    Ok(Json(Answer {
+        object: "list",
+        data: items
+            .map(|(index, vector)| item(index, vector, encoding))
+            .collect(),
+        model: app.name.clone(),
+        usage,
+    }))
+}
+
+fn encoding(fields: &mut Fields) -> Result<Encoding, ApiError> {
+    match fields.take("encoding_format") {
+        None => Ok(Encoding::Float),
+        Some(value) if value == "float" => Ok(Encoding::Float),
+        Some(value) if value == "base64" => Ok(Encoding::Base64),
+        Some(other) => Err(wrong("encoding_format", "\"float\" or \"base64\"", &other)),
+    }
+}
+
+fn check_dimensions(fields: &mut Fields, own: usize) -> Result<(), ApiError> {
+    let Some(value) = fields.take("dimensions") else {
+        return Ok(());
+    };
+    if value.as_u64() == Some(own as u64) {
+        return Ok(());
+    }
+    let message = format!(
+        "this model gives vectors of {own} dimensions and no others; write {own} or leave `dimensions` out"
+    );
+    Err(ApiError::invalid("dimensions", message).with_code("unsupported_parameter"))
+}
+
+fn item(index: usize, vector: Vec<f32>, encoding: Encoding) -> Item {
+    let embedding = match encoding {
+        Encoding::Float => Embedding::Float(vector),
+        Encoding::Base64 => {
+            let bytes = vector.iter().flat_map(|value| value.to_le_bytes());
+            Embedding::Base64(STANDARD.encode(bytes.collect::<Vec<u8>>()))
+        }
+    };
+    Item {
+        object: "embedding",
+        index,
+        embedding,
+    }
+}

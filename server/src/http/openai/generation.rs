@@ -1,0 +1,181 @@
+//! The way of generated text to the client: in one piece, or as server-sent events.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::future::try_join_all;
+use futures::stream::{BoxStream, SelectAll, Stream, StreamExt, select_all, unfold};
+use serde_json::Value;
+
+use super::shape::{Choice, Shape};
+use crate::engine::{EngineError, Event, EventStream, FinishReason, Usage};
+use crate::http::ApiError;
+use crate::lifecycle::Ticket;
+
+/// Tells proxies to pass each event on at once.
+const UNBUFFERED: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("x-accel-buffering"),
+    HeaderValue::from_static("no"),
+);
+
+/// The sequences of one request, one a choice.
+pub(super) struct Generation {
+    pub(super) shape: Shape,
+    pub(super) sequences: Vec<EventStream>,
+    pub(super) include_usage: bool,
+    pub(super) ticket: Arc<Ticket>,
+}
+
+impl Generation {
+    pub(super) async fn answer(self, stream: bool) -> Result<Response, ApiError> {
+        if stream {
+            self.streamed().await
+        } else {
+            self.whole().await
+        }
+    }
+
+    async fn whole(self) -> Result<Response, ApiError> {
+        let all = try_join_all(self.sequences.into_iter().map(collect));
+        let answers = tokio::select! {
+            answers = all => answers?,
+            () = self.ticket.ended() => return Err(ApiError::ending()),
+        };
+        let mut used = Usage::default();
+        let mut choices = Vec::with_capacity(answers.len());
+        for (choice, usage) in answers {
+            add(&mut used, usage);
+            choices.push(choice);
+        }
+        Ok(Json(self.shape.whole(choices, used)).into_response())
+    }
+
+    async fn streamed(self) -> Result<Response, ApiError> {
+        let mut source = Source {
+            open: self.sequences.len(),
+            events: select_all(self.sequences.into_iter().enumerate().map(numbered)),
+            ticket: self.ticket,
+        };
+        // The response's head waits for the first event: until then a failure can still be
+        // told by its status, and a proxy can still ask another server.
+        let first = source.next().await?;
+        let chunks = chunks(self.shape, source, first, self.include_usage);
+        let sse = Sse::new(chunks).keep_alive(KeepAlive::default());
+        Ok(([UNBUFFERED], sse).into_response())
+    }
+}
+
+/// A step of one choice, by its index.
+enum Piece {
+    Text(usize, String),
+    End(usize, FinishReason, Usage),
+}
+
+/// The events of all choices, until all have ended.
+struct Source {
+    open: usize,
+    events: SelectAll<BoxStream<'static, (usize, Event)>>,
+    ticket: Arc<Ticket>,
+}
+
+impl Source {
+    /// The next step of any choice.
+    async fn next(&mut self) -> Result<Piece, ApiError> {
+        let next = tokio::select! {
+            // An event that is there goes out even when time is up.
+            biased;
+            next = self.events.next() => next,
+            () = self.ticket.ended() => return Err(ApiError::ending()),
+        };
+        match next {
+            Some((index, Event::Text(text))) => Ok(Piece::Text(index, text)),
+            Some((index, Event::Finished { reason, usage })) => {
+                self.open -= 1;
+                Ok(Piece::End(index, reason, usage))
+            }
+            Some((_, Event::Failed(error))) => Err(error.into()),
+            None => Err(EngineError::Gone.into()),
+        }
+    }
+}
+
+fn numbered((index, sequence): (usize, EventStream)) -> BoxStream<'static, (usize, Event)> {
+    let next = move |state: Option<EventStream>| async move {
+        let mut sequence = state?;
+        let event = sequence.next().await;
+        let goes_on = matches!(event, Event::Text(_));
+        Some(((index, event), goes_on.then_some(sequence)))
+    };
+    unfold(Some(sequence), next).boxed()
+}
+
+fn chunks(
+    shape: Shape,
+    mut source: Source,
+    first: Piece,
+    include_usage: bool,
+) -> impl Stream<Item = Result<SseEvent, Infallible>> {
+    async_stream::stream! {
+        let write = |chunk: Value| Ok(data(chunk, include_usage));
+        let mut used = Usage::default();
+        let mut next = Ok(first);
+        if let Some(chunk) = shape.opening() {
+            yield write(chunk);
+        }
+        loop {
+            match next {
+                Ok(Piece::Text(index, text)) => yield write(shape.more(index, &text)),
+                Ok(Piece::End(index, reason, usage)) => {
+                    add(&mut used, usage);
+                    yield write(shape.end(index, reason));
+                }
+                Err(error) => {
+                    yield Ok(broken(&error));
+                    break;
+                }
+            }
+            if source.open == 0 {
+                if include_usage {
+                    yield write(shape.usage(used));
+                }
+                break;
+            }
+            next = source.next().await;
+        }
+        yield Ok(SseEvent::default().data("[DONE]"));
+    }
+}
+
+fn broken(error: &ApiError) -> SseEvent {
+    SseEvent::default()
+        .event("error")
+        .data(error.body().to_string())
+}
+
+/// With usage asked for, every chunk has the field, and only the last one a value.
+fn data(mut chunk: Value, include_usage: bool) -> SseEvent {
+    if include_usage && chunk.get("usage").is_none() {
+        chunk["usage"] = Value::Null;
+    }
+    SseEvent::default().data(chunk.to_string())
+}
+
+async fn collect(mut sequence: EventStream) -> Result<(Choice, Usage), ApiError> {
+    let mut text = String::new();
+    loop {
+        match sequence.next().await {
+            Event::Text(more) => text.push_str(&more),
+            Event::Finished { reason, usage } => return Ok((Choice { text, reason }, usage)),
+            Event::Failed(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn add(total: &mut Usage, more: Usage) {
+    total.prompt_tokens += more.prompt_tokens;
+    total.completion_tokens += more.completion_tokens;
+}

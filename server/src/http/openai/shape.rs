@@ -1,0 +1,134 @@
+//! The JSON of answers, whole and in chunks.
+
+use serde_json::{Value, json};
+
+use crate::engine::{FinishReason, Usage};
+
+/// Which endpoint's objects are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Chat,
+    Completion,
+}
+
+/// What all objects of one answer have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Shape {
+    kind: Kind,
+    id: String,
+    created: u64,
+    model: String,
+}
+
+/// One complete choice.
+#[derive(Clone, Debug)]
+pub(super) struct Choice {
+    pub(super) text: String,
+    pub(super) reason: FinishReason,
+}
+
+impl Shape {
+    pub(super) fn new(kind: Kind, created: u64, model: String) -> Self {
+        let prefix = match kind {
+            Kind::Chat => "chatcmpl",
+            Kind::Completion => "cmpl",
+        };
+        Self {
+            kind,
+            id: format!("{prefix}-{:032x}", rand::random::<u128>()),
+            created,
+            model,
+        }
+    }
+
+    /// The one object of an answer that is not streamed.
+    pub(super) fn whole(&self, choices: Vec<Choice>, used: Usage) -> Value {
+        let object = match self.kind {
+            Kind::Chat => "chat.completion",
+            Kind::Completion => "text_completion",
+        };
+        let choices = choices.into_iter().enumerate();
+        let choices: Vec<Value> = choices.map(|(i, choice)| self.choice(i, choice)).collect();
+        let mut whole = self.envelope(object, &choices.into());
+        whole["usage"] = usage(used);
+        whole
+    }
+
+    fn choice(&self, index: usize, choice: Choice) -> Value {
+        let Choice { text, reason } = choice;
+        let mut value = match self.kind {
+            Kind::Chat => json!({
+                "index": index,
+                "message": {"role": "assistant", "content": text, "refusal": null},
+            }),
+            Kind::Completion => json!({"index": index, "text": text}),
+        };
+        value["logprobs"] = Value::Null;
+        value["finish_reason"] = json!(reason.as_str());
+        value
+    }
+
+    /// The chunk that opens the one choice of a chat.
+    pub(super) fn opening(&self) -> Option<Value> {
+        let delta = json!({"role": "assistant", "content": "", "refusal": null});
+        (self.kind == Kind::Chat).then(|| self.chunk(0, "delta", &delta, None))
+    }
+
+    /// A chunk with more text of a choice.
+    pub(super) fn more(&self, index: usize, text: &str) -> Value {
+        match self.kind {
+            Kind::Chat => self.chunk(index, "delta", &json!({"content": text}), None),
+            Kind::Completion => self.chunk(index, "text", &json!(text), None),
+        }
+    }
+
+    /// The last chunk of a choice.
+    pub(super) fn end(&self, index: usize, reason: FinishReason) -> Value {
+        match self.kind {
+            Kind::Chat => self.chunk(index, "delta", &json!({}), Some(reason)),
+            Kind::Completion => self.chunk(index, "text", &json!(""), Some(reason)),
+        }
+    }
+
+    /// The chunk after all choices.
+    pub(super) fn usage(&self, used: Usage) -> Value {
+        let mut chunk = self.envelope(self.chunk_object(), &json!([]));
+        chunk["usage"] = usage(used);
+        chunk
+    }
+
+    fn chunk(&self, index: usize, key: &str, value: &Value, reason: Option<FinishReason>) -> Value {
+        let reason = reason.map(FinishReason::as_str);
+        let choice = json!({"index": index, key: value, "logprobs": null, "finish_reason": reason});
+        self.envelope(self.chunk_object(), &json!([choice]))
+    }
+
+    fn chunk_object(&self) -> &'static str {
+        match self.kind {
+            Kind::Chat => "chat.completion.chunk",
+            Kind::Completion => "text_completion",
+        }
+    }
+
+    fn envelope(&self, object: &str, choices: &Value) -> Value {
+        json!({
+            "id": self.id,
+            "object": object,
+            "created": self.created,
+            "model": self.model,
+            "choices": choices,
+        })
+    }
+}
+
+fn usage(used: Usage) -> Value {
+    let Usage {
+        prompt_tokens,
+        completion_tokens,
+    } = used;
+    json!({
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    })
+}

@@ -1,0 +1,14 @@
+//! The inference server: one process serves one model.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod cli;
+pub mod engine;
+pub mod http;
+pub mod lifecycle;
+pub mod load;
+pub mod metrics;
+pub mod models;
+pub mod serve;
+pub mod startup;
+pub mod tasks;

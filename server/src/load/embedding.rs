@@ -1,0 +1,228 @@
+//! Loads encoders: `config.json`, safetensors, `tokenizer.json` and the modules around them.
+
+use candle_core::{Device, Tensor};
+use serde::Deserialize;
+
+use super::files::Files;
+use super::safetensors::{self, Weights};
+use super::sentence::SentenceConfig;
+use super::{EmbeddingModel, LoadError, LoadOptions, Task, tokenizer};
+use crate::models::bert::{Activation, Bert, BertLayer, Linear, Norm};
+use crate::models::registry::Encoder;
+
+/// A text has at least the two special tokens and one of its own.
+const LEAST_CONTEXT: usize = 3;
+
+#[derive(Deserialize)]
+struct ModelType {
+    model_type: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct BertConfig {
+    vocab_size: usize,
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    intermediate_size: usize,
+    max_position_embeddings: usize,
+    type_vocab_size: usize,
+    layer_norm_eps: f32,
+    hidden_act: String,
+    position_embedding_type: Option<String>,
+}
+
+/// Loads the encoder among `files`.
+///
+/// # Errors
+/// [`LoadError`].
+pub(super) fn load(
+    files: &Files,
+    options: &LoadOptions,
+    progress: &dyn Fn(u64, u64),
+) -> Result<EmbeddingModel, LoadError> {
+    let sentence = SentenceConfig::read(files)?;
+    let name = sentence.file("config.json");
+    let kind: ModelType = files
+        .json(&name)?
+        .ok_or_else(|| LoadError::config(&name, "it is absent"))?;
+    let encoder = Encoder::of(kind.model_type.as_deref().unwrap_or("without a name"))?;
+    check_task(options.task)?;
+    options.dtype.check_floats()?;
+    let device = options.device.open()?;
+    let tokenizer_name = sentence.file("tokenizer.json");
+    let tokenizer_json = files
+        .read(&tokenizer_name)?
+        .ok_or_else(|| LoadError::tokenizer(&tokenizer_name, "it is absent"))?;
+    let tokenizer = tokenizer::from_json(&tokenizer_name, &tokenizer_json)?;
+    let embedder = match encoder {
+        Encoder::Bert => bert(files, &name, &sentence, options, device, progress)?,
+    };
+    Ok(EmbeddingModel {
+        embedder: Box::new(embedder),
+        tokenizer,
+    })
+}
+
+fn check_task(task: Task) -> Result<(), LoadError> {
+    match task {
+        Task::Auto | Task::Embedding => Ok(()),
+        Task::Chat | Task::Completion => Err(LoadError::TaskMismatch {
+            asked: task,
+            problem: "it is an encoder",
+            can: vec![Task::Embedding],
+        }),
+    }
+}
+
+fn bert(
+    files: &Files,
+    name: &str,
+    sentence: &SentenceConfig,
+    options: &LoadOptions,
+    device: Device,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Bert, LoadError> {
+    let config: BertConfig = files
+        .json(name)?
+        .ok_or_else(|| LoadError::config(name, "it is absent"))?;
+    let activation = config.check(name)?;
+    let limit = sentence.max_tokens.unwrap_or(usize::MAX);
+    let limit = limit.min(config.max_position_embeddings);
+    let max_tokens = options.context(limit, LEAST_CONTEXT)?;
+    let maps = safetensors::map_all(files, &sentence.folder)?;
+    let mut weights = BertWeights {
+        prefix: "",
+        config: &config,
+        weights: Weights::open(&maps, device.clone(), progress)?,
+    };
+    if weights
+        .weights
+        .has("bert.embeddings.word_embeddings.weight")
+    {
+        weights.prefix = "bert.";
+    }
+    let hidden = config.hidden_size;
+    let segments = weights.embedding("token_type_embeddings", config.type_vocab_size)?;
+    let segment = segments
+        .get(0)
+        .map_err(|e| LoadError::weights(name, e.to_string()))?;
+    Ok(Bert {
+        words: weights.embedding("word_embeddings", config.vocab_size)?,
+        positions: weights.embedding("position_embeddings", config.max_position_embeddings)?,
+        segment,
+        norm: weights.norm("embeddings")?,
+        layers: (0..config.num_hidden_layers)
+            .map(|i| weights.layer(i))
+            .collect::<Result<_, _>>()?,
+        heads: config.num_attention_heads,
+        hidden,
+        activation,
+        pooling: sentence.pooling,
+        normalize: sentence.normalize,
+        max_tokens,
+        device,
+    })
+}
+
+impl BertConfig {
+    fn check(&self, name: &str) -> Result<Activation, LoadError> {
+        let sizes = [
+            self.vocab_size,
+            self.hidden_size,
+            self.num_hidden_layers,
+            self.num_attention_heads,
+            self.intermediate_size,
+            self.max_position_embeddings,
+            self.type_vocab_size,
+        ];
+        if sizes.contains(&0) || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            let problem =
+                "sizes must be above 0, and hidden_size a multiple of num_attention_heads";
+            return Err(LoadError::config(name, problem));
+        }
+        match self.position_embedding_type.as_deref() {
+            None | Some("absolute") => {}
+            Some(other) => {
+                let problem = format!("position_embedding_type `{other}` is not supported");
+                return Err(LoadError::config(name, problem));
+            }
+        }
+        match self.hidden_act.as_str() {
+            "gelu" => Ok(Activation::Gelu),
+            "gelu_new" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
+            "relu" => Ok(Activation::Relu),
+            other => Err(LoadError::config(
+                name,
+                format!("hidden_act `{other}` is not supported; known are gelu, gelu_new, relu"),
+            )),
+        }
+    }
+}
+
+/// BERT's tensors under the names of its checkpoints.
+struct BertWeights<'a> {
+    prefix: &'static str,
+    config: &'a BertConfig,
+    weights: Weights<'a>,
+}
+
+impl BertWeights<'_> {
+    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, LoadError> {
+        let name = format!("{}{name}", self.prefix);
+        self.weights.tensor(&name, shape)
+    }
+
+    fn embedding(&mut self, name: &str, rows: usize) -> Result<Tensor, LoadError> {
+        let shape = [rows, self.config.hidden_size];
+        self.tensor(&format!("embeddings.{name}.weight"), &shape)
+    }
+
+    fn norm(&mut self, name: &str) -> Result<Norm, LoadError> {
+        let shape = [self.config.hidden_size];
+        Ok(Norm {
+            weight: self.tensor(&format!("{name}.LayerNorm.weight"), &shape)?,
+            bias: self.tensor(&format!("{name}.LayerNorm.bias"), &shape)?,
+            eps: self.config.layer_norm_eps,
+        })
+    }
+
+    /// The layers called `names` side by side, each from `inputs` to `outputs` values.
+    fn linear(
+        &mut self,
+        names: &[String],
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Linear, LoadError> {
+        let (mut weights, mut biases) = (Vec::new(), Vec::new());
+        for name in names {
+            weights.push(self.tensor(&format!("{name}.weight"), &[outputs, inputs])?);
+            biases.push(self.tensor(&format!("{name}.bias"), &[outputs])?);
+        }
+        let join = || {
+            Ok(Linear {
+                weight: Tensor::cat(&weights, 0)?.t()?.contiguous()?,
+                bias: Tensor::cat(&biases, 0)?,
+            })
+        };
+        join().map_err(|e: candle_core::Error| LoadError::weights(&names.join(", "), e.to_string()))
+    }
+
+    fn layer(&mut self, index: usize) -> Result<BertLayer, LoadError> {
+        let at = format!("encoder.layer.{index}");
+        let (hidden, inner) = (self.config.hidden_size, self.config.intermediate_size);
+        let parts = ["query", "key", "value"].map(|p| format!("{at}.attention.self.{p}"));
+        Ok(BertLayer {
+            query_key_value: self.linear(&parts, hidden, hidden)?,
+            attention_output: self.linear(
+                &[format!("{at}.attention.output.dense")],
+                hidden,
+                hidden,
+            )?,
+            attention_norm: self.norm(&format!("{at}.attention.output"))?,
+            intermediate: self.linear(&[format!("{at}.intermediate.dense")], hidden, inner)?,
+            output: self.linear(&[format!("{at}.output.dense")], inner, hidden)?,
+            output_norm: self.norm(&format!("{at}.output"))?,
+        })
+    }
+}

@@ -1,0 +1,214 @@
+//! Every metric of the server. Names and buckets are vLLM's, whatever the task.
+
+use std::time::Duration;
+
+use chandler_crds::names::metrics as names;
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, Result, TextEncoder,
+};
+
+use crate::engine::{EngineStats, FinishReason};
+use crate::lifecycle::{Phase, Progress};
+
+const FIRST_TOKEN_BUCKETS: &[f64] = &[
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+    20.0, 40.0, 80.0, 160.0, 640.0, 2560.0,
+];
+const NEXT_TOKEN_BUCKETS: &[f64] = &[
+    0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0,
+    40.0, 80.0,
+];
+const REQUEST_BUCKETS: &[f64] = &[
+    0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0,
+    480.0, 960.0, 1920.0, 7680.0,
+];
+
+/// The server's metrics and the registry that they are in.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    running: IntGauge,
+    waiting: IntGauge,
+    cache_usage: Gauge,
+    load_bytes: IntGauge,
+    load_bytes_total: IntGauge,
+    load_phase: IntGaugeVec,
+    success: IntCounterVec,
+    first_token: Histogram,
+    next_token: Histogram,
+    e2e: Histogram,
+    /// Seconds between arrival and the first computation.
+    pub queue_time: Histogram,
+    /// Prompt tokens processed.
+    pub prompt_tokens: IntCounter,
+    /// Tokens written.
+    pub generation_tokens: IntCounter,
+}
+
+impl Metrics {
+    /// The `finished_reason` of a request whose client went away.
+    pub const ABORTED: &'static str = "abort";
+    /// The `finished_reason` of a request that the engine could not complete.
+    pub const FAILED: &'static str = "error";
+
+    /// All metrics at zero, labelled with the served model's name.
+    ///
+    /// # Errors
+    /// What the metrics library says of a name or a bucket list; none with the names of today.
+    pub fn new(model_name: &str) -> Result<Self> {
+        let builder = Builder {
+            registry: Registry::new(),
+            model_name,
+        };
+        builder.counter(names::PREEMPTIONS, "Sequences pushed back to the queue.")?;
+        Ok(Self {
+            running: builder.gauge(names::REQUESTS_RUNNING, "Requests in the running batch.")?,
+            waiting: builder.gauge(names::REQUESTS_WAITING, "Requests in the queue.")?,
+            cache_usage: builder.add(Gauge::with_opts(
+                builder.opts(names::KV_CACHE_USAGE, "Used share of the KV cache, 0 to 1."),
+            )?)?,
+            load_bytes: builder.gauge(names::LOAD_BYTES, "Bytes loaded so far.")?,
+            load_bytes_total: builder.gauge(names::LOAD_BYTES_TOTAL, "Bytes to load in all.")?,
+            load_phase: builder.phases()?,
+            success: builder.finished()?,
+            first_token: builder.histogram(
+                names::TIME_TO_FIRST_TOKEN,
+                "Seconds from arrival to the first token.",
+                FIRST_TOKEN_BUCKETS,
+            )?,
+            next_token: builder.histogram(
+                names::INTER_TOKEN_LATENCY,
+                "Seconds between two tokens of an answer.",
+                NEXT_TOKEN_BUCKETS,
+            )?,
+            e2e: builder.histogram(
+                names::E2E_LATENCY,
+                "Seconds from arrival to the end.",
+                REQUEST_BUCKETS,
+            )?,
+            queue_time: builder.histogram(
+                names::QUEUE_TIME,
+                "Seconds in the queue.",
+                REQUEST_BUCKETS,
+            )?,
+            prompt_tokens: builder.counter(names::PROMPT_TOKENS, "Prompt tokens processed.")?,
+            generation_tokens: builder.counter(names::GENERATION_TOKENS, "Tokens generated.")?,
+            registry: builder.registry,
+        })
+    }
+
+    /// An answer's first token came `after` its request.
+    pub fn observe_first_token(&self, after: Duration) {
+        self.first_token.observe(after.as_secs_f64());
+    }
+
+    /// A further token came `after` the one before.
+    pub fn observe_next_token(&self, after: Duration) {
+        self.next_token.observe(after.as_secs_f64());
+    }
+
+    /// A request ended for `reason`, `after` its arrival.
+    pub fn observe_end(&self, reason: &str, after: Duration) {
+        self.success.with_label_values(&[reason]).inc();
+        self.e2e.observe(after.as_secs_f64());
+    }
+
+    /// The text format, with the load and the progress as they are now.
+    ///
+    /// # Errors
+    /// What the encoder reports.
+    pub fn render(&self, load: EngineStats, progress: &Progress) -> Result<String> {
+        self.running.set(saturate(load.running as u64));
+        self.waiting.set(saturate(load.waiting as u64));
+        self.cache_usage.set(load.cache_usage);
+        self.load_bytes.set(saturate(progress.bytes_done));
+        self.load_bytes_total.set(saturate(progress.bytes_total));
+        for phase in Phase::ALL {
+            let gauge = self.load_phase.with_label_values(&[phase.as_str()]);
+            gauge.set(i64::from(phase == progress.phase));
+        }
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+fn saturate(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+struct Builder<'a> {
+    registry: Registry,
+    model_name: &'a str,
+}
+
+impl Builder<'_> {
+    fn opts(&self, name: &str, help: &str) -> Opts {
+        Opts::new(name, help).const_label(names::MODEL_NAME, self.model_name)
+    }
+
+    fn add<C: Collector + Clone + 'static>(&self, collector: C) -> Result<C> {
+        self.registry.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge> {
+        self.add(IntGauge::with_opts(self.opts(name, help))?)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter> {
+        self.add(IntCounter::with_opts(self.opts(name, help))?)
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram> {
+        let opts = HistogramOpts::from(self.opts(name, help)).buckets(buckets.to_vec());
+        self.add(Histogram::with_opts(opts)?)
+    }
+
+    fn phases(&self) -> Result<IntGaugeVec> {
+        let opts = self.opts(names::LOAD_PHASE, "1 for the phase the server is in.");
+        self.add(IntGaugeVec::new(opts, &["phase"])?)
+    }
+
+    fn finished(&self) -> Result<IntCounterVec> {
+        let opts = self.opts(names::REQUEST_SUCCESS, "Requests ended, by reason.");
+        let counter = self.add(IntCounterVec::new(opts, &[names::FINISHED_REASON])?)?;
+        // A rate over a series that appears with its first event misses that event.
+        let ended = [FinishReason::Stop, FinishReason::Length].map(FinishReason::as_str);
+        for reason in ended.into_iter().chain([Metrics::ABORTED, Metrics::FAILED]) {
+            counter.get_metric_with_label_values(&[reason])?;
+        }
+        Ok(counter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_there_from_the_start() {
+        let metrics = Metrics::new("chat").unwrap();
+        let text = metrics
+            .render(EngineStats::default(), &Progress::default())
+            .unwrap();
+        for line in [
+            r#"vllm:num_requests_running{model_name="chat"} 0"#,
+            r#"vllm:num_requests_waiting{model_name="chat"} 0"#,
+            r#"vllm:kv_cache_usage_perc{model_name="chat"} 0"#,
+            r#"vllm:prompt_tokens_total{model_name="chat"} 0"#,
+            r#"vllm:generation_tokens_total{model_name="chat"} 0"#,
+            r#"vllm:num_preemptions_total{model_name="chat"} 0"#,
+            r#"vllm:request_success_total{finished_reason="stop",model_name="chat"} 0"#,
+            r#"vllm:request_success_total{finished_reason="abort",model_name="chat"} 0"#,
+            r#"vllm:time_to_first_token_seconds_bucket{model_name="chat",le="0.001"} 0"#,
+            r#"vllm:inter_token_latency_seconds_bucket{model_name="chat",le="0.025"} 0"#,
+            r#"vllm:e2e_request_latency_seconds_bucket{model_name="chat",le="7680"} 0"#,
+            r#"vllm:request_queue_time_seconds_bucket{model_name="chat",le="0.3"} 0"#,
+            r#"chandler:load_phase{model_name="chat",phase="resolving"} 1"#,
+            r#"chandler:load_phase{model_name="chat",phase="ready"} 0"#,
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+}

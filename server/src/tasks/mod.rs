@@ -1,0 +1,126 @@
+//! What a model is served for: the way from a request's content to an engine's input.
+
+mod embedding;
+mod text;
+
+use std::io;
+use std::sync::Arc;
+
+pub use embedding::{EmbeddingTask, InputError};
+pub use text::{PromptError, TextTask};
+
+use crate::engine::{EmbeddingEngine, Engine, EngineError, SequentialEngine};
+use crate::load::{LoadedModel, Task, TextModel};
+use crate::metrics::Metrics;
+
+/// Limits of an engine.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineLimits {
+    /// Most texts computed together; the engine's own choice when absent.
+    pub max_batch: Option<usize>,
+    /// Most requests that wait.
+    pub max_queue: usize,
+}
+
+/// A text of a request, or its tokens where the client has them already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// To be tokenised.
+    Text(String),
+    /// Token ids, taken as they are.
+    Tokens(Vec<u32>),
+}
+
+/// The one model that this process serves.
+#[derive(Debug)]
+pub enum Served {
+    /// It writes text.
+    Text(TextTask),
+    /// It turns texts into vectors.
+    Embedding(EmbeddingTask),
+}
+
+impl Served {
+    /// Starts the engine of a loaded model.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        model: LoadedModel,
+        task: Task,
+        limits: EngineLimits,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
+        match model {
+            LoadedModel::Text(model) => start_text(model, task, limits, metrics).map(Self::Text),
+            LoadedModel::Embedding(model) => {
+                let (most, dimensions) = (model.embedder.max_tokens(), model.embedder.dimensions());
+                let EngineLimits {
+                    max_batch,
+                    max_queue,
+                } = limits;
+                let engine = EmbeddingEngine::start(model.embedder, max_batch, max_queue, metrics)?;
+                Ok(Self::Embedding(EmbeddingTask::new(
+                    engine,
+                    model.tokenizer,
+                    most,
+                    dimensions,
+                )))
+            }
+        }
+    }
+
+    /// The task, as specs write it.
+    #[must_use]
+    pub fn task(&self) -> Task {
+        match self {
+            Self::Text(task) if task.has_chat() => Task::Chat,
+            Self::Text(_) => Task::Completion,
+            Self::Embedding(_) => Task::Embedding,
+        }
+    }
+
+    /// The engine, whatever it computes.
+    #[must_use]
+    pub fn engine(&self) -> &dyn Engine {
+        match self {
+            Self::Text(task) => task.engine(),
+            Self::Embedding(task) => task.engine(),
+        }
+    }
+
+    /// Answers one tiny request, so that the first client meets warm caches and a model that is
+    /// known to compute.
+    ///
+    /// # Errors
+    /// What the engine reports.
+    pub async fn warm(&self) -> Result<(), EngineError> {
+        match self {
+            Self::Text(task) => task.warm().await,
+            Self::Embedding(task) => task.warm().await,
+        }
+    }
+}
+
+fn start_text(
+    model: TextModel,
+    task: Task,
+    limits: EngineLimits,
+    metrics: Arc<Metrics>,
+) -> io::Result<TextTask> {
+    let tokenizer = Arc::new(model.tokenizer);
+    let engine = SequentialEngine::start(
+        model.lm,
+        Arc::clone(&tokenizer),
+        model.end_tokens,
+        limits.max_queue,
+        metrics,
+    )?;
+    Ok(TextTask::new(
+        Arc::new(engine),
+        tokenizer,
+        model.template.filter(|_| task != Task::Completion),
+        model.bos.filter(|_| model.add_bos),
+        model.vocab_size,
+    ))
+}

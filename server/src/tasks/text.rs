@@ -1,0 +1,282 @@
+//! Prompts: from messages or text to token ids that fit the model.
+
+use std::sync::Arc;
+
+use tokenizers::Tokenizer;
+
+use super::Input;
+use crate::engine::{Engine, EngineError, Event, GenerateRequest, Refused, Sampling, TextEngine};
+use crate::load::{ChatMessage, ChatTemplate, TemplateError, encode_prompt};
+
+/// Why a prompt cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptError {
+    /// The model has no chat template, or is served for completions only.
+    #[error("this model takes no chat messages; send a prompt to /v1/completions")]
+    NoChat,
+    /// The template does not take these messages.
+    #[error("{0}")]
+    Template(#[from] TemplateError),
+    /// The tokenizer does not take the text.
+    #[error("the text could not be tokenised: {0}")]
+    Tokenizer(tokenizers::Error),
+    /// There is nothing to go on from.
+    #[error("the prompt is empty; write at least one token")]
+    Empty,
+    /// A token id that the model does not have.
+    #[error("token id {id} is not in the vocabulary; ids go from 0 to {last}", last = .size.saturating_sub(1))]
+    UnknownToken {
+        /// The id.
+        id: u32,
+        /// Size of the vocabulary.
+        size: usize,
+    },
+    /// The prompt leaves no room for an answer.
+    #[error(
+        "the prompt has {prompt} tokens, but this model's context is {context} tokens, answer included; shorten the prompt to at most {most} tokens", most = .context.saturating_sub(1)
+    )]
+    TooLong {
+        /// Tokens of the prompt.
+        prompt: usize,
+        /// Tokens of the context.
+        context: usize,
+    },
+}
+
+impl PromptError {
+    /// The error as one CamelCase word, stable for machines.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NoChat => "NoChat",
+            Self::Template(error) => error.reason(),
+            Self::Tokenizer(_) => "TokenizerFailed",
+            Self::Empty => "PromptEmpty",
+            Self::UnknownToken { .. } => "UnknownToken",
+            Self::TooLong { .. } => "PromptTooLong",
+        }
+    }
+}
+
+/// A model that writes text.
+#[derive(Clone)]
+pub struct TextTask {
+    engine: Arc<dyn TextEngine>,
+    tokenizer: Arc<Tokenizer>,
+    template: Option<Arc<ChatTemplate>>,
+    /// Begins every prompt, where the model wants that.
+    bos: Option<u32>,
+    vocab_size: usize,
+}
+
+impl std::fmt::Debug for TextTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TextTask")
+            .field("chat", &self.has_chat())
+            .field("context", &self.context())
+            .finish_non_exhaustive()
+    }
+}
+
+impl TextTask {
+    /// A task on a running engine. `bos` is the token that begins every prompt, if any.
+    #[must_use]
+    pub fn new(
+        engine: Arc<dyn TextEngine>,
+        tokenizer: Arc<Tokenizer>,
+        template: Option<ChatTemplate>,
+        bos: Option<u32>,
+        vocab_size: usize,
+    ) -> Self {
+        Self {
+            engine,
+            tokenizer,
+            template: template.map(Arc::new),
+            bos,
+            vocab_size,
+        }
+    }
+
+    /// Whether it takes chat messages.
+    #[must_use]
+    pub fn has_chat(&self) -> bool {
+        self.template.is_some()
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &dyn Engine {
+        self.engine.engine()
+    }
+
+    /// Longest sequence in tokens, prompt and answer together.
+    #[must_use]
+    pub fn context(&self) -> usize {
+        self.engine.context()
+    }
+
+    /// Queues a request.
+    ///
+    /// # Errors
+    /// When the engine takes no more.
+    pub fn submit(&self, request: GenerateRequest) -> Result<crate::engine::EventStream, Refused> {
+        self.engine.submit(request)
+    }
+
+    /// The token ids of a conversation, ready for the assistant's answer. Blocks.
+    ///
+    /// # Errors
+    /// [`PromptError`], all of them the request's fault.
+    pub fn chat_prompt(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, PromptError> {
+        let template = self.template.as_ref().ok_or(PromptError::NoChat)?;
+        let text = template.render(messages, true)?;
+        self.check_length(self.encode(&text)?)
+    }
+
+    /// The token ids of a prompt. Blocks. Ids that the client sends are taken as they are.
+    ///
+    /// # Errors
+    /// [`PromptError`], all of them the request's fault.
+    pub fn prompt(&self, input: &Input) -> Result<Vec<u32>, PromptError> {
+        let ids = match input {
+            Input::Text(text) => self.encode(text)?,
+            Input::Tokens(ids) => ids.clone(),
+        };
+        let known = |id: &&u32| (**id as usize) < self.vocab_size;
+        if let Some(id) = ids.iter().find(|id| !known(id)) {
+            return Err(PromptError::UnknownToken {
+                id: *id,
+                size: self.vocab_size,
+            });
+        }
+        self.check_length(ids)
+    }
+
+    /// Tokens that an answer to a prompt of `prompt` tokens may have: `asked`, or the rest of
+    /// the context where that is less.
+    #[must_use]
+    pub fn budget(&self, prompt: usize, asked: Option<usize>) -> usize {
+        let rest = self.context().saturating_sub(prompt);
+        asked.map_or(rest, |asked| asked.min(rest))
+    }
+
+    /// Writes one token.
+    ///
+    /// # Errors
+    /// What the engine reports.
+    pub async fn warm(&self) -> Result<(), EngineError> {
+        let failed = |error: PromptError| EngineError::Model(error.to_string());
+        let prompt = self.encode("Hello").map_err(failed)?;
+        let request = GenerateRequest {
+            prompt,
+            max_tokens: 1,
+            stop: Vec::new(),
+            sampling: Sampling::greedy(),
+            measured: false,
+        };
+        let mut events = self.submit(request).map_err(|_| EngineError::Gone)?;
+        loop {
+            match events.next().await {
+                Event::Text(_) => {}
+                Event::Finished { .. } => return Ok(()),
+                Event::Failed(error) => return Err(error),
+            }
+        }
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>, PromptError> {
+        encode_prompt(&self.tokenizer, self.bos, text).map_err(PromptError::Tokenizer)
+    }
+
+    fn check_length(&self, ids: Vec<u32>) -> Result<Vec<u32>, PromptError> {
+        let context = self.context();
+        if ids.is_empty() {
+            Err(PromptError::Empty)
+        } else if ids.len() >= context {
+            Err(PromptError::TooLong {
+                prompt: ids.len(),
+                context,
+            })
+        } else {
+            Ok(ids)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::SequentialEngine;
+    use crate::engine::testing::{BOS, EOS, ToyLm, VOCAB, byte_tokenizer};
+    use crate::metrics::Metrics;
+
+    fn task(template: Option<&str>, bos: Option<u32>) -> TextTask {
+        measured_task(template, bos, Arc::new(Metrics::new("m").unwrap()))
+    }
+
+    fn measured_task(template: Option<&str>, bos: Option<u32>, metrics: Arc<Metrics>) -> TextTask {
+        let tokenizer = Arc::new(byte_tokenizer());
+        let mut toy = ToyLm::new("ok");
+        toy.context = 16;
+        let engine =
+            SequentialEngine::start(Box::new(toy), Arc::clone(&tokenizer), vec![EOS], 4, metrics);
+        let template = template.map(|source| {
+            ChatTemplate::new(source.to_owned(), "<s>".to_owned(), "</s>".to_owned()).unwrap()
+        });
+        TextTask::new(Arc::new(engine.unwrap()), tokenizer, template, bos, VOCAB)
+    }
+
+    fn message(content: &str) -> ChatMessage {
+        ChatMessage {
+            role: "user".to_owned(),
+            content: content.to_owned(),
+        }
+    }
+
+    #[test]
+    fn one_bos_whoever_writes_it() {
+        let text = Input::Text("a".to_owned());
+        assert_eq!(task(None, Some(BOS)).prompt(&text).unwrap(), [BOS, 97]);
+        assert_eq!(task(None, None).prompt(&text).unwrap(), [97]);
+        let written = Input::Text("<s>a".to_owned());
+        assert_eq!(task(None, Some(BOS)).prompt(&written).unwrap(), [BOS, 97]);
+        let tokens = Input::Tokens(vec![97]);
+        assert_eq!(task(None, Some(BOS)).prompt(&tokens).unwrap(), [97]);
+        let chat = task(Some("{{ bos_token }}{{ messages[0].content }}"), Some(BOS));
+        assert_eq!(chat.chat_prompt(&[message("b")]).unwrap(), [BOS, 98]);
+    }
+
+    #[test]
+    fn prompts_that_do_not_fit_are_refused_with_the_numbers() {
+        let task = task(None, None);
+        let long = task.prompt(&Input::Text("x".repeat(16))).unwrap_err();
+        assert_eq!(
+            long.to_string(),
+            "the prompt has 16 tokens, but this model's context is 16 tokens, answer included; \
+             shorten the prompt to at most 15 tokens"
+        );
+        let empty = task.prompt(&Input::Text(String::new())).unwrap_err();
+        assert_eq!(empty.reason(), "PromptEmpty");
+        let unknown = task.prompt(&Input::Tokens(vec![1, 258])).unwrap_err();
+        assert!(unknown.to_string().contains("from 0 to 257"));
+        let chat = task.chat_prompt(&[message("x")]).unwrap_err();
+        assert_eq!(chat.reason(), "NoChat");
+    }
+
+    #[test]
+    fn the_budget_never_passes_the_context() {
+        let task = task(None, None);
+        assert_eq!(task.budget(10, None), 6);
+        assert_eq!(task.budget(10, Some(4)), 4);
+        assert_eq!(task.budget(10, Some(40)), 6);
+    }
+
+    #[tokio::test]
+    async fn warming_is_not_measured() {
+        let metrics = Arc::new(Metrics::new("m").unwrap());
+        let task = measured_task(None, None, Arc::clone(&metrics));
+        task.warm().await.unwrap();
+        assert_eq!(metrics.prompt_tokens.get(), 0);
+        assert_eq!(metrics.generation_tokens.get(), 0);
+    }
+}

@@ -1,0 +1,30 @@
+//! The front door: one address that speaks the OpenAI API and leads each request to a ready
+//! replica of the model that it names.
+//!
+//! Whoever runs the replicas calls [`Gateway::publish`] with a whole new [`RouteTable`] on each
+//! change. A request holds no lock: it loads the table of the moment, asks
+//! [`chandler_core::traffic::pick`], and sends the caller's bytes on. Until the caller has been
+//! sent something, a replica's death costs it nothing but time: the request goes to another
+//! replica, or waits for one.
+
+mod attempt;
+mod config;
+mod errors;
+mod event_gate;
+mod gateway;
+mod headers;
+mod in_flight;
+mod metrics;
+mod proxy;
+mod request;
+mod routes;
+mod serve;
+mod stream;
+mod table;
+mod wait;
+
+pub use chandler_core::traffic::{Endpoint, ModelRoute, RevisionRoute, RouteTable};
+pub use config::GatewayConfig;
+pub use errors::{GatewayError, OpenAiError};
+pub use gateway::Gateway;
+pub use serve::serve;

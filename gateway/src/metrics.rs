@@ -1,0 +1,143 @@
+use chandler_crds::names::metrics as names;
+use http::StatusCode;
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+const MODEL: &str = "model";
+const REVISION: &str = "revision";
+const CODE: &str = "code";
+/// The code of a request whose caller left before its answer was complete.
+const CALLER_GONE: u16 = 499;
+/// Seconds. From a cached embedding to a long answer that is not streamed.
+const UPSTREAM_BUCKETS: [f64; 16] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0,
+    600.0,
+];
+
+/// The gateway's metrics, in a registry of their own.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    in_flight: IntGaugeVec,
+    retries: IntCounterVec,
+    upstream: HistogramVec,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let requests = IntCounterVec::new(
+            Opts::new(
+                names::GATEWAY_REQUESTS,
+                "Requests by model, revision and status code; 499 where the caller left early.",
+            ),
+            &[MODEL, REVISION, CODE],
+        )?;
+        let in_flight = IntGaugeVec::new(
+            Opts::new(
+                names::GATEWAY_IN_FLIGHT,
+                "Requests being proxied, by model.",
+            ),
+            &[MODEL],
+        )?;
+        let retries = IntCounterVec::new(
+            Opts::new(
+                names::GATEWAY_RETRIES,
+                "Requests sent again to another replica, by model.",
+            ),
+            &[MODEL],
+        )?;
+        let upstream = HistogramVec::new(
+            HistogramOpts::new(
+                names::GATEWAY_UPSTREAM_SECONDS,
+                "Seconds until the head of a replica's response, by model.",
+            )
+            .buckets(UPSTREAM_BUCKETS.to_vec()),
+            &[MODEL],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(in_flight.clone()))?;
+        registry.register(Box::new(retries.clone()))?;
+        registry.register(Box::new(upstream.clone()))?;
+        Ok(Self {
+            registry,
+            requests,
+            in_flight,
+            retries,
+            upstream,
+        })
+    }
+
+    /// The Prometheus text format.
+    pub(crate) fn render(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    /// Counts a request that never got to a model. It has no model label: a name that the caller
+    /// made up would grow the series without bound.
+    pub(crate) fn refused(&self, status: StatusCode) {
+        self.requests
+            .with_label_values(&["", "", status.as_str()])
+            .inc();
+    }
+
+    /// Begins to count a request to a model of the table.
+    pub(crate) fn exchange(&self, model: &str) -> Exchange {
+        let in_flight = self.in_flight.with_label_values(&[model]);
+        in_flight.inc();
+        Exchange {
+            requests: self.requests.clone(),
+            in_flight,
+            model: model.to_owned(),
+            revision: String::new(),
+            code: CALLER_GONE,
+        }
+    }
+
+    pub(crate) fn retried(&self, model: &str) {
+        self.retries.with_label_values(&[model]).inc();
+    }
+
+    pub(crate) fn upstream_seconds(&self, model: &str, seconds: f64) {
+        self.upstream.with_label_values(&[model]).observe(seconds);
+    }
+}
+
+/// One request from its model's name being known until its answer is complete, or its caller gone.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    requests: IntCounterVec,
+    in_flight: IntGauge,
+    model: String,
+    revision: String,
+    code: u16,
+}
+
+impl Exchange {
+    pub(crate) fn answered_by(&mut self, revision: &str) {
+        revision.clone_into(&mut self.revision);
+    }
+
+    /// The code to count: the answer's once it is complete, or the one of what went wrong.
+    pub(crate) fn ended(&mut self, status: StatusCode) {
+        self.code = status.as_u16();
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.in_flight.dec();
+        let code = self.code.to_string();
+        self.requests
+            .with_label_values(&[&self.model, &self.revision, &code])
+            .inc();
+        tracing::debug!(
+            model = self.model,
+            revision = self.revision,
+            code = self.code,
+            "request ended"
+        );
+    }
+}

@@ -1,0 +1,155 @@
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use chandler_core::traffic::ModelRoute;
+use chandler_crds::names::paths;
+use http::{Method, Request, StatusCode, Uri, header};
+use serde::Serialize;
+
+use crate::errors::GatewayError;
+use crate::gateway::Gateway;
+use crate::proxy;
+
+/// The API's paths that name a model in their JSON body.
+const MODEL_PATHS: [&str; 3] = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"];
+const MODELS: &str = "/v1/models";
+/// Served names may hold slashes.
+const ONE_MODEL: &str = "/v1/models/{*name}";
+
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(crate) fn router(gateway: Gateway) -> Router {
+    let mut router = Router::new();
+    for path in MODEL_PATHS {
+        router = router.route(path, post(to_replica).fallback(only_post));
+    }
+    for (path, route) in [
+        (MODELS, get(list_models)),
+        (ONE_MODEL, get(one_model)),
+        (paths::LIVE, get(live)),
+        (paths::READY, get(ready)),
+        (paths::METRICS, get(metrics)),
+    ] {
+        router = router.route(path, route.fallback(only_get));
+    }
+    router.fallback(no_such_path).with_state(gateway)
+}
+
+async fn to_replica(State(gateway): State<Gateway>, request: Request<Body>) -> Response {
+    proxy::proxy(&gateway, request).await
+}
+
+async fn only_post(method: Method, uri: Uri) -> GatewayError {
+    wrong_method(&method, &uri, "POST")
+}
+
+async fn only_get(method: Method, uri: Uri) -> GatewayError {
+    wrong_method(&method, &uri, "GET")
+}
+
+fn wrong_method(method: &Method, uri: &Uri, allowed: &'static str) -> GatewayError {
+    GatewayError::MethodNotAllowed {
+        method: method.to_string(),
+        path: uri.path().to_owned(),
+        allowed,
+    }
+}
+
+async fn no_such_path(uri: Uri) -> GatewayError {
+    GatewayError::NoSuchPath {
+        path: uri.path().to_owned(),
+    }
+}
+
+#[derive(Serialize)]
+struct Model<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: i64,
+    owned_by: &'static str,
+}
+
+impl<'a> Model<'a> {
+    fn new(name: &'a str, route: &ModelRoute) -> Self {
+        Self {
+            id: name,
+            object: "model",
+            created: route.created,
+            owned_by: "chandler",
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ModelList<'a> {
+    object: &'static str,
+    data: Vec<Model<'a>>,
+}
+
+async fn list_models(State(gateway): State<Gateway>) -> Response {
+    let snapshot = gateway.inner().routes.load();
+    let models = snapshot.table.models.iter();
+    let list = ModelList {
+        object: "list",
+        data: models
+            .map(|(name, route)| Model::new(name, route))
+            .collect(),
+    };
+    Json(list).into_response()
+}
+
+async fn one_model(
+    State(gateway): State<Gateway>,
+    uri: Uri,
+    name: Result<Path<String>, PathRejection>,
+) -> Response {
+    let Ok(Path(name)) = name else {
+        return no_such_path(uri).await.into_response();
+    };
+    let snapshot = gateway.inner().routes.load();
+    let models = &snapshot.table.models;
+    match models.get(&name) {
+        Some(route) => Json(Model::new(&name, route)).into_response(),
+        None => GatewayError::UnknownModel {
+            name,
+            known: models.keys().cloned().collect(),
+        }
+        .into_response(),
+    }
+}
+
+async fn live() -> &'static str {
+    "ok"
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    reason: &'static str,
+}
+
+async fn ready(State(gateway): State<Gateway>) -> Response {
+    let (ready, reason) = if gateway.inner().draining.is_cancelled() {
+        (false, "Draining")
+    } else if gateway.inner().routes.load().version == 0 {
+        (false, "NoRouteTable")
+    } else {
+        (true, "Serving")
+    };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(Readiness { ready, reason })).into_response()
+}
+
+async fn metrics(State(gateway): State<Gateway>) -> Response {
+    match gateway.inner().metrics.render() {
+        Ok(text) => ([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}

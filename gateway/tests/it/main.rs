@@ -1,0 +1,11 @@
+//! The gateway on a real port, before real upstreams on loopback.
+
+#![allow(clippy::unwrap_used)]
+
+mod limits;
+mod retry;
+mod routing;
+mod shutdown;
+mod streaming;
+mod support;
+mod upstream;

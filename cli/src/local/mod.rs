@@ -1,0 +1,116 @@
+//! The local world: replicas are child processes of this one, and the gateway's table is kept in
+//! step with them.
+
+mod child;
+mod http;
+mod life;
+mod probe;
+mod replica;
+mod routes;
+mod state;
+mod world;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chandler_core::validate::ModelKey;
+use chandler_gateway::Gateway;
+use chandler_source::{Cache, Hub};
+use tokio::sync::Notify;
+
+use crate::output::{Event, Events};
+use state::Models;
+pub(crate) use world::LocalModel;
+
+/// What the local world needs from outside.
+pub(crate) struct Config {
+    /// The server program.
+    pub(crate) server: PathBuf,
+    /// Where downloaded models are.
+    pub(crate) cache: Cache,
+    /// The cache's folder, if it was given; replicas are told.
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// The model hub.
+    pub(crate) hub: Hub,
+}
+
+/// All replicas of this machine.
+pub(crate) struct Local {
+    config: Config,
+    gateway: Gateway,
+    events: Events,
+    client: http::Client,
+    models: Mutex<Models>,
+}
+
+impl Local {
+    pub(crate) fn new(config: Config, gateway: Gateway, events: Events) -> Arc<Self> {
+        let models = Mutex::default();
+        Arc::new(Self {
+            config,
+            gateway,
+            events,
+            client: http::Client::new(),
+            models,
+        })
+    }
+
+    /// Makes a model known under the name it is served by.
+    pub(crate) fn know(&self, key: &ModelKey, served_name: &str) {
+        self.models().insert(key, served_name);
+        self.publish();
+    }
+
+    /// The world of one model.
+    pub(crate) fn world(self: &Arc<Self>, key: &ModelKey) -> LocalModel {
+        LocalModel::new(Arc::clone(self), key.clone())
+    }
+
+    /// A model that is gone for good; its name is free for another.
+    pub(crate) fn forget(&self, key: &ModelKey) {
+        self.models().remove(key);
+        self.publish();
+    }
+
+    /// What wakes the model's runner after a change.
+    pub(crate) fn wake(&self, key: &ModelKey) -> Arc<Notify> {
+        self.models().wake(key)
+    }
+
+    /// Drains every replica and waits until its process is gone.
+    pub(crate) async fn stop_all(&self) {
+        let replicas = self.models().take_all();
+        for replica in &replicas {
+            replica.drain();
+        }
+        for replica in replicas {
+            replica.gone().await;
+        }
+    }
+
+    /// Ends every replica that still drains, now.
+    pub(crate) fn stop_now(&self) {
+        self.models().stop_now();
+    }
+
+    /// After a replica changed: the table follows, and the model's runner looks again.
+    fn changed(&self, key: &ModelKey) {
+        self.publish();
+        self.models().wake(key).notify_one();
+    }
+
+    fn publish(&self) {
+        // Under the lock, so that an older table never replaces a newer one.
+        let models = self.models();
+        self.gateway.publish(routes::table(&models));
+    }
+
+    fn tell(&self, event: Event) {
+        // The printer ends last; if it has gone, nobody listens.
+        let _ = self.events.send(event);
+    }
+
+    fn models(&self) -> MutexGuard<'_, Models> {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

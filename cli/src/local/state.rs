@@ -1,0 +1,94 @@
+//! What there is: models, their revisions, their replicas. Plain data behind one lock that is
+//! never held across a wait.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chandler_core::snapshot::Weights;
+use chandler_core::validate::ModelKey;
+use chandler_core::worker::WorkerSpec;
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::sync::watch;
+
+use super::replica::{Replica, Stop};
+
+#[derive(Default)]
+pub(super) struct Models {
+    pub(super) all: BTreeMap<ModelKey, Model>,
+    /// Replicas that are on their way out and count no more.
+    pub(super) leaving: Vec<Replica>,
+    /// Stops of replicas that `take_all` gave away.
+    ending: Vec<watch::Sender<Stop>>,
+}
+
+pub(super) struct Model {
+    pub(super) served_name: String,
+    pub(super) created: Timestamp,
+    pub(super) revisions: BTreeMap<String, Revision>,
+    pub(super) weights: Weights,
+    wake: Arc<Notify>,
+}
+
+pub(super) struct Revision {
+    pub(super) worker: WorkerSpec,
+    pub(super) desired: u32,
+    pub(super) replicas: Vec<Replica>,
+}
+
+impl Models {
+    pub(super) fn insert(&mut self, key: &ModelKey, served_name: &str) {
+        let model = self.all.entry(key.clone()).or_insert_with(|| Model {
+            served_name: String::new(),
+            created: Timestamp::now(),
+            revisions: BTreeMap::new(),
+            weights: Weights::new(),
+            wake: Arc::new(Notify::new()),
+        });
+        served_name.clone_into(&mut model.served_name);
+    }
+
+    pub(super) fn remove(&mut self, key: &ModelKey) {
+        self.all.remove(key);
+    }
+
+    /// Lets go of replicas whose process is gone.
+    pub(super) fn tidy(&mut self) {
+        self.leaving.retain(|replica| !replica.is_gone());
+    }
+
+    pub(super) fn wake(&self, key: &ModelKey) -> Arc<Notify> {
+        self.all
+            .get(key)
+            .map(|model| Arc::clone(&model.wake))
+            .unwrap_or_default()
+    }
+
+    pub(super) fn take_all(&mut self) -> Vec<Replica> {
+        let revisions = self
+            .all
+            .values_mut()
+            .flat_map(|model| std::mem::take(&mut model.revisions).into_values());
+        let current = revisions.flat_map(|revision| revision.replicas);
+        let replicas: Vec<Replica> = current.chain(std::mem::take(&mut self.leaving)).collect();
+        self.ending.extend(replicas.iter().map(Replica::stopper));
+        replicas
+    }
+
+    pub(super) fn stop_now(&self) {
+        for stop in &self.ending {
+            stop.send_replace(Stop::Now);
+        }
+    }
+}
+
+impl Revision {
+    /// The lowest numbers that no replica has.
+    pub(super) fn free_numbers(&self, count: usize) -> Vec<u32> {
+        let taken: BTreeSet<u32> = self.replicas.iter().map(|replica| replica.number).collect();
+        (0..)
+            .filter(|number| !taken.contains(number))
+            .take(count)
+            .collect()
+    }
+}

@@ -1,0 +1,221 @@
+//! The port to the local world, for one model.
+
+use std::sync::Arc;
+
+use chandler_core::decide::Action;
+use chandler_core::snapshot::{RevisionSeen, Snapshot, Weights};
+use chandler_core::validate::ModelKey;
+use chandler_core::worker::WorkerSpec;
+use chandler_core::world::{Failure, Outcome, World};
+use chandler_source::{Source, resolve};
+
+use super::replica::Replica;
+use super::state::{Model, Models, Revision};
+use super::{Local, probe};
+use crate::output::Phase;
+
+/// One model of this machine.
+pub(crate) struct LocalModel {
+    local: Arc<Local>,
+    key: ModelKey,
+}
+
+impl World for LocalModel {
+    async fn observe(&mut self, _key: &ModelKey) -> Result<Snapshot, Failure> {
+        let mut models = self.local.models();
+        models.tidy();
+        let Some(model) = models.all.get(&self.key) else {
+            return Ok(Snapshot::default());
+        };
+        let seen = model
+            .revisions
+            .iter()
+            .map(|(name, revision)| (name.clone(), self.seen(revision)));
+        Ok(Snapshot {
+            revisions: seen.collect(),
+            weights: model.weights.clone(),
+        })
+    }
+
+    async fn perform(&mut self, _key: &ModelKey, action: &Action) -> Outcome {
+        let done = match action {
+            Action::Resolve {
+                source,
+                source_revision,
+                ..
+            } => {
+                return self.resolve(source, source_revision.as_deref()).await;
+            }
+            Action::Probe { revision } => self.probe(revision).await,
+            Action::EnsureRevision {
+                revision,
+                worker,
+                replicas,
+            } => self.ensure(revision, worker, *replicas),
+            Action::Scale { revision, from, to } => self.scale(revision, *from, *to),
+            Action::SetTraffic { from, to } => self.set_traffic(from, to),
+            Action::Retire { revision } => self.retire(revision),
+        };
+        self.local.publish();
+        done.map_or_else(Outcome::Failed, |()| Outcome::Done)
+    }
+}
+
+impl LocalModel {
+    pub(super) fn new(local: Arc<Local>, key: ModelKey) -> Self {
+        Self { local, key }
+    }
+
+    fn seen(&self, revision: &Revision) -> RevisionSeen {
+        let views: Vec<_> = revision.replicas.iter().map(Replica::view).collect();
+        let ready = views
+            .iter()
+            .filter(|view| view.phase == Phase::Ready)
+            .count();
+        let endpoints = views.iter().filter_map(|view| view.endpoint.as_ref());
+        RevisionSeen {
+            desired: revision.desired,
+            ready: u32::try_from(ready).unwrap_or(u32::MAX),
+            in_flight: Some(
+                endpoints
+                    .map(|endpoint| self.local.gateway.in_flight(&endpoint.id))
+                    .sum(),
+            ),
+            failure: views
+                .into_iter()
+                .filter(|view| view.phase != Phase::Ready)
+                .find_map(|view| view.failure),
+        }
+    }
+
+    /// Changes the model under the lock; the list takes replicas that leave until they are gone.
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Model, &mut Vec<Replica>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut models = self.local.models();
+        let Models { all, leaving, .. } = &mut *models;
+        let model = all.get_mut(&self.key);
+        change(model.ok_or_else(|| stale("the model is gone"))?, leaving)
+    }
+
+    async fn resolve(&self, source: &str, revision: Option<&str>) -> Outcome {
+        let config = &self.local.config;
+        let resolved = async {
+            let source = Source::parse(source)?;
+            resolve(&source, revision, &config.hub, &config.cache).await
+        };
+        match resolved.await {
+            Ok(lock) => Outcome::Resolved(lock),
+            Err(error) => Outcome::Failed(Failure {
+                reason: error.reason().to_owned(),
+                message: error.to_string(),
+                transient: error.is_transient(),
+            }),
+        }
+    }
+
+    fn ensure(&self, name: &str, worker: &WorkerSpec, count: u32) -> Result<(), Failure> {
+        self.change(|model, _| {
+            if model.revisions.contains_key(name) {
+                return Err(stale("the revision exists"));
+            }
+            let mut revision = Revision {
+                worker: worker.clone(),
+                desired: count,
+                replicas: Vec::new(),
+            };
+            self.fill(name, &mut revision);
+            model.revisions.insert(name.to_owned(), revision);
+            Ok(())
+        })
+    }
+
+    fn scale(&self, name: &str, from: u32, to: u32) -> Result<(), Failure> {
+        self.change(|model, leaving| {
+            let Some(revision) = model.revisions.get_mut(name) else {
+                return Err(stale("the revision is gone"));
+            };
+            if revision.desired != from {
+                return Err(stale("the count has changed"));
+            }
+            revision.desired = to;
+            self.fill(name, revision);
+            leaving.extend(surplus(revision));
+            Ok(())
+        })
+    }
+
+    /// Starts the replicas that are missing.
+    fn fill(&self, name: &str, revision: &mut Revision) {
+        let wanted = usize::try_from(revision.desired).unwrap_or(usize::MAX);
+        let missing = wanted.saturating_sub(revision.replicas.len());
+        for number in revision.free_numbers(missing) {
+            let replica = Replica::start(&self.local, &self.key, name, number, &revision.worker);
+            revision.replicas.push(replica);
+        }
+    }
+
+    async fn probe(&self, name: &str) -> Result<(), Failure> {
+        let (addr, served_name) = self.change(|model, _| {
+            let replicas = model
+                .revisions
+                .get(name)
+                .map(|revision| revision.replicas.as_slice())
+                .unwrap_or_default();
+            let ready = replicas
+                .iter()
+                .find_map(|replica| replica.view().ready_endpoint());
+            let ready = ready.ok_or_else(|| stale("no replica is ready any more"))?;
+            Ok((ready.addr, model.served_name.clone()))
+        })?;
+        probe::first_answer(&self.local.client, addr, &served_name).await
+    }
+
+    fn set_traffic(&self, from: &Weights, to: &Weights) -> Result<(), Failure> {
+        self.change(|model, _| {
+            if model.weights != *from {
+                return Err(stale("the traffic has changed"));
+            }
+            model.weights.clone_from(to);
+            Ok(())
+        })
+    }
+
+    fn retire(&self, name: &str) -> Result<(), Failure> {
+        self.change(|model, leaving| {
+            if model.weights.get(name).is_some_and(|weight| *weight > 0) {
+                return Err(stale("the revision has traffic"));
+            }
+            let Some(revision) = model.revisions.remove(name) else {
+                return Err(stale("the revision is gone"));
+            };
+            for replica in &revision.replicas {
+                replica.drain();
+            }
+            leaving.extend(revision.replicas);
+            Ok(())
+        })
+    }
+}
+
+/// Drains the replicas above the count, those that are not ready first, then the youngest.
+fn surplus(revision: &mut Revision) -> Vec<Replica> {
+    let keep = usize::try_from(revision.desired).unwrap_or(usize::MAX);
+    revision
+        .replicas
+        .sort_by_key(|replica| (replica.view().phase != Phase::Ready, replica.number));
+    let gone = revision
+        .replicas
+        .split_off(keep.min(revision.replicas.len()));
+    gone.iter().for_each(Replica::drain);
+    gone
+}
+
+fn stale(message: &str) -> Failure {
+    Failure {
+        reason: "Conflict".to_owned(),
+        message: message.to_owned(),
+        transient: true,
+    }
+}

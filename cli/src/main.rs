@@ -1,0 +1,33 @@
+//! `chandler`: models served on this machine, and the API for those that are served in a cluster.
+
+mod args;
+mod local;
+mod manifest;
+mod output;
+mod runner;
+mod up;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match args::Cli::parse().command {
+        args::Command::Up(up) => up::run(&up),
+        args::Command::Crd => crd(),
+    }
+}
+
+fn crd() -> ExitCode {
+    match chandler_crds::crd_yaml() {
+        Ok(yaml) => {
+            print!("{yaml}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

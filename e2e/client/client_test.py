@@ -1,0 +1,220 @@
+"""What the official client sees of a running gateway with the two sample models.
+
+    python client_test.py http://127.0.0.1:8080/v1
+
+Each check is a function; all run, and any failure makes the exit status 1.
+"""
+
+import math
+import sys
+import traceback
+
+import openai
+
+EMBEDDINGS, CHAT = "embeddings", "chat"
+QUESTION = [
+    {"role": "system", "content": "Answer in one short sentence."},
+    {"role": "user", "content": "What is the capital of France?"},
+]
+
+
+def cosine(left, right):
+    dot = sum(a * b for a, b in zip(left, right, strict=True))
+    return dot / math.sqrt(sum(a * a for a in left) * sum(b * b for b in right))
+
+
+def refused(kind, call, *, code=None, param=None, says=()):
+    """Expects `call` to raise `kind` with the OpenAI fields filled."""
+    try:
+        call()
+    except kind as error:
+        body = error.body
+        assert isinstance(body, dict), f"no OpenAI error body: {body!r}"
+        assert body["type"] == "invalid_request_error", body
+        assert code is None or body["code"] == code, body
+        assert param is None or body["param"] == param, body
+        for word in says:
+            assert word in body["message"], f"{word!r} not in {body['message']!r}"
+        return
+    raise AssertionError(f"expected {kind.__name__}, but the call succeeded")
+
+
+def lists_models(client):
+    listed = client.models.list().data
+    assert {model.id for model in listed} == {EMBEDDINGS, CHAT}, listed
+    assert all(model.object == "model" for model in listed), listed
+    assert client.models.retrieve(CHAT).id == CHAT
+
+
+def embeds_a_string(client):
+    answer = client.embeddings.create(model=EMBEDDINGS, input="The cat sits on the mat.")
+    assert answer.model == EMBEDDINGS
+    assert [item.index for item in answer.data] == [0]
+    assert len(answer.data[0].embedding) == 384
+    assert abs(cosine(answer.data[0].embedding, answer.data[0].embedding) - 1) < 1e-6
+    assert abs(sum(x * x for x in answer.data[0].embedding) - 1) < 1e-3, "not normalised"
+    assert answer.usage.prompt_tokens == answer.usage.total_tokens == 9, answer.usage
+
+
+def embeds_a_list_by_meaning(client):
+    texts = ["A cat sits on the mat.", "A kitten rests on a rug.", "Stocks fell on Monday."]
+    data = client.embeddings.create(model=EMBEDDINGS, input=texts).data
+    assert [item.index for item in data] == [0, 1, 2]
+    cat, kitten, stocks = (item.embedding for item in data)
+    assert cosine(cat, kitten) > cosine(cat, stocks) + 0.3
+
+
+def encodings_agree(client):
+    """The client asks for base64 by itself; asked for floats, it must get the same numbers."""
+    text = "Two encodings of one vector."
+    binary = client.embeddings.create(model=EMBEDDINGS, input=text).data[0].embedding
+    floats = client.embeddings.create(model=EMBEDDINGS, input=text, encoding_format="float")
+    assert max(abs(a - b) for a, b in zip(binary, floats.data[0].embedding, strict=True)) < 1e-6
+
+
+def embeds_tokens(client):
+    """[CLS] hello world [SEP] as ids, alone and in a list, equals the text."""
+    ids = [101, 7592, 2088, 102]
+    text = client.embeddings.create(model=EMBEDDINGS, input="hello world")
+    one = client.embeddings.create(model=EMBEDDINGS, input=ids)
+    two = client.embeddings.create(model=EMBEDDINGS, input=[ids, ids])
+    assert one.usage.prompt_tokens == text.usage.prompt_tokens == 4
+    assert len(two.data) == 2
+    for item in [*one.data, *two.data]:
+        assert cosine(item.embedding, text.data[0].embedding) > 0.9999
+
+
+def chats(client):
+    answer = client.chat.completions.create(
+        model=CHAT, messages=QUESTION, temperature=0, max_tokens=24
+    )
+    choice = answer.choices[0]
+    assert choice.message.role == "assistant"
+    assert "Paris" in choice.message.content, choice
+    assert choice.finish_reason == "stop", choice
+    usage = answer.usage
+    assert usage.prompt_tokens > 5 and 0 < usage.completion_tokens <= 24, usage
+    assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens, usage
+
+
+def chat_obeys_limits(client):
+    ask = {"model": CHAT, "messages": QUESTION, "temperature": 0}
+    short = client.chat.completions.create(**ask, max_tokens=3)
+    assert short.choices[0].finish_reason == "length"
+    assert short.usage.completion_tokens == 3
+    stopped = client.chat.completions.create(**ask, max_tokens=24, stop=[" France"])
+    assert stopped.choices[0].finish_reason == "stop"
+    assert " France" not in stopped.choices[0].message.content
+    assert stopped.choices[0].message.content, "nothing before the stop text"
+
+
+def a_seed_repeats(client):
+    ask = {"model": CHAT, "messages": QUESTION, "max_tokens": 16, "temperature": 1.2, "top_p": 0.95}
+    texts = [
+        client.chat.completions.create(**ask, seed=seed).choices[0].message.content
+        for seed in (7, 7, 1, 2, 3)
+    ]
+    assert texts[0] == texts[1], texts
+    assert len(set(texts)) > 1, f"five hot samples are all alike: {texts[0]!r}"
+
+
+def streams(client):
+    ask = {"model": CHAT, "messages": QUESTION, "temperature": 0, "max_tokens": 24}
+    whole = client.chat.completions.create(**ask)
+    with client.chat.completions.create(
+        **ask, stream=True, stream_options={"include_usage": True}
+    ) as stream:
+        chunks = list(stream)
+    assert chunks[0].choices[0].delta.role == "assistant", chunks[0]
+    pieces = [c.choices[0].delta.content or "" for c in chunks if c.choices]
+    assert "".join(pieces) == whole.choices[0].message.content
+    assert sum(bool(piece) for piece in pieces) > 1, "it all came in one chunk"
+    finished = [c.choices[0].finish_reason for c in chunks if c.choices]
+    assert finished[-1] == "stop" and not any(finished[:-1]), finished
+    assert chunks[-1].choices == [] and chunks[-1].usage == whole.usage, chunks[-1]
+    assert all(chunk.usage is None for chunk in chunks[:-1])
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+def streams_without_usage(client):
+    ask = {"model": CHAT, "messages": QUESTION, "temperature": 0, "max_tokens": 4}
+    with client.chat.completions.create(**ask, stream=True) as stream:
+        assert all(chunk.usage is None and chunk.choices for chunk in stream)
+
+
+def completes(client):
+    ask = {"model": CHAT, "prompt": "The capital of France is", "temperature": 0, "max_tokens": 4}
+    answer = client.completions.create(**ask)
+    assert answer.object == "text_completion"
+    assert "Paris" in answer.choices[0].text, answer
+    with client.completions.create(**ask, stream=True) as stream:
+        assert "".join(c.choices[0].text for c in stream) == answer.choices[0].text
+
+
+def bad_requests(client):
+    bad = openai.BadRequestError
+    embed, chat = client.embeddings.create, client.chat.completions.create
+    refused(bad, lambda: embed(model=EMBEDDINGS, input="x", dimensions=64), param="dimensions")
+    refused(bad, lambda: embed(model=EMBEDDINGS, input=""), param="input")
+    refused(bad, lambda: embed(model=EMBEDDINGS, input=[]), param="input")
+    refused(bad, lambda: embed(model=EMBEDDINGS, input=[10**9]), param="input")
+    refused(bad, lambda: chat(model=CHAT, messages=QUESTION, temperature=-1), param="temperature")
+    refused(bad, lambda: chat(model=CHAT, messages=QUESTION, temperature=99), param="temperature")
+    refused(bad, lambda: chat(model=CHAT, messages=QUESTION, top_p=1.5), param="top_p")
+    refused(bad, lambda: chat(model=CHAT, messages=[]), param="messages")
+    long = [{"role": "user", "content": "word " * 9000}]
+    refused(bad, lambda: chat(model=CHAT, messages=long), code="context_length_exceeded")
+    refused(bad, lambda: embed(model=EMBEDDINGS, input="word " * 600), code="context_length_exceeded")
+
+
+def the_wrong_task_is_a_bad_request(client):
+    """Each model says what it does instead."""
+    for call in (
+        lambda: client.embeddings.create(model=CHAT, input="x"),
+        lambda: client.chat.completions.create(model=EMBEDDINGS, messages=QUESTION),
+    ):
+        refused((openai.BadRequestError, openai.NotFoundError), call)
+
+
+def unknown_models(client):
+    for call in (
+        lambda: client.chat.completions.create(model="nobody", messages=QUESTION),
+        lambda: client.embeddings.create(model="nobody", input="x"),
+        lambda: client.models.retrieve("nobody"),
+    ):
+        refused(openai.NotFoundError, call, code="model_not_found", says=["nobody"])
+
+
+CHECKS = [
+    lists_models,
+    embeds_a_string,
+    embeds_a_list_by_meaning,
+    encodings_agree,
+    embeds_tokens,
+    chats,
+    chat_obeys_limits,
+    a_seed_repeats,
+    streams,
+    streams_without_usage,
+    completes,
+    bad_requests,
+    the_wrong_task_is_a_bad_request,
+    unknown_models,
+]
+
+
+def main():
+    client = openai.OpenAI(base_url=sys.argv[1], api_key="unused", max_retries=0)
+    failures = 0
+    for check in CHECKS:
+        try:
+            check(client)
+            print(f"ok      {check.__name__}", flush=True)
+        except Exception:
+            failures += 1
+            print(f"FAILED  {check.__name__}\n{traceback.format_exc()}", flush=True)
+    sys.exit(f"{failures} of {len(CHECKS)} checks failed" if failures else 0)
+
+
+if __name__ == "__main__":
+    main()

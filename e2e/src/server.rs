@@ -1,0 +1,84 @@
+//! One `chandler-server` without a supervisor.
+
+use crate::api::Api;
+use crate::process::{Process, wait_until};
+use crate::{PATIENCE, layout};
+use anyhow::{Result, bail};
+use nix::sys::signal::Signal;
+use std::process::Command;
+
+/// A running `chandler-server serve`.
+#[derive(Debug)]
+pub struct Server {
+    process: Process,
+    api: Api,
+}
+
+impl Server {
+    /// Serves `source` under `name` on an ephemeral port, with `threads` compute threads, and
+    /// waits until it is ready.
+    ///
+    /// # Errors
+    /// When the model can't be loaded; with what the server wrote.
+    pub fn start(source: &str, name: &str, threads: usize) -> Result<Self> {
+        let mut command = Command::new(layout::binary("chandler-server")?);
+        command.args(["serve", "--source", source, "--served-name", name]);
+        command.args(["--listen", "127.0.0.1:0"]);
+        command.env("RAYON_NUM_THREADS", threads.to_string());
+        let process = Process::start(&mut command)?;
+        let address = process
+            .output()
+            .wait_events("its address", PATIENCE, |events| {
+                let mut addresses = events.iter().filter(|event| event["event"] == "listening");
+                addresses.find_map(|event| event["addr"].as_str().map(str::to_owned))
+            })?;
+        let server = Self {
+            process,
+            api: Api::new(&address),
+        };
+        server.wait_ready()?;
+        Ok(server)
+    }
+
+    /// A client of it.
+    #[must_use]
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// Ends it by SIGTERM and asks for exit status 0.
+    ///
+    /// # Errors
+    /// When it ends otherwise.
+    pub fn stop(mut self) -> Result<()> {
+        self.process.signal(Signal::SIGTERM)?;
+        let status = self.process.wait(PATIENCE)?;
+        if !status.success() {
+            bail!(
+                "it ended with {status}; it wrote:\n{}",
+                self.process.output().text()
+            );
+        }
+        Ok(())
+    }
+
+    fn wait_ready(&self) -> Result<()> {
+        let mut gone = false;
+        wait_until("the model to load", PATIENCE, || {
+            match self.api.get("/readyz") {
+                Ok(reply) => reply.status == 200,
+                Err(_) => {
+                    gone = true;
+                    true
+                }
+            }
+        })?;
+        if gone {
+            bail!(
+                "the server ended; it wrote:\n{}",
+                self.process.output().text()
+            );
+        }
+        Ok(())
+    }
+}

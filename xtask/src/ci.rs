@@ -1,0 +1,47 @@
+//! `cargo xtask ci`: every check and test, cheapest first, cargo's own tests last.
+
+use crate::shell::{build_workspace, cargo, run as execute, step};
+use crate::{codegen, models, tidy, venv};
+use anyhow::Result;
+use chandler_e2e::layout;
+use std::path::Path;
+
+/// What the official client's environment is made from.
+const CLIENT_REQUIREMENTS: &str = "e2e/client/requirements.txt";
+
+/// Runs all; the first failure ends it.
+///
+/// # Errors
+/// The failed step's.
+pub(crate) fn run() -> Result<()> {
+    step("models", || models::fetch(Path::new(models::FOLDER)))?;
+    step("client", || {
+        venv::ensure(layout::CLIENT_VENV, CLIENT_REQUIREMENTS).map(drop)
+    })?;
+    step("fmt", || execute(&mut cargo(&["fmt", "--all", "--check"])))?;
+    step("tidy", tidy::run)?;
+    step("build", build_workspace)?;
+    step("codegen", || codegen::run(true))?;
+    step("clippy", || {
+        let arguments = [
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ];
+        execute(&mut cargo(&arguments))
+    })?;
+    test()
+}
+
+/// Ends this process with cargo's own status, so that cargo's last lines stay the last.
+fn test() -> Result<()> {
+    println!("==> test");
+    let status = cargo(&["test", "--workspace", "--no-fail-fast"]).status()?;
+    if !status.success() {
+        std::process::exit(status.code().unwrap_or(1));
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! `cargo xtask`: what a developer runs beside cargo itself.
+
+mod bench;
+mod ci;
+mod codegen;
+mod demo;
+mod models;
+mod shell;
+mod tidy;
+mod venv;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Chandler's development commands")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fetch the demo models and check them by hash.
+    Models {
+        /// Where they go.
+        #[arg(long, default_value = models::FOLDER)]
+        dir: PathBuf,
+    },
+    /// Write the generated files.
+    Codegen {
+        /// Compare with what is committed, and write nothing.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Check the rules that compilers don't.
+    Tidy,
+    /// Run every check and test.
+    Ci,
+    /// Serve the demo models, ask them a question, and leave them running.
+    Demo {
+        /// Stop after the answers.
+        #[arg(long)]
+        once: bool,
+        /// Where the gateway listens.
+        #[arg(long, default_value = "127.0.0.1:8080")]
+        listen: String,
+    },
+    /// Compare Chandler's speed with a peer's.
+    Bench {
+        /// What to measure.
+        name: bench::Name,
+        /// Pairs of runs.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        runs: u32,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Models { dir } => models::fetch(&dir),
+        Command::Codegen { check } => codegen::run(check),
+        Command::Tidy => tidy::run(),
+        Command::Ci => ci::run(),
+        Command::Demo { once, listen } => demo::run(&listen, once),
+        Command::Bench { name, runs } => bench::run(name, runs),
+    }
+}

@@ -47,10 +47,12 @@ pub(crate) fn run(args: &UpArgs) -> ExitCode {
 }
 
 fn serve(args: &UpArgs, objects: Vec<ModelDeployment>) -> Result<()> {
+    // Events tell what happens; the log is for what has no event.
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| "error".into()),
         )
         .init();
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;

@@ -170,3 +170,17 @@ fn broken_rules(manifest: &Value) -> Vec<Refusal> {
             .collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_compiles() {
+        assert!(
+            !RULES.compiled.has_errors(),
+            "{:?}",
+            RULES.compiled.compilation_errors()
+        );
+    }
+}

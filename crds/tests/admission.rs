@@ -207,3 +207,18 @@ fn the_crd_is_small_and_whole() {
         assert!(yaml.contains(needle), "{needle} is missing");
     }
 }
+
+#[test]
+fn a_whole_number_is_a_share_as_well() {
+    let spec = json!({
+        "model": {"source": "hf://org/name"},
+        "rollout": {"analysis": {"maxErrorRate": 1, "maxTtftP95Ratio": 2}}
+    });
+    admit(&manifest(&spec)).expect("good");
+    let wrong = json!({
+        "model": {"source": "hf://org/name"},
+        "rollout": {"analysis": {"maxErrorRate": 2}}
+    });
+    let message = refusal_at(&manifest(&wrong), "spec.rollout.analysis.maxErrorRate");
+    assert!(message.contains("share"), "{message}");
+}

@@ -55,7 +55,7 @@ pub enum SourceError {
         problem: String,
     },
     /// The hub has no such model, or the file system no such path.
-    #[error("{what} was not found")]
+    #[error("{what} was not found; check the source, or put the model there")]
     NotFound {
         /// What was looked for.
         what: String,

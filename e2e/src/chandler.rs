@@ -44,12 +44,25 @@ impl Chandler {
     /// # Errors
     /// When the binaries aren't built or can't be started.
     pub fn up(listen: &str, arguments: &[impl AsRef<OsStr>]) -> Result<Self> {
+        Self::up_with(listen, arguments, &[])
+    }
+
+    /// The same with variables added to its environment.
+    ///
+    /// # Errors
+    /// When the binaries aren't built or can't be started.
+    pub fn up_with(
+        listen: &str,
+        arguments: &[impl AsRef<OsStr>],
+        environment: &[(&str, String)],
+    ) -> Result<Self> {
         let mut command = Command::new(layout::binary("chandler")?);
         command.current_dir(layout::root());
         command.args(["up", "--json", "--listen", listen, "--server"]);
         command
             .arg(layout::binary("chandler-server")?)
-            .args(arguments);
+            .args(arguments)
+            .envs(environment.iter().cloned());
         Ok(Self {
             process: Process::start(&mut command)?,
         })
@@ -107,7 +120,11 @@ impl Chandler {
         self.wait_model(model, "stalled", |event| event["stalled"] == true)
     }
 
-    fn wait_model(
+    /// Waits until `condition` holds for the last that was told of `model`; returns the event.
+    ///
+    /// # Errors
+    /// When it ended before.
+    pub fn wait_model(
         &self,
         model: &str,
         what: &str,

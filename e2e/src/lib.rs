@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod chandler;
+pub mod hub;
 pub mod layout;
 pub mod output;
 pub mod process;

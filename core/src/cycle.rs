@@ -7,7 +7,8 @@ use crate::check::check;
 use crate::conclude;
 use crate::decide::{Action, Decision, decide, decide_removal};
 use crate::memory::Memory;
-use crate::validate::{ModelKey, Validated, validate};
+use crate::snapshot::Snapshot;
+use crate::validate::{ModelKey, Replicas, Validated, validate};
 use crate::world::{Failure, Outcome, World};
 
 /// What a turn came to.
@@ -43,14 +44,7 @@ pub async fn cycle<W: World>(
     if let Err(broken) = check(&spec, &seen, &decision.memory, &decision, now) {
         return Ok(rest(conclude::refused(&before, &spec, &broken, now)));
     }
-    let outcomes = perform(world, &spec.key, &decision.actions).await;
-    let concluded = conclude::conclude(&before, &spec, &seen, &decision, &outcomes, now);
-    Ok(Turn {
-        status: concluded.status,
-        wake_at: concluded.wake_at,
-        decision,
-        outcomes,
-    })
+    Ok(carry_out(world, &before, &spec, &seen, decision, now).await)
 }
 
 /// One turn for a model that is to be gone. Nothing is left of it once `None` is given.
@@ -69,14 +63,36 @@ pub async fn remove<W: World>(
     }
     let memory = Memory::from_status(Some(status));
     let decision = decide_removal(spec.worker.drain(), &seen, &memory, now);
+    // What is to be gone has no capacity to keep; all other rules hold.
+    let gone = Validated {
+        replicas: Replicas::Fixed(0),
+        ..spec.clone()
+    };
+    if let Err(broken) = check(&gone, &seen, &decision.memory, &decision, now) {
+        return Ok(Some(rest(conclude::refused(status, spec, &broken, now))));
+    }
+    Ok(Some(
+        carry_out(world, status, spec, &seen, decision, now).await,
+    ))
+}
+
+/// Does what was decided and checked, and concludes.
+async fn carry_out<W: World>(
+    world: &mut W,
+    before: &ModelDeploymentStatus,
+    spec: &Validated,
+    seen: &Snapshot,
+    decision: Decision,
+    now: Timestamp,
+) -> Turn {
     let outcomes = perform(world, &spec.key, &decision.actions).await;
-    let concluded = conclude::conclude(status, spec, &seen, &decision, &outcomes, now);
-    Ok(Some(Turn {
+    let concluded = conclude::conclude(before, spec, seen, &decision, &outcomes, now);
+    Turn {
         status: concluded.status,
         wake_at: concluded.wake_at,
         decision,
         outcomes,
-    }))
+    }
 }
 
 /// The actions in their order, up to the first that fails: each may rest on those before.

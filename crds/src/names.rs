@@ -46,6 +46,20 @@ pub mod paths {
     pub const METRICS: &str = "/metrics";
 }
 
+/// Paths of the API that callers use.
+pub mod api {
+    /// Answers in a conversation.
+    pub const CHAT: &str = "/v1/chat/completions";
+    /// Text that goes on from a prompt.
+    pub const COMPLETIONS: &str = "/v1/completions";
+    /// Vectors of texts.
+    pub const EMBEDDINGS: &str = "/v1/embeddings";
+    /// The models that are served.
+    pub const MODELS: &str = "/v1/models";
+    /// One of them, as a route of axum; served names may hold slashes.
+    pub const ONE_MODEL: &str = "/v1/models/{*name}";
+}
+
 /// Environment variables.
 pub mod env {
     /// Folder of downloaded models.

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chandler_core::traffic::ModelRoute;
-use chandler_crds::names::paths;
+use chandler_crds::names::{api, paths};
 use http::{Method, Request, StatusCode, Uri, header};
 use serde::Serialize;
 
@@ -14,10 +14,7 @@ use crate::gateway::Gateway;
 use crate::proxy;
 
 /// The API's paths that name a model in their JSON body.
-const MODEL_PATHS: [&str; 3] = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"];
-const MODELS: &str = "/v1/models";
-/// Served names may hold slashes.
-const ONE_MODEL: &str = "/v1/models/{*name}";
+const MODEL_PATHS: [&str; 3] = [api::CHAT, api::COMPLETIONS, api::EMBEDDINGS];
 
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -27,8 +24,8 @@ pub(crate) fn router(gateway: Gateway) -> Router {
         router = router.route(path, post(to_replica).fallback(only_post));
     }
     for (path, route) in [
-        (MODELS, get(list_models)),
-        (ONE_MODEL, get(one_model)),
+        (api::MODELS, get(list_models)),
+        (api::ONE_MODEL, get(one_model)),
         (paths::LIVE, get(live)),
         (paths::READY, get(ready)),
         (paths::METRICS, get(metrics)),

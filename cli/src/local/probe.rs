@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use chandler_core::world::Failure;
+use chandler_crds::names::api;
 use serde_json::{Value, json};
 
 use super::http::Client;
@@ -21,7 +22,7 @@ pub(super) async fn first_answer(
     name: &str,
 ) -> Result<(), Failure> {
     let (status, models) = client
-        .get(addr, "/v1/models", PROBE_TIME)
+        .get(addr, api::MODELS, PROBE_TIME)
         .await
         .map_err(|error| failed(&error.to_string()))?;
     let task = models
@@ -29,17 +30,17 @@ pub(super) async fn first_answer(
         .and_then(Value::as_str)
         .unwrap_or_default();
     if !status.is_success() {
-        return Err(failed(&format!("/v1/models gave {status}")));
+        return Err(failed(&format!("{} gave {status}", api::MODELS)));
     }
     let (path, body, answer) = if task == "embedding" {
         (
-            "/v1/embeddings",
+            api::EMBEDDINGS,
             json!({"model": name, "input": "hello"}),
             "/data/0/embedding",
         )
     } else {
         (
-            "/v1/completions",
+            api::COMPLETIONS,
             json!({"model": name, "prompt": "Hello", "max_tokens": 1}),
             "/choices/0/text",
         )

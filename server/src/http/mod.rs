@@ -18,7 +18,7 @@ use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use chandler_crds::names::{headers, paths};
+use chandler_crds::names::{api, headers, paths};
 
 pub use errors::ApiError;
 pub use limits::MAX_BODY;
@@ -70,11 +70,11 @@ impl App {
 /// All routes.
 pub fn router(app: Arc<App>) -> Router {
     let api = Router::new()
-        .route("/v1/chat/completions", post(openai::chat))
-        .route("/v1/completions", post(openai::completions))
-        .route("/v1/embeddings", post(openai::embeddings))
-        .route("/v1/models", get(models::list))
-        .route("/v1/models/{*id}", get(models::one))
+        .route(api::CHAT, post(openai::chat))
+        .route(api::COMPLETIONS, post(openai::completions))
+        .route(api::EMBEDDINGS, post(openai::embeddings))
+        .route(api::MODELS, get(models::list))
+        .route(api::ONE_MODEL, get(models::one))
         .layer(from_fn_with_state(Arc::clone(&app), gate));
     Router::new()
         .route(paths::LIVE, get(health::live))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use chandler_crds::names::api;
 use serde_json::{Value, json};
 
 use super::fields::Fields;
@@ -86,9 +87,9 @@ pub(super) fn embedding_task<'a>(app: &'a App, path: &str) -> Result<&'a Embeddi
 
 fn wrong_endpoint(app: &App, task: Task, path: &str) -> ApiError {
     let instead = match task {
-        Task::Embedding => "/v1/embeddings",
-        Task::Completion => "/v1/completions",
-        Task::Chat | Task::Auto => "/v1/chat/completions or /v1/completions",
+        Task::Embedding => api::EMBEDDINGS.to_owned(),
+        Task::Completion => api::COMPLETIONS.to_owned(),
+        Task::Chat | Task::Auto => format!("{} or {}", api::CHAT, api::COMPLETIONS),
     };
     let message = format!(
         "model `{}` is served for task `{task}` and does not answer {path}; send the request to {instead}",

@@ -67,6 +67,7 @@ const BANS: &[Ban] = &[
             "\"/readyz",
             "\"/startupz",
             "\"/metrics",
+            "\"/v1/",
             "\"CHANDLER_",
             "\"HF_",
             "\"x-chandler-",

@@ -154,15 +154,7 @@ pub fn decide_removal(
             rollout::retire(revision, drain, seen, now, &mut decision);
         }
     } else {
-        let why = Why::ShiftTraffic {
-            from: seen.weights.clone(),
-            to: Weights::new(),
-        };
-        let action = Action::SetTraffic {
-            from: seen.weights.clone(),
-            to: Weights::new(),
-        };
-        decision.act(action, why);
+        rollout::shut(seen, &mut decision);
     }
     decision
 }

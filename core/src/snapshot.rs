@@ -55,6 +55,12 @@ impl Snapshot {
             .fold(0, u32::saturating_add)
     }
 
+    /// Ready replicas of a revision, 0 if it is not there.
+    #[must_use]
+    pub fn ready(&self, revision: &str) -> u32 {
+        self.revisions.get(revision).map_or(0, |seen| seen.ready)
+    }
+
     /// Weight of a revision, 0 if it has none.
     #[must_use]
     pub fn weight(&self, revision: &str) -> u32 {

@@ -9,7 +9,7 @@ use chandler_gateway::Endpoint;
 use hyper::StatusCode;
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::child::{Heard, Said, Server};
 use super::replica::{Post, Stop, asked};
@@ -79,8 +79,7 @@ impl<'a> Life<'a> {
 
     /// Lives until the process ends (`Some`) or is asked to stop (`None`).
     pub(super) async fn run(&mut self, stop: &mut watch::Receiver<Stop>) -> Option<Ended> {
-        let mut looks = interval(STARTING_LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = every(STARTING_LOOK);
         loop {
             tokio::select! {
                 heard = self.server.next() => match heard {
@@ -92,8 +91,7 @@ impl<'a> Life<'a> {
                     let was_ready = self.ready_since.is_some();
                     self.look().await;
                     if self.ready_since.is_some() != was_ready {
-                        looks = interval(READY_LOOK);
-                        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                        looks = every(READY_LOOK);
                     }
                     if self.failed_looks >= DEAD_AFTER {
                         return Some(self.dead());
@@ -220,4 +218,11 @@ impl<'a> Life<'a> {
             ready_for: self.ready_for(),
         }
     }
+}
+
+/// A look that comes late puts the next ones off: they do not pile up.
+fn every(period: Duration) -> Interval {
+    let mut looks = interval(period);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
 }

@@ -3,6 +3,7 @@
 use chandler_crds::conditions::{ConditionType, Reason, Truth, TypedCondition};
 use jiff::Timestamp;
 
+use super::in_one_line;
 use super::revisions::blocker;
 use crate::decide::after;
 use crate::memory::{FailureMemory, Memory, RevisionMemory};
@@ -51,7 +52,7 @@ impl Facts<'_> {
 
     /// Ready replicas of the wanted revision.
     pub(super) fn ready(&self) -> u32 {
-        self.there().map_or(0, |there| there.ready)
+        self.seen.ready(&self.spec.revision)
     }
 
     /// Replicas that the wanted revision shall have.
@@ -68,19 +69,20 @@ impl Facts<'_> {
         blocker(self.known(), self.there())
     }
 
+    /// When the rollout counts as failed, unless it has answered or nothing is asked of it.
+    fn due(&self) -> Option<Timestamp> {
+        let open = !self.answered() && self.wanted() > 0 && !self.spec.paused;
+        let known = self.known().filter(|_| open)?;
+        Some(after(known.created_at, self.spec.progress_deadline))
+    }
+
     /// When the rollout counts as failed, while that lies ahead.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        let known = self.known()?;
-        let deadline = after(known.created_at, self.spec.progress_deadline);
-        let open = !self.answered() && self.wanted() > 0 && !self.spec.paused;
-        (open && deadline > self.now).then_some(deadline)
+        self.due().filter(|due| *due > self.now)
     }
 
     fn overdue(&self) -> bool {
-        let since = self.known().map(|known| known.created_at);
-        let overdue =
-            since.is_some_and(|since| after(since, self.spec.progress_deadline) <= self.now);
-        overdue && !self.answered() && self.wanted() > 0 && !self.spec.paused
+        self.due().is_some_and(|due| due <= self.now)
     }
 
     fn ready_condition(&self) -> TypedCondition {
@@ -131,12 +133,7 @@ impl Facts<'_> {
     }
 
     fn reconciling(&self) -> TypedCondition {
-        let told = self
-            .why
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("; ");
+        let told = in_one_line(self.why);
         if self.spec.paused {
             return condition(
                 ConditionType::Reconciling,

@@ -180,11 +180,7 @@ pub(crate) fn invalid(
     invalid: &[Invalid],
     now: Timestamp,
 ) -> ModelDeploymentStatus {
-    let message = invalid
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ");
+    let message = in_one_line(invalid);
     stalled(
         before,
         object.metadata.generation,
@@ -201,11 +197,7 @@ pub(crate) fn refused(
     broken: &[Violation],
     now: Timestamp,
 ) -> ModelDeploymentStatus {
-    let message = broken
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ");
+    let message = in_one_line(broken);
     stalled(
         before,
         Some(spec.generation),
@@ -213,6 +205,11 @@ pub(crate) fn refused(
         &message,
         now,
     )
+}
+
+fn in_one_line<T: ToString>(all: &[T]) -> String {
+    let texts: Vec<String> = all.iter().map(ToString::to_string).collect();
+    texts.join("; ")
 }
 
 fn stalled(

@@ -21,10 +21,7 @@ pub(super) fn plan(
         shut(seen, decision);
     }
     ensure(spec, wanted, seen, now, decision);
-    let ready = seen
-        .revisions
-        .get(&spec.revision)
-        .map_or(0, |there| there.ready);
+    let ready = seen.ready(&spec.revision);
     if wanted > 0 && !take_over(spec, wanted, ready, seen, now, decision) {
         return retire_spent(spec, seen, now, decision);
     }

@@ -110,11 +110,7 @@ fn answered(spec: &Validated, seen: &Snapshot, now: Timestamp, decision: &mut De
     {
         return true;
     }
-    if seen
-        .revisions
-        .get(revision)
-        .is_none_or(|there| there.ready == 0)
-    {
+    if seen.ready(revision) == 0 {
         return false;
     }
     let revision = revision.clone();
@@ -140,15 +136,7 @@ fn answered(spec: &Validated, seen: &Snapshot, now: Timestamp, decision: &mut De
 
 /// Gives the wanted revision all the traffic.
 fn shift(spec: &Validated, seen: &Snapshot, decision: &mut Decision) {
-    let to = all_to(&spec.revision);
-    if seen.weights != to {
-        let from = seen.weights.clone();
-        let why = Why::ShiftTraffic {
-            from: from.clone(),
-            to: to.clone(),
-        };
-        decision.act(Action::SetTraffic { from, to }, why);
-    }
+    spread(all_to(&spec.revision), seen, decision);
 }
 
 fn all_to(revision: &str) -> Weights {
@@ -156,9 +144,14 @@ fn all_to(revision: &str) -> Weights {
 }
 
 /// Takes all traffic away; nothing is left to give it to.
-fn shut(seen: &Snapshot, decision: &mut Decision) {
-    if !seen.weights.is_empty() {
-        let (from, to) = (seen.weights.clone(), Weights::new());
+pub(crate) fn shut(seen: &Snapshot, decision: &mut Decision) {
+    spread(Weights::new(), seen, decision);
+}
+
+/// Spreads traffic so, unless it is.
+fn spread(to: Weights, seen: &Snapshot, decision: &mut Decision) {
+    if seen.weights != to {
+        let from = seen.weights.clone();
         let why = Why::ShiftTraffic {
             from: from.clone(),
             to: to.clone(),
@@ -185,8 +178,7 @@ pub(crate) fn retire_spent(
 ) {
     for other in others(spec, seen) {
         // Where nothing serves, a ready revision is kept: going back to it is the quickest help.
-        let ready = seen.revisions.get(other).map_or(0, |there| there.ready);
-        if ready == 0 || seen.serving() > 0 {
+        if seen.ready(other) == 0 || seen.serving() > 0 {
             retire(other, spec.worker.drain(), seen, now, decision);
         }
     }

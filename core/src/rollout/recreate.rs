@@ -35,10 +35,7 @@ pub(super) fn plan(
         shut(seen, decision);
     }
     ensure(spec, wanted, seen, now, decision);
-    let ready = seen
-        .revisions
-        .get(&spec.revision)
-        .map_or(0, |there| there.ready);
+    let ready = seen.ready(&spec.revision);
     if ready < wanted {
         let why = Why::WaitReady {
             revision: spec.revision.clone(),

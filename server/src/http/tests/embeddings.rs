@@ -109,17 +109,12 @@ async fn what_cannot_be_embedded_is_refused_by_name() {
 async fn embeddings_are_measured_under_the_same_names() {
     let server = Server::start(embedding_model()).await;
     server.post(EMBEDDINGS, &ask(&json!(["abc", "d"]))).await;
-    let metrics = server.metrics().await;
-    for line in [
+    let lines = [
         r#"vllm:prompt_tokens_total{model_name="toy"} 4"#,
         r#"vllm:request_success_total{finished_reason="stop",model_name="toy"} 1"#,
         r#"vllm:e2e_request_latency_seconds_count{model_name="toy"} 1"#,
         r#"vllm:request_queue_time_seconds_count{model_name="toy"} 1"#,
         r#"vllm:num_requests_running{model_name="toy"} 0"#,
-    ] {
-        assert!(
-            metrics.lines().any(|l| l == line),
-            "{line} is not in\n{metrics}"
-        );
-    }
+    ];
+    server.assert_measured(&lines).await;
 }

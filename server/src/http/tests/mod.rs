@@ -73,6 +73,17 @@ impl Server {
         }
     }
 
+    /// Fails unless each of `lines` stands in the metrics.
+    async fn assert_measured(&self, lines: &[&str]) {
+        let metrics = self.metrics().await;
+        for line in lines {
+            assert!(
+                metrics.lines().any(|l| l == *line),
+                "{line} is not in\n{metrics}"
+            );
+        }
+    }
+
     fn request(&self, path: &str, body: &Value) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.base)).json(body)
     }

@@ -178,8 +178,7 @@ async fn failures_of_the_engine_are_errors_of_the_server() {
 async fn metrics_follow_the_requests() {
     let server = Server::start(text_model(ToyLm::new("abc"))).await;
     server.post(CHAT, &chat(&json!({}))).await;
-    let metrics = server.metrics().await;
-    for line in [
+    let lines = [
         r#"vllm:prompt_tokens_total{model_name="toy"} 9"#,
         r#"vllm:generation_tokens_total{model_name="toy"} 4"#,
         r#"vllm:request_success_total{finished_reason="stop",model_name="toy"} 1"#,
@@ -188,10 +187,6 @@ async fn metrics_follow_the_requests() {
         r#"vllm:e2e_request_latency_seconds_count{model_name="toy"} 1"#,
         r#"vllm:request_queue_time_seconds_count{model_name="toy"} 1"#,
         r#"vllm:num_requests_running{model_name="toy"} 0"#,
-    ] {
-        assert!(
-            metrics.lines().any(|l| l == line),
-            "{line} is not in\n{metrics}"
-        );
-    }
+    ];
+    server.assert_measured(&lines).await;
 }

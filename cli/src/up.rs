@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use chandler_core::validate::{ModelKey, validate};
 use chandler_crds::ModelDeployment;
 use chandler_gateway::{Gateway, GatewayConfig};
-use chandler_source::{Cache, Hub};
+use chandler_source::{Access, Cache};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
@@ -81,7 +81,7 @@ async fn up(args: &UpArgs, objects: Vec<ModelDeployment>, events: Events) -> Res
             .clone()
             .map_or_else(Cache::from_env_or_default, Cache::new),
         cache_dir: args.cache.clone(),
-        hub: Hub::from_env(),
+        access: Access::from_env(),
     };
     let gateway =
         Gateway::new(gateway_config(&objects)).context("cannot set up the gateway's metrics")?;

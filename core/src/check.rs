@@ -103,6 +103,11 @@ impl Projection {
         };
         match action {
             Action::Resolve { .. } => {}
+            Action::Mend { revision, .. } => {
+                if !self.counts.contains_key(revision) {
+                    stale("mending", revision);
+                }
+            }
             Action::Probe { revision } => {
                 if self
                     .counts

@@ -95,11 +95,11 @@ async fn carry_out<W: World>(
     }
 }
 
-/// The actions in their order, up to the first that fails: each may rest on those before.
+/// The actions in their order, up to the first that is not done: each may rest on those before.
 async fn perform<W: World>(world: &mut W, key: &ModelKey, actions: &[Action]) -> Vec<Outcome> {
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(actions.len());
     for action in actions {
-        let stopped = matches!(outcomes.last(), Some(Outcome::Failed(_) | Outcome::Skipped));
+        let stopped = outcomes.last().is_some_and(|last| !last.is_done());
         outcomes.push(if stopped {
             Outcome::Skipped
         } else {

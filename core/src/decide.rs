@@ -45,6 +45,13 @@ pub enum Action {
         /// The count it shall have.
         to: u32,
     },
+    /// Make a revision that exists again what it was made as; its count is not touched.
+    Mend {
+        /// The revision.
+        revision: String,
+        /// What each replica runs.
+        worker: Box<WorkerSpec>,
+    },
     /// Ask one replica of the revision for an answer.
     Probe {
         /// The revision.
@@ -73,6 +80,20 @@ impl Action {
         }
     }
 
+    /// What it is called in logs, metrics and events.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Resolve { .. } => "Resolve",
+            Self::EnsureRevision { .. } => "EnsureRevision",
+            Self::Scale { .. } => "Scale",
+            Self::Mend { .. } => "Mend",
+            Self::Probe { .. } => "Probe",
+            Self::SetTraffic { .. } => "SetTraffic",
+            Self::Retire { .. } => "Retire",
+        }
+    }
+
     /// The revision that is acted on, where it is a single one.
     #[must_use]
     pub fn revision(&self) -> Option<&str> {
@@ -80,6 +101,7 @@ impl Action {
             Self::Resolve { revision, .. }
             | Self::EnsureRevision { revision, .. }
             | Self::Scale { revision, .. }
+            | Self::Mend { revision, .. }
             | Self::Probe { revision }
             | Self::Retire { revision } => Some(revision),
             Self::SetTraffic { .. } => None,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use chandler_crds::ModelLock;
-use chandler_crds::status::{ModelDeploymentStatus, RevisionFailure, RevisionStatus};
+use chandler_crds::status::{ModelDeploymentStatus, RevisionFailure, RevisionStatus, StartupTimes};
 use jiff::Timestamp;
 
 /// What is remembered of one model.
@@ -23,6 +23,8 @@ pub struct RevisionMemory {
     pub lock: Option<ModelLock>,
     /// When it first answered a probe.
     pub answered_at: Option<Timestamp>,
+    /// How long its first replica took until that answer.
+    pub startup: Option<StartupTimes>,
     /// Since when it has had no traffic and is on its way out.
     pub draining_since: Option<Timestamp>,
     /// The failed step that is waited on.
@@ -52,6 +54,7 @@ impl RevisionMemory {
             created_at: now,
             lock: None,
             answered_at: None,
+            startup: None,
             draining_since: None,
             failure: None,
         }
@@ -76,6 +79,7 @@ fn remembered(status: &RevisionStatus) -> RevisionMemory {
         created_at: status.created_at.0,
         lock: status.lock.clone(),
         answered_at: status.answered_at.as_ref().map(|time| time.0),
+        startup: status.startup,
         draining_since: status.draining_since.as_ref().map(|time| time.0),
         failure: status.failure.as_ref().map(failure),
     }

@@ -25,6 +25,8 @@ pub struct RevisionSeen {
     pub ready: u32,
     /// Requests being worked on by all its replicas; `None` where that can't be told.
     pub in_flight: Option<u64>,
+    /// Whether someone else changed or removed part of what it is made of.
+    pub drifted: bool,
     /// The failure that keeps a replica from being ready, if there is one.
     pub failure: Option<FailureSeen>,
 }

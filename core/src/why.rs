@@ -35,6 +35,9 @@ pub enum Why {
         from: u32,
         to: u32,
     },
+    Mend {
+        revision: String,
+    },
     WaitReady {
         revision: String,
         ready: u32,
@@ -100,6 +103,12 @@ impl fmt::Display for Why {
             }
             Self::ScaleTo { revision, from, to } => {
                 write!(f, "scale revision {revision} from {from} to {to} replicas")
+            }
+            Self::Mend { revision } => {
+                write!(
+                    f,
+                    "mend revision {revision}: someone changed what it is made of"
+                )
             }
             Self::WaitReady {
                 revision,

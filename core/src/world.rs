@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 
 use chandler_crds::ModelLock;
+use chandler_crds::status::StartupTimes;
 
 use crate::decide::Action;
 use crate::snapshot::Snapshot;
@@ -27,10 +28,28 @@ pub enum Outcome {
     Done,
     /// A [`Action::Resolve`] found these files.
     Resolved(ModelLock),
+    /// A [`Action::Probe`] was answered by a replica that had started so.
+    Answered(StartupTimes),
+    /// It is under way; the world tells of a change when it ends. Doing it again goes on with it.
+    Pending {
+        /// What holds it up just now, if anything does.
+        blocked: Option<Failure>,
+    },
     /// It was not done.
     Failed(Failure),
     /// It was not tried, since one before it failed.
     Skipped,
+}
+
+impl Outcome {
+    /// Whether the action is done.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        match self {
+            Self::Done | Self::Resolved(_) | Self::Answered(_) => true,
+            Self::Pending { .. } | Self::Failed(_) | Self::Skipped => false,
+        }
+    }
 }
 
 /// Why something was not done.

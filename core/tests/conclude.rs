@@ -2,7 +2,7 @@
 
 mod common;
 
-use chandler_core::conclude::{Concluded, conclude};
+use chandler_core::conclude::{Concluded, conclude, unobserved};
 use chandler_core::decide::decide;
 use chandler_core::memory::{Memory, RevisionMemory};
 use chandler_core::snapshot::{FailureSeen, RevisionSeen, Snapshot};
@@ -49,14 +49,22 @@ fn turn(spec: &Validated, seen: &Snapshot, memory: &Memory, outcome: &Outcome) -
     )
 }
 
-/// `Type=Status:Reason` of the conditions, the four that all models have.
+/// `Type=Status:Reason` of every condition but the one about room, which has tests of its own.
 fn told(status: &ModelDeploymentStatus) -> String {
-    let all: Vec<String> = status
-        .conditions
-        .iter()
+    let all = status.conditions.iter();
+    let all = all.filter(|it| it.type_ != "CapacityAvailable");
+    let all: Vec<String> = all
         .map(|it| format!("{}={}:{}", it.type_, it.status, it.reason))
         .collect();
     all.join(" ")
+}
+
+/// Status and reason of the condition about room.
+fn capacity(status: &ModelDeploymentStatus) -> (&str, &str) {
+    let mut all = status.conditions.iter();
+    let found = all.find(|it| it.type_ == "CapacityAvailable");
+    let found = found.expect("every model has it");
+    (&found.status, &found.reason)
 }
 
 #[test]
@@ -97,7 +105,7 @@ fn conditions_of_each_phase() {
             &nothing,
             memory([]),
             &broken(false),
-            "Ready=False:HubUnreachable Reconciling=True:Resolving Stalled=True:HubUnreachable ModelResolved=False:HubUnreachable",
+            "Ready=False:HubUnreachable Reconciling=False:HubUnreachable Stalled=True:HubUnreachable ModelResolved=False:HubUnreachable",
         ),
         (
             "starting",
@@ -118,14 +126,14 @@ fn conditions_of_each_phase() {
             &none(crashing(false)),
             memory([(r, locked())]),
             &done,
-            "Ready=False:WeightsTruncated Reconciling=True:RollingOut Stalled=True:WeightsTruncated ModelResolved=True:Resolved",
+            "Ready=False:WeightsTruncated Reconciling=False:WeightsTruncated Stalled=True:WeightsTruncated ModelResolved=True:Resolved",
         ),
         (
             "overdue",
             &none(there(1, 0)),
             memory([(r, late)]),
             &done,
-            "Ready=False:Starting Reconciling=True:RollingOut Stalled=True:ProgressDeadlineExceeded ModelResolved=True:Resolved",
+            "Ready=False:Starting Reconciling=False:ProgressDeadlineExceeded Stalled=True:ProgressDeadlineExceeded ModelResolved=True:Resolved",
         ),
         (
             "answered",
@@ -316,4 +324,56 @@ fn status_counts_what_is_there() {
     );
     let status = turn(&spec, &huge, &memory([(r, locked())]), &Outcome::Done).status;
     assert_eq!(status.replicas, Some(i32::MAX));
+}
+
+#[test]
+fn a_world_that_a_person_must_mend_stalls_and_forgets_nothing() {
+    let spec = spec(json!({}));
+    let r = spec.revision.as_str();
+    let world = seen([(r, there(1, 1))], weights([(r, 100)]));
+    let before = turn(&spec, &world, &memory([(r, proven())]), &Outcome::Done).status;
+    let taken = Failure {
+        reason: "NameTaken".to_owned(),
+        message: "delete the Service chat".to_owned(),
+        transient: false,
+    };
+    let status = unobserved(&before, Some(8), &taken, now());
+    assert_eq!(
+        told(&status),
+        "Ready=False:NameTaken Reconciling=False:NameTaken Stalled=True:NameTaken"
+    );
+    assert_eq!(status.conditions[2].message, "delete the Service chat");
+    assert_eq!(status.observed_generation, Some(8));
+    assert_eq!(status.revisions, before.revisions);
+    assert_eq!(unobserved(&status, Some(8), &taken, ago(-60)), status);
+}
+
+#[test]
+fn a_step_under_way_is_told_and_neither_counted_nor_done() {
+    let spec = spec(json!({}));
+    let nothing = Snapshot::default();
+    let blocked = Failure {
+        reason: "Unschedulable".to_owned(),
+        message: "0/1 nodes are available: 1 Insufficient memory".to_owned(),
+        transient: true,
+    };
+    let pending = Outcome::Pending {
+        blocked: Some(blocked),
+    };
+    let concluded = turn(&spec, &nothing, &Memory::default(), &pending);
+    assert_eq!(concluded.status.revisions[0].lock, None);
+    let failure = concluded.status.revisions[0].failure.clone();
+    let failure = failure.expect("what holds it up");
+    assert_eq!((failure.attempts, failure.transient), (0, true));
+    assert_eq!(capacity(&concluded.status), ("False", "Unschedulable"));
+    let memory = Memory::from_status(Some(&concluded.status));
+    let free = turn(
+        &spec,
+        &nothing,
+        &memory,
+        &Outcome::Pending { blocked: None },
+    );
+    assert!(free.status.revisions[0].failure.is_some());
+    let lock = turn(&spec, &nothing, &memory, &Outcome::Resolved(lock()));
+    assert_eq!(lock.status.revisions[0].failure, None);
 }

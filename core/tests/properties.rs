@@ -12,6 +12,7 @@ use chandler_core::snapshot::{RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::{Replicas, Validated, validate};
 use chandler_core::world::{Failure, Outcome};
 use chandler_crds::ModelDeploymentStatus;
+use chandler_crds::status::StartupTimes;
 use common::random::{any_memory, any_object, any_seen, any_spec, named, past_memory};
 use common::{lock, now};
 use jiff::Timestamp;
@@ -40,6 +41,8 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         Just(Outcome::Done),
         Just(Outcome::Resolved(lock())),
+        Just(Outcome::Answered(StartupTimes::default())),
+        Just(Outcome::Pending { blocked: None }),
         Just(Outcome::Skipped),
         failed,
     ]
@@ -69,6 +72,9 @@ fn obey(seen: &mut Snapshot, actions: &[Action]) -> Vec<Outcome> {
             }
             Action::Scale { revision, to, .. } => {
                 seen.revisions.get_mut(revision).expect("there").desired = *to;
+            }
+            Action::Mend { revision, .. } => {
+                seen.revisions.get_mut(revision).expect("there").drifted = false;
             }
             Action::SetTraffic { to, .. } => seen.weights.clone_from(to),
             Action::Retire { revision } => {

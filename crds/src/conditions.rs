@@ -93,6 +93,8 @@ pub enum Reason {
     InvalidSpec,
     /// The rollout made no progress within its deadline.
     ProgressDeadlineExceeded,
+    /// No node has room for a replica.
+    Unschedulable,
     /// A probe request was not answered.
     ProbeFailed,
     /// A decision broke an invariant and was not carried out.

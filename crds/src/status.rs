@@ -82,12 +82,40 @@ pub struct RevisionStatus {
     /// When it first answered a probe request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_at: Option<MicroTime>,
+    /// How long its first replica took, step by step, until it answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup: Option<StartupTimes>,
     /// Since when it has had no traffic and is on its way out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining_since: Option<MicroTime>,
     /// The failure that holds it up, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<RevisionFailure>,
+}
+
+/// How long each step took from a replica's creation to its first answer, in milliseconds. What a
+/// world can't tell is absent: a local replica is neither scheduled nor pulled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StartupTimes {
+    /// From the pod's creation until a node was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_ms: Option<u64>,
+    /// From then until the first container ran: volumes, network, images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_ms: Option<u64>,
+    /// Bringing the model's files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetch_ms: Option<u64>,
+    /// Verifying and loading them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_ms: Option<u64>,
+    /// The server's own first computation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_up_ms: Option<u64>,
+    /// The probe request, from sent to answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_answer_ms: Option<u64>,
 }
 
 /// Where a revision is in its life.

@@ -11,6 +11,7 @@ pub mod layout;
 pub mod output;
 pub mod process;
 pub mod server;
+pub mod stores;
 
 pub use api::{Api, Reply, SseEvents};
 pub use chandler::{Chandler, Replica};

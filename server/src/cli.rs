@@ -6,12 +6,14 @@ use std::path::PathBuf;
 
 use axum::http::HeaderValue;
 use chandler_crds::names::{env, ports};
+use chandler_source::Cache;
 use clap::{Args, Parser, Subcommand};
 
 use crate::load::{DeviceChoice, DtypeChoice, LoadOptions, Task};
 use crate::tasks::EngineLimits;
 
-/// Serves one model over HTTP: OpenAI's API, health and metrics on one port.
+/// Serves one model over HTTP: OpenAI's API, health and metrics on one port. Brings its files
+/// beforehand, or tells which they are, where that is another container's work.
 #[derive(Debug, Parser)]
 #[command(name = "chandler-server", version)]
 pub struct Cli {
@@ -26,6 +28,12 @@ pub enum Command {
     /// Fetch a model, load it and answer requests until told to stop.
     #[command(after_help = SERVE_HELP)]
     Serve(ServeArgs),
+    /// Bring the files of a lock into the cache, and end.
+    #[command(after_help = FETCH_HELP)]
+    Fetch(ModelArgs),
+    /// Find out which files a model has now, and end.
+    #[command(after_help = RESOLVE_HELP)]
+    Resolve(ModelArgs),
 }
 
 const SERVE_HELP: &str = "\
@@ -40,15 +48,47 @@ finished, for --drain-seconds at most; the same signal again ends them at once. 
 Example:
   chandler-server serve --source hf://org/name --served-name chat --listen 127.0.0.1:8000";
 
-/// What to serve, and how.
+const FETCH_HELP: &str = "\
+The lock is the environment's CHANDLER_LOCK. Each file is verified before it gets its name in the
+cache; what is there and whole is not asked for, and an interrupted download is resumed. Standard
+output gets one JSON line: {\"event\":\"fetched\"} with the number of files and bytes, or
+{\"event\":\"failed\"} (exit code 65: the lock can't be had any more; 69: trying again may help).
+
+Example:
+  CHANDLER_LOCK=$(cat lock.json) chandler-server fetch --source s3://bucket/model --cache /models";
+
+const RESOLVE_HELP: &str = "\
+Standard output gets one JSON line: {\"event\":\"resolved\"} with the lock as base64 of gzip of JSON,
+or {\"event\":\"failed\"} with exit codes as for fetch. Sources that tell no SHA-256 (https://,
+s3://) are downloaded into the cache on the way.
+
+Example:
+  chandler-server resolve --source oci://registry.example/models/tiny:v1 --cache /tmp/models";
+
+/// Which model, and where its files are kept.
 #[derive(Clone, Debug, Args)]
-pub struct ServeArgs {
-    /// The model: hf://org/name, hf://org/name/file.gguf, file:///folder or file:///path/file.gguf
+pub struct ModelArgs {
+    /// The model: hf://org/name, hf://org/name/file.gguf, https://host/file.gguf,
+    /// s3://bucket/folder, oci://registry/name:tag, pvc://claim/path or file:///path
     #[arg(long, value_name = "URI")]
     pub source: String,
     /// Branch, tag, commit or digest of the source [default: main]
     #[arg(long)]
     pub revision: Option<String>,
+    /// Folder of downloaded models [default: the user's cache folder]
+    #[arg(long, value_name = "DIR", env = env::CACHE)]
+    pub cache: Option<PathBuf>,
+    /// File to leave the last line in as well, as a container's termination message
+    #[arg(long, value_name = "FILE")]
+    pub termination_log: Option<PathBuf>,
+}
+
+/// What to serve, and how.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// Name that requests call the model by
     #[arg(long, value_name = "NAME")]
     pub served_name: String,
@@ -77,9 +117,6 @@ pub struct ServeArgs {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value_t = default_listen())]
     pub listen: SocketAddr,
-    /// Folder of downloaded models [default: the user's cache folder]
-    #[arg(long, value_name = "DIR", env = env::CACHE)]
-    pub cache: Option<PathBuf>,
     /// Revision that answers tell in a header
     #[arg(long, value_name = "HASH")]
     pub revision_name: Option<HeaderValue>,
@@ -90,6 +127,15 @@ pub struct ServeArgs {
 
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], ports::HTTP))
+}
+
+impl ModelArgs {
+    /// The folder of downloaded models.
+    #[must_use]
+    pub fn cache(&self) -> Cache {
+        let folder = self.cache.clone();
+        folder.map_or_else(Cache::from_env_or_default, Cache::new)
+    }
 }
 
 impl ServeArgs {
@@ -130,8 +176,10 @@ mod tests {
             "m",
         ];
         let cli = Cli::try_parse_from(fixed.iter().chain(extra))?;
-        let Command::Serve(args) = cli.command;
-        Ok(args)
+        match cli.command {
+            Command::Serve(args) => Ok(args),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -3,12 +3,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod cli;
+pub mod delivery;
 pub mod engine;
 pub mod http;
 pub mod lifecycle;
 pub mod load;
 pub mod metrics;
 pub mod models;
+pub mod reporter;
 pub mod serve;
 pub mod startup;
 pub mod tasks;

@@ -2,8 +2,10 @@
 //! how many are being answered.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 
 /// What the process does before, and once, it serves.
@@ -64,12 +66,47 @@ pub struct Progress {
     pub bytes_done: u64,
     /// Bytes of this phase in all; 0 while unknown.
     pub bytes_total: u64,
+    /// Time spent in each phase that is over, in seconds.
+    #[serde(serialize_with = "in_seconds")]
+    pub phases: Vec<(Phase, Duration)>,
     /// A CamelCase word, once it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+fn in_seconds<S: Serializer>(phases: &[(Phase, Duration)], to: S) -> Result<S::Ok, S::Error> {
+    let mut map = to.serialize_map(Some(phases.len()))?;
+    for (phase, spent) in phases {
+        map.serialize_entry(phase.as_str(), &spent.as_secs_f64())?;
+    }
+    map.end()
+}
+
+/// The progress, and when its phase began.
+#[derive(Debug)]
+struct Course {
+    progress: Progress,
+    since: Instant,
+}
+
+impl Course {
+    /// Goes to a phase at `now`. A phase may come again: files verify while others download.
+    fn enter(&mut self, phase: Phase, now: Instant) {
+        let left = std::mem::replace(&mut self.progress.phase, phase);
+        if left == phase {
+            return;
+        }
+        let spent = now.saturating_duration_since(self.since);
+        self.since = now;
+        let phases = &mut self.progress.phases;
+        match phases.iter_mut().find(|(known, _)| *known == left) {
+            Some((_, before)) => *before += spent,
+            None => phases.push((left, spent)),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
@@ -93,7 +130,7 @@ pub enum Closed {
 /// Shared by everything that serves.
 #[derive(Debug)]
 pub struct Lifecycle {
-    progress: Mutex<Progress>,
+    course: Mutex<Course>,
     stage: watch::Sender<Stage>,
     in_flight: watch::Sender<usize>,
 }
@@ -101,7 +138,10 @@ pub struct Lifecycle {
 impl Default for Lifecycle {
     fn default() -> Self {
         Self {
-            progress: Mutex::default(),
+            course: Mutex::new(Course {
+                progress: Progress::default(),
+                since: Instant::now(),
+            }),
             stage: watch::Sender::new(Stage::Serving),
             in_flight: watch::Sender::new(0),
         }
@@ -112,25 +152,26 @@ impl Lifecycle {
     /// How far the load is.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        self.lock().clone()
+        self.lock().progress.clone()
     }
 
     /// Enters a phase, or tells how far it is.
     pub fn advance(&self, phase: Phase, bytes_done: u64, bytes_total: u64) {
-        let mut progress = self.lock();
-        progress.phase = phase;
-        progress.bytes_done = bytes_done;
-        progress.bytes_total = bytes_total;
+        let mut course = self.lock();
+        course.enter(phase, Instant::now());
+        course.progress.bytes_done = bytes_done;
+        course.progress.bytes_total = bytes_total;
     }
 
     /// Enters a phase, and leaves the bytes as the last one told them.
     pub fn enter(&self, phase: Phase) {
-        self.lock().phase = phase;
+        self.lock().enter(phase, Instant::now());
     }
 
     /// The model cannot be served.
     pub fn fail(&self, reason: &str, message: &str) {
-        let mut progress = self.lock();
+        let progress = &mut self.lock().progress;
+        // The phase that it failed in is not over.
         progress.phase = Phase::Failed;
         progress.reason = Some(reason.to_owned());
         progress.message = Some(message.to_owned());
@@ -141,7 +182,7 @@ impl Lifecycle {
     /// # Errors
     /// Why they are not.
     pub fn check(&self) -> Result<(), Closed> {
-        let phase = self.lock().phase;
+        let phase = self.lock().progress.phase;
         if *self.stage.borrow() != Stage::Serving {
             Err(Closed::Draining)
         } else if phase != Phase::Ready {
@@ -199,8 +240,8 @@ impl Lifecycle {
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Course> {
+        self.course.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -229,6 +270,26 @@ impl Drop for Ticket {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_phase_that_is_over_tells_its_time() {
+        let start = Instant::now();
+        let mut course = Course {
+            progress: Progress::default(),
+            since: start,
+        };
+        let at = |seconds| start + Duration::from_secs(seconds);
+        course.enter(Phase::Downloading, at(1));
+        course.enter(Phase::Downloading, at(2));
+        course.enter(Phase::Verifying, at(4));
+        course.enter(Phase::Downloading, at(5));
+        course.enter(Phase::Verifying, at(6));
+        course.enter(Phase::Loading, at(8));
+        let told = serde_json::to_value(&course.progress).unwrap();
+        let expected = serde_json::json!({"resolving": 1.0, "downloading": 4.0, "verifying": 3.0});
+        assert_eq!(told["phases"], expected);
+        assert_eq!(told["phase"], "loading");
+    }
 
     #[tokio::test]
     async fn a_drain_waits_for_those_let_in_and_lets_no_more_in() {

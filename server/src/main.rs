@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use chandler_server::cli::{Cli, Command};
+use chandler_server::delivery;
 use chandler_server::serve::serve;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let Command::Serve(args) = Cli::parse().command;
+    let command = Cli::parse().command;
     log_to_stderr();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -17,7 +18,13 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(serve(args));
+    let code = runtime.block_on(async {
+        match command {
+            Command::Serve(args) => serve(args).await,
+            Command::Fetch(args) => delivery::fetch(&args).await,
+            Command::Resolve(args) => delivery::resolve(&args).await,
+        }
+    });
     // A load or a computation that still runs has nobody left to wait for it.
     runtime.shutdown_background();
     ExitCode::from(code)

@@ -5,8 +5,8 @@ use std::time::Duration;
 use chandler_crds::names::metrics as names;
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, Result, TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, Result, TextEncoder,
 };
 
 use crate::engine::{EngineStats, FinishReason};
@@ -35,6 +35,7 @@ pub struct Metrics {
     load_bytes: IntGauge,
     load_bytes_total: IntGauge,
     load_phase: IntGaugeVec,
+    phase_seconds: GaugeVec,
     success: IntCounterVec,
     first_token: Histogram,
     next_token: Histogram,
@@ -72,6 +73,7 @@ impl Metrics {
             load_bytes: builder.gauge(names::LOAD_BYTES, "Bytes loaded so far.")?,
             load_bytes_total: builder.gauge(names::LOAD_BYTES_TOTAL, "Bytes to load in all.")?,
             load_phase: builder.phases()?,
+            phase_seconds: builder.phase_seconds()?,
             success: builder.finished()?,
             first_token: builder.histogram(
                 names::TIME_TO_FIRST_TOKEN,
@@ -129,6 +131,10 @@ impl Metrics {
             let gauge = self.load_phase.with_label_values(&[phase.as_str()]);
             gauge.set(i64::from(phase == progress.phase));
         }
+        for (phase, spent) in &progress.phases {
+            let gauge = self.phase_seconds.with_label_values(&[phase.as_str()]);
+            gauge.set(spent.as_secs_f64());
+        }
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }
@@ -170,6 +176,12 @@ impl Builder<'_> {
         self.add(IntGaugeVec::new(opts, &["phase"])?)
     }
 
+    fn phase_seconds(&self) -> Result<GaugeVec> {
+        let help = "Seconds spent in a phase of the start that is over.";
+        let opts = self.opts(names::PHASE_SECONDS, help);
+        self.add(GaugeVec::new(opts, &["phase"])?)
+    }
+
     fn finished(&self) -> Result<IntCounterVec> {
         let opts = self.opts(names::REQUEST_SUCCESS, "Requests ended, by reason.");
         let counter = self.add(IntCounterVec::new(opts, &[names::FINISHED_REASON])?)?;
@@ -185,6 +197,18 @@ impl Builder<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_phase_that_is_over_tells_its_time() {
+        let metrics = Metrics::new("chat").unwrap();
+        let progress = Progress {
+            phases: vec![(Phase::Loading, Duration::from_millis(1500))],
+            ..Progress::default()
+        };
+        let text = metrics.render(EngineStats::default(), &progress).unwrap();
+        let line = r#"chandler:phase_seconds{model_name="chat",phase="loading"} 1.5"#;
+        assert!(text.lines().any(|l| l == line), "{text}");
+    }
 
     #[test]
     fn everything_is_there_from_the_start() {

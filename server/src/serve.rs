@@ -1,14 +1,14 @@
 //! The process from its first line on standard output to its exit code.
 
 use std::future::pending;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{io, thread};
 
 use axum::serve::ListenerExt;
-use serde_json::{Value, json};
+use chandler_crds::report::Report;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -18,12 +18,9 @@ use crate::cli::ServeArgs;
 use crate::http::{App, router};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
+use crate::reporter::Reporter;
 use crate::startup::{StartError, prepare};
 
-/// Exit code when the model or its configuration is bad.
-const EXIT_BAD_MODEL: u8 = 65;
-/// Exit code when trying again may help.
-const EXIT_UNAVAILABLE: u8 = 69;
 /// Time for last events to reach their clients once everything had to end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -40,31 +37,20 @@ pub enum Stop {
 
 /// Serves until told to stop. Gives the exit code.
 pub async fn serve(args: ServeArgs) -> u8 {
-    match run(&args).await {
+    let reporter = Reporter::new(args.model.termination_log.clone());
+    match run(&args, &reporter).await {
         Ok(()) => 0,
-        Err(error) => {
-            tracing::error!(reason = error.reason(), %error, "cannot serve");
-            say(&json!({
-                "event": "failed",
-                "reason": error.reason(),
-                "message": error.to_string(),
-                "transient": error.is_transient(),
-            }));
-            match error.is_transient() {
-                true => EXIT_UNAVAILABLE,
-                false => EXIT_BAD_MODEL,
-            }
-        }
+        Err(error) => reporter.fail(&error),
     }
 }
 
-async fn run(args: &ServeArgs) -> Result<(), StartError> {
+async fn run(args: &ServeArgs, reporter: &Reporter) -> Result<(), StartError> {
     let stop = stops(args.exit_with_parent)?;
     let metrics = Arc::new(Metrics::new(&args.served_name)?);
     let name = args.served_name.clone();
     let app = Arc::new(App::new(name, args.revision_name.clone(), metrics));
     let (listener, address) = bind(args.listen).await?;
-    say(&json!({"event": "listening", "addr": address.to_string()}));
+    reporter.say(&Report::Listening { addr: address });
     let grace = Duration::from_secs(args.drain_seconds);
     let mut server = tokio::spawn(serve_http(listener, Arc::clone(&app), stop, grace));
     tokio::select! {
@@ -186,10 +172,4 @@ fn wait_for_end(input: &mut impl Read) {
             Ok(_) | Err(_) => {}
         }
     }
-}
-
-/// One event on standard output, where the parent reads them. It may have stopped reading.
-fn say(event: &Value) {
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{event}").and_then(|()| out.flush());
 }

@@ -6,7 +6,7 @@ use std::{env, io};
 
 use chandler_crds::ModelLock;
 use chandler_crds::names::env as names;
-use chandler_source::{Cache, Hub, ModelDir, Source, SourceError, fetch, resolve};
+use chandler_source::{Access, ModelDir, Source, SourceError, fetch, resolve};
 use tokio::task::spawn_blocking;
 
 use crate::cli::ServeArgs;
@@ -31,12 +31,21 @@ pub enum StartError {
     },
     /// The lock in the environment is no lock.
     #[error(
-        "{} is not a model lock: {problem}; unset it to have the source resolved",
+        "{} is not a model lock: {problem}; `chandler-server resolve` tells one, and `serve` without it resolves by itself",
         names::LOCK
     )]
     Lock {
         /// What is wrong with it.
         problem: String,
+    },
+    /// The result is too long for the termination log.
+    #[error(
+        "the result takes {bytes} bytes, and a container can tell {} at most: the model has too many files, so name one format of it",
+        chandler_crds::report::TERMINATION_MESSAGE_LIMIT
+    )]
+    ReportTooLong {
+        /// Of the whole line.
+        bytes: usize,
     },
     /// The model's files cannot be had.
     #[error(transparent)]
@@ -65,6 +74,7 @@ impl StartError {
         match self {
             Self::Listen { .. } => "ListenFailed",
             Self::Lock { .. } => "InvalidLock",
+            Self::ReportTooLong { .. } => "ReportTooLong",
             Self::Source(error) => error.reason(),
             Self::Load(error) => error.reason(),
             Self::LoadPanicked(_) => "LoadPanicked",
@@ -82,6 +92,7 @@ impl StartError {
             Self::Listen { error, .. } => error.kind() == io::ErrorKind::AddrInUse,
             Self::System(_) => true,
             Self::Lock { .. }
+            | Self::ReportTooLong { .. }
             | Self::Load(_)
             | Self::LoadPanicked(_)
             | Self::Warm(_)
@@ -106,13 +117,12 @@ pub async fn prepare(args: &ServeArgs, app: &Arc<App>) -> Result<Served, StartEr
 }
 
 async fn bring(args: &ServeArgs, app: &App) -> Result<ModelDir, StartError> {
-    let source = Source::parse(&args.source)?;
-    let hub = Hub::from_env();
-    let cache = args.cache.clone();
-    let cache = cache.map_or_else(Cache::from_env_or_default, Cache::new);
+    let source = Source::parse(&args.model.source)?;
+    let (access, cache) = (Access::from_env(), args.model.cache());
+    let revision = args.model.revision.as_deref();
     let lock = match lock_of_environment()? {
         Some(lock) => lock,
-        None => resolve(&source, args.revision.as_deref(), &hub, &cache).await?,
+        None => resolve(&source, revision, &access, &cache).await?,
     };
     tracing::info!(source = %source, commit = lock.commit, files = lock.files.len(), "resolved");
     app.lifecycle
@@ -125,10 +135,14 @@ async fn bring(args: &ServeArgs, app: &App) -> Result<ModelDir, StartError> {
         app.lifecycle
             .advance(phase, progress.bytes_done, progress.bytes_total);
     };
-    Ok(fetch(&lock, &source, &hub, &cache, &progress).await?)
+    Ok(fetch(&lock, &source, &access, &cache, &progress).await?)
 }
 
-fn lock_of_environment() -> Result<Option<ModelLock>, StartError> {
+/// The lock that the environment holds, if it holds one.
+///
+/// # Errors
+/// [`StartError::Lock`] if it is none.
+pub(crate) fn lock_of_environment() -> Result<Option<ModelLock>, StartError> {
     let text = match env::var(names::LOCK) {
         Ok(text) => text,
         Err(env::VarError::NotPresent) => return Ok(None),

@@ -14,6 +14,7 @@ pub enum Step {
     Resolve,
     Create,
     Scale,
+    Mend,
     Probe,
     Traffic,
     Retire,
@@ -25,10 +26,11 @@ pub enum Step {
 
 impl Step {
     /// Every step.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Resolve,
         Self::Create,
         Self::Scale,
+        Self::Mend,
         Self::Probe,
         Self::Traffic,
         Self::Retire,
@@ -43,6 +45,7 @@ impl Step {
             Self::Resolve => "resolve",
             Self::Create => "create",
             Self::Scale => "scale",
+            Self::Mend => "mend",
             Self::Probe => "probe",
             Self::Traffic => "traffic",
             Self::Retire => "retire",
@@ -73,6 +76,7 @@ impl From<&Action> for Step {
             Action::Resolve { .. } => Self::Resolve,
             Action::EnsureRevision { .. } => Self::Create,
             Action::Scale { .. } => Self::Scale,
+            Action::Mend { .. } => Self::Mend,
             Action::Probe { .. } => Self::Probe,
             Action::SetTraffic { .. } => Self::Traffic,
             Action::Retire { .. } => Self::Retire,

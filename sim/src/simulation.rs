@@ -255,9 +255,7 @@ impl Simulation {
         if self.world.take_death() {
             let until = after(self.world.now(), self.down);
             (self.wake_at, self.down_until) = (Some(until), Some(until));
-            let lived = |(_, outcome): &(_, Outcome)| {
-                !matches!(outcome, Outcome::Failed(_) | Outcome::Skipped)
-            };
+            let lived = |(_, outcome): &(_, Outcome)| outcome.is_done();
             let done = done.into_iter().filter(lived).collect();
             self.note(Event::Died { until, done });
             return Ok(());

@@ -63,6 +63,8 @@ struct Revision {
     requests: Vec<Timestamp>,
     /// Since when no request has come.
     shut_since: Timestamp,
+    /// Whether someone else changed what it is made of.
+    drifted: bool,
 }
 
 impl Default for SimWorld {
@@ -141,6 +143,12 @@ impl SimWorld {
         ready.take(count).map(|it| it.crash(self.now)).count()
     }
 
+    /// Lets someone else change what a revision is made of; gives whether it is there.
+    pub fn drift(&mut self, revision: &str) -> bool {
+        let revision = self.revisions.get_mut(revision);
+        revision.map(|revision| revision.drifted = true).is_some()
+    }
+
     /// Sends requests that each take `length`; gives whether a replica was ready for them.
     pub fn request(&mut self, revision: &str, count: usize, length: Duration) -> bool {
         let end = after(self.now, length);
@@ -176,6 +184,7 @@ impl SimWorld {
             in_flight: self
                 .counts_requests
                 .then_some(revision.requests.len() as u64),
+            drifted: revision.drifted,
             failure: replicas.iter().find_map(Replica::failure).cloned(),
         }
     }
@@ -190,6 +199,7 @@ impl SimWorld {
                 revision, replicas, ..
             } => self.create(revision, *replicas)?,
             Action::Scale { revision, from, to } => self.scale(revision, *from, *to)?,
+            Action::Mend { revision, .. } => self.mend(revision)?,
             Action::Probe { revision } => self.probe(revision)?,
             Action::SetTraffic { from, to } => self.set_traffic(from, to)?,
             Action::Retire { revision } => self.retire(revision)?,
@@ -206,6 +216,7 @@ impl SimWorld {
             made: 0,
             requests: Vec::new(),
             shut_since: self.now,
+            drifted: false,
         };
         revision.resize(name, replicas, self.now, self.start_delay);
         self.revisions.insert(name.to_owned(), revision);
@@ -218,6 +229,12 @@ impl SimWorld {
             return Err(conflict("the count is another by now"));
         }
         revision.resize(name, to, self.now, self.start_delay);
+        Ok(())
+    }
+
+    fn mend(&mut self, name: &str) -> Result<(), Failure> {
+        let revision = self.revisions.get_mut(name).ok_or_else(missing)?;
+        revision.drifted = false;
         Ok(())
     }
 

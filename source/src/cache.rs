@@ -3,10 +3,14 @@
 //! ```text
 //! blobs/sha256/<hex>            a file's content, verified before it got this name
 //! blobs/git/<hex>               the SHA-256 of the content that Git calls <hex>
+//! blobs/version/<hex>           the SHA-256 of the content that a store gives as this version
 //! blobs/*/<hex>.partial         a download, to be resumed
 //! locks/<hex>                   held while a download writes; the files stay, empty
-//! models/<org>/<name>/<commit>/ a model's files, as links to blobs
+//! models/<org>/<name>/<commit>/ a model's files from a hub, as links to blobs
+//! contents/<hex>/               a model's files from another store, by their listing's SHA-256
 //! ```
+//!
+//! A cache in which a model is whole is only read, so it may be mounted read-only.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -61,14 +65,22 @@ impl Cache {
     }
 
     pub(crate) fn partial(&self, digest: &Digest) -> PathBuf {
-        match digest {
-            Digest::Sha256(hex) => self.blob(&format!("{hex}.partial")),
-            Digest::GitBlob(hex) => self.git_blob(&format!("{hex}.partial")),
-        }
+        let folder = match digest {
+            Digest::Sha256(_) => "blobs/sha256",
+            Digest::GitBlob(_) => "blobs/git",
+            Digest::Version(_) | Digest::Unversioned(_) => "blobs/version",
+        };
+        let name = format!("{}.partial", digest.hex());
+        self.root.join(folder).join(name)
     }
 
-    fn git_blob(&self, name: &str) -> PathBuf {
-        self.root.join("blobs/git").join(name)
+    /// Where the SHA-256 is kept of what a store calls by another name.
+    fn alias(&self, digest: &Digest) -> Option<PathBuf> {
+        match digest {
+            Digest::GitBlob(hex) => Some(self.root.join("blobs/git").join(hex)),
+            Digest::Version(hex) => Some(self.root.join("blobs/version").join(hex)),
+            Digest::Sha256(_) | Digest::Unversioned(_) => None,
+        }
     }
 
     /// Bytes of a blob, if it is there.
@@ -81,9 +93,14 @@ impl Cache {
         .await
     }
 
-    /// The SHA-256 of a Git blob that was downloaded before.
-    pub(crate) async fn sha256_of_git_blob(&self, id: &str) -> Result<Option<String>, SourceError> {
-        let path = self.git_blob(id);
+    /// The SHA-256 of the content, if it is known.
+    pub(crate) async fn sha256_of(&self, digest: &Digest) -> Result<Option<String>, SourceError> {
+        if let Digest::Sha256(hex) = digest {
+            return Ok(Some(hex.clone()));
+        }
+        let Some(path) = self.alias(digest) else {
+            return Ok(None);
+        };
         let text = blocking(&path.clone(), move || {
             match std::fs::read_to_string(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -94,8 +111,11 @@ impl Cache {
         Ok(text.filter(|text| is_hex(text, 64)))
     }
 
-    pub(crate) async fn note_git_blob(&self, id: &str, sha256: &str) -> Result<(), SourceError> {
-        let path = self.git_blob(id);
+    /// Remembers the SHA-256 of the content.
+    pub(crate) async fn note(&self, digest: &Digest, sha256: &str) -> Result<(), SourceError> {
+        let Some(path) = self.alias(digest) else {
+            return Ok(());
+        };
         let text = sha256.to_owned();
         blocking(&path.clone(), move || {
             let temporary = unique_sibling(&path);
@@ -107,7 +127,7 @@ impl Cache {
 
     /// Waits for the right to download one blob.
     pub(crate) async fn lock(&self, digest: &Digest) -> Result<BlobLock, SourceError> {
-        let (Digest::Sha256(hex) | Digest::GitBlob(hex)) = digest;
+        let hex = digest.hex();
         let path = self.root.join("locks").join(hex);
         let file = blocking(&path, {
             let path = path.clone();
@@ -133,15 +153,14 @@ impl Cache {
         }
     }
 
-    /// Lays the blobs of a model out under their own names. Returns the model's folder.
+    /// Lays the blobs of a model out under their own names, in the folder `below` the cache's.
+    /// Returns that folder.
     pub(crate) async fn snapshot(
         &self,
-        repo: &str,
-        commit: &str,
+        below: &Path,
         files: &[LockedFile],
     ) -> Result<PathBuf, SourceError> {
-        let below = Path::new("models").join(repo).join(commit);
-        let folder = self.root.join(&below);
+        let folder = self.root.join(below);
         let depth = below.components().count();
         for file in files {
             let folders = depth + file.path.split('/').count() - 1;

@@ -21,6 +21,37 @@ pub(crate) enum Digest {
     Sha256(String),
     /// Git's name of the content: SHA-1 over `blob <length>`, a NUL byte and the content.
     GitBlob(String),
+    /// Unknown so far; the store says that whatever has this version is the same content. See
+    /// [`Digest::of_version`].
+    Version(String),
+    /// Unknown so far, and the store says nothing of versions: this names the file alone, in hex.
+    Unversioned(String),
+}
+
+impl Digest {
+    /// The name by which the cache knows it.
+    pub(crate) fn hex(&self) -> &str {
+        match self {
+            Self::Sha256(hex)
+            | Self::GitBlob(hex)
+            | Self::Version(hex)
+            | Self::Unversioned(hex) => hex,
+        }
+    }
+
+    /// Whether a part that is here already must be of the same content as the rest will be, or
+    /// that it is not will show.
+    pub(crate) fn is_resumable(&self) -> bool {
+        !matches!(self, Self::Unversioned(_))
+    }
+
+    /// What stands for a file at `address` of the version and size that the store tells.
+    pub(crate) fn of_version(address: &str, etag: Option<&str>, size: u64) -> Self {
+        match etag {
+            Some(etag) => Self::Version(sha256_of(&format!("{address}\n{etag}\n{size}"))),
+            None => Self::Unversioned(sha256_of(address)),
+        }
+    }
 }
 
 /// What a file's content does hash to.

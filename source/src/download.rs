@@ -1,21 +1,22 @@
-//! One file from a hub into the cache: once, resumable, verified.
+//! One file from a store into the cache: once, resumable, verified.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use reqwest::header::CONTENT_RANGE;
-use reqwest::{Response, StatusCode};
-use url::Url;
+use futures::StreamExt as _;
 
 use crate::cache::{BlobLock, Cache, make_parent};
 use crate::digest::{Digest, Hashes, blocking, hash_file};
 use crate::error::SourceError;
-use crate::hub::{Client, causes};
+use crate::origin::{Content, Origin};
 use crate::progress::Tracker;
 use crate::retry::Backoff;
 
+/// All may read a blob; nobody else may write it.
+const BLOB_MODE: u32 = 0o644;
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 1 << 20;
 /// A try that brings this many new bytes is not counted as a failure, so that a long download
@@ -23,10 +24,8 @@ const WRITE_BYTES: usize = 1 << 20;
 const WORTHWHILE: u64 = 1 << 20;
 
 /// A file to be downloaded.
-#[derive(Debug)]
 pub(crate) struct Remote<'a> {
-    pub(crate) client: &'a Client,
-    pub(crate) url: Url,
+    pub(crate) origin: &'a dyn Origin,
     /// For messages.
     pub(crate) what: String,
     pub(crate) size: u64,
@@ -52,7 +51,12 @@ pub(crate) async fn ensure(
         Found::Bad(_) => true,
         Found::Nothing => false,
     };
-    let lock = Arc::new(cache.lock(&remote.digest).await?);
+    let lock = match cache.lock(&remote.digest).await {
+        Ok(lock) => Arc::new(lock),
+        // What is there is damaged, and nobody can mend it here.
+        Err(SourceError::ReadOnly { .. }) if was_there => return Err(damaged(remote)),
+        Err(error) => return Err(error),
+    };
     // What appeared since was verified by the process that held the lock; hashing it again here
     // would make a queue of all that wait.
     match look(remote, cache, tracker, was_there).await? {
@@ -73,12 +77,8 @@ async fn look(
     tracker: &Tracker<'_>,
     hash: bool,
 ) -> Result<Found, SourceError> {
-    let sha256 = match &remote.digest {
-        Digest::Sha256(hex) => hex.clone(),
-        Digest::GitBlob(id) => match cache.sha256_of_git_blob(id).await? {
-            Some(sha256) => sha256,
-            None => return Ok(Found::Nothing),
-        },
+    let Some(sha256) = cache.sha256_of(&remote.digest).await? else {
+        return Ok(Found::Nothing);
     };
     let path = cache.blob(&sha256);
     match cache.size_of_blob(&sha256).await? {
@@ -106,13 +106,17 @@ async fn download(
     lock: &Arc<BlobLock>,
 ) -> Result<String, SourceError> {
     let path = cache.partial(&remote.digest);
-    let mut partial = Partial::open(path, Arc::clone(lock), remote.size).await?;
+    let longest = match remote.digest.is_resumable() {
+        true => remote.size,
+        false => 0,
+    };
+    let mut partial = Partial::open(path, Arc::clone(lock), longest).await?;
     let resumed = partial.len > 0;
     tracker.add_downloaded(partial.len);
     transfer(remote, &mut partial, tracker).await?;
     let mut sealed = seal(remote, &partial, cache, tracker).await;
     // What an earlier process left may have been damaged in a crash, so the fault need not be
-    // the hub's.
+    // the store's.
     if resumed && matches!(sealed, Err(SourceError::HashMismatch { .. })) {
         tracing::warn!(file = %remote.what, "a resumed download is damaged; starting over");
         partial.restart(tracker).await?;
@@ -135,7 +139,7 @@ async fn transfer(
     let mut furthest = partial.len;
     while partial.len < remote.size {
         if let Err(error) = attempt(remote, partial, tracker).await {
-            // Measured from the furthest point, or a hub that ignores ranges and cuts each
+            // Measured from the furthest point, or a store that ignores ranges and cuts each
             // answer short would be asked for ever.
             if partial.len >= furthest + WORTHWHILE {
                 furthest = partial.len;
@@ -153,50 +157,49 @@ async fn attempt(
     partial: &mut Partial,
     tracker: &Tracker<'_>,
 ) -> Result<(), SourceError> {
-    let response = remote
-        .client
-        .get(&remote.url, partial.len, &remote.what)
-        .await?;
-    let (start, total) = match response.status() {
-        StatusCode::OK => (0, response.content_length()),
-        StatusCode::PARTIAL_CONTENT => content_range(&response).unwrap_or((u64::MAX, None)),
-        // 416: the hub's file ends before what is held; only a whole answer can tell why.
-        _ => (u64::MAX, None),
-    };
-    if let Some(total) = total.filter(|total| *total != remote.size) {
-        return Err(size_mismatch(remote, total));
-    }
-    if start != partial.len {
+    if !remote.digest.is_resumable() {
         partial.restart(tracker).await?;
     }
-    if start != partial.len {
+    let content = remote.origin.open(partial.len).await?;
+    let Some(content) = content else {
+        // The store's file ends before what is held; only a whole answer can tell why.
+        partial.restart(tracker).await?;
+        return Err(truncated(remote, partial));
+    };
+    if let Some(total) = content.total.filter(|total| *total != remote.size) {
+        return Err(size_mismatch(remote, total));
+    }
+    if content.start != partial.len {
+        partial.restart(tracker).await?;
+    }
+    if content.start != partial.len {
         return Err(truncated(remote, partial));
     }
-    receive(remote, response, partial, tracker).await
+    receive(remote, content, partial, tracker).await
 }
 
 async fn receive(
     remote: &Remote<'_>,
-    mut response: Response,
+    mut content: Content,
     partial: &mut Partial,
     tracker: &Tracker<'_>,
 ) -> Result<(), SourceError> {
     let mut buffer = Vec::new();
     loop {
-        let chunk = response.chunk().await;
+        let chunk = content.bytes.next().await;
         let held = partial.len + buffer.len() as u64;
         match &chunk {
-            Ok(Some(bytes)) if held + bytes.len() as u64 > remote.size => {
+            Some(Ok(bytes)) if held + bytes.len() as u64 > remote.size => {
                 partial.restart(tracker).await?;
                 return Err(size_mismatch(remote, held + bytes.len() as u64));
             }
-            Ok(Some(bytes)) => buffer.extend_from_slice(bytes),
-            Ok(None) => {}
-            Err(error) => {
-                tracing::debug!(file = %remote.what, error = causes(error), "download broke off");
+            Some(Ok(bytes)) => buffer.extend_from_slice(bytes),
+            None => {}
+            Some(Err(error)) => {
+                tracing::debug!(file = %remote.what, error, "download broke off");
             }
         }
-        let ended = !matches!(chunk, Ok(Some(_)));
+        let ended = !matches!(chunk, Some(Ok(_)));
         if ended || buffer.len() >= WRITE_BYTES {
             partial.append(std::mem::take(&mut buffer), tracker).await?;
         }
@@ -224,9 +227,7 @@ async fn seal(
         return Err(error);
     }
     partial.rename(cache.blob(&hashes.sha256)).await?;
-    if let Digest::GitBlob(id) = &remote.digest {
-        cache.note_git_blob(id, &hashes.sha256).await?;
-    }
+    cache.note(&remote.digest, &hashes.sha256).await?;
     Ok(hashes.sha256)
 }
 
@@ -234,6 +235,7 @@ fn mismatch(remote: &Remote<'_>, hashes: &Hashes) -> Option<SourceError> {
     let (expected, actual) = match &remote.digest {
         Digest::Sha256(hex) => (hex, hashes.sha256.as_str()),
         Digest::GitBlob(id) => (id, hashes.git_blob.as_deref().unwrap_or_default()),
+        Digest::Version(_) | Digest::Unversioned(_) => return None,
     };
     (expected != actual).then(|| SourceError::HashMismatch {
         what: remote.what.clone(),
@@ -258,12 +260,12 @@ fn truncated(remote: &Remote<'_>, partial: &Partial) -> SourceError {
     }
 }
 
-/// First byte and total of `bytes 100-199/200`; the total may be `*`.
-fn content_range(response: &Response) -> Option<(u64, Option<u64>)> {
-    let text = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
-    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
-    let start = range.split_once('-')?.0.parse().ok()?;
-    Some((start, total.parse().ok()))
+fn damaged(remote: &Remote<'_>) -> SourceError {
+    SourceError::HashMismatch {
+        what: format!("the cached copy of {}", remote.what),
+        expected: remote.digest.hex().to_owned(),
+        actual: "another".to_owned(),
+    }
 }
 
 async fn remove(path: &Path) -> Result<(), SourceError> {
@@ -330,6 +332,9 @@ impl Partial {
         let open = Arc::clone(&self.open);
         let path = self.path.clone();
         blocking(&target.clone(), move || {
+            // Other users of the cache read it too, whatever this process's umask is.
+            open.file
+                .set_permissions(Permissions::from_mode(BLOB_MODE))?;
             open.file.sync_all()?;
             make_parent(&target)?;
             std::fs::rename(&path, &target)?;

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The forms of source that work, in the words that every refusal ends with.
-pub(crate) const ADVICE: &str =
-    "write hf://org/name, hf://org/name/file.gguf or file:///absolute/path";
+pub(crate) const ADVICE: &str = "write hf://org/name, hf://org/name/file.gguf, https://host/file.gguf, s3://bucket/prefix, oci://registry/name:tag, pvc://claim/path or file:///absolute/path";
 
 /// Why a source was not parsed, resolved or fetched. The message says what to write instead
 /// where that is known; [`SourceError::reason`] is for machines.
@@ -54,7 +53,15 @@ pub enum SourceError {
         /// The TLS library's words.
         problem: String,
     },
-    /// The hub has no such model, or the file system no such path.
+    /// A setting or credential is missing or can't be used.
+    #[error("{name} can't be used: {problem}")]
+    InvalidSetting {
+        /// The environment variable, or the key of the credentials.
+        name: String,
+        /// What is wrong with it, and what to write. Never its value.
+        problem: String,
+    },
+    /// The store has no such model, or the file system no such path.
     #[error("{what} was not found; check the source, or put the model there")]
     NotFound {
         /// What was looked for.
@@ -76,51 +83,57 @@ pub enum SourceError {
         /// The files it could have been.
         candidates: String,
     },
-    /// The hub refused the request.
+    /// The store refused the request.
     #[error(
-        "the hub refused {what} (HTTP {status}): it does not exist, or it is private or gated; set {} to a token that may read it",
-        chandler_crds::names::env::HUB_TOKEN
+        "the store refused {what} (HTTP {status}): it does not exist, or it is private or gated; {advice}"
     )]
     Unauthorized {
         /// What was asked for.
         what: String,
         /// 401 or 403.
         status: u16,
+        /// Which credentials to give.
+        advice: &'static str,
     },
-    /// The hub asks to come back later.
+    /// The store asks to come back later.
     #[error(
-        "the hub limits the rate of requests (asked for {what}); a token in {} raises the limit",
-        chandler_crds::names::env::HUB_TOKEN
+        "the store limits the rate of requests (asked for {what}); credentials may raise the limit"
     )]
     RateLimited {
         /// What was asked for.
         what: String,
-        /// How long the hub asks to wait.
+        /// How long it asks to wait.
         retry_after: Option<Duration>,
     },
     /// No answer: the connection failed or stalled.
-    #[error("the hub did not answer for {what}: {problem}")]
+    #[error("there was no answer for {what}: {problem}")]
     Unreachable {
         /// What was asked for.
         what: String,
         /// The chain of causes.
         problem: String,
     },
-    /// The hub answered with a failure of its own.
-    #[error("the hub failed on {what} with HTTP {status}")]
-    HubFailed {
+    /// The store answered with a failure of its own.
+    #[error("the store failed on {what} with HTTP {status}")]
+    StoreFailed {
         /// What was asked for.
         what: String,
         /// The status, 408 or 5xx.
         status: u16,
     },
-    /// The hub's answer can't be used.
-    #[error("the hub's answer for {what} can't be used: {problem}")]
+    /// The store's answer can't be used.
+    #[error("the store's answer for {what} can't be used: {problem}")]
     InvalidResponse {
         /// What was asked for.
         what: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// The store has another version of a file than the one that was being read.
+    #[error("{what} changed while it was read; nothing of it was kept")]
+    Changed {
+        /// The file.
+        what: String,
     },
     /// The body ended early each time it was tried.
     #[error("{what}: the download ended after {got} of {expected} bytes")]
@@ -184,6 +197,12 @@ pub enum SourceError {
         /// Where it was written.
         path: PathBuf,
     },
+    /// The cache can't be written, and the model isn't whole in it.
+    #[error("{} can't be written, and the model is not whole there: fetch it before the cache is mounted read-only", path.display())]
+    ReadOnly {
+        /// What was to be written.
+        path: PathBuf,
+    },
     /// The file system failed.
     #[error("{}: {error}", path.display())]
     Io {
@@ -205,14 +224,16 @@ impl SourceError {
             Self::InvalidRevision { .. } => "InvalidRevision",
             Self::InvalidEndpoint { .. } => "InvalidEndpoint",
             Self::Tls { .. } => "TlsUnavailable",
+            Self::InvalidSetting { .. } => "InvalidSetting",
             Self::NotFound { .. } => "NotFound",
             Self::RevisionNotFound { .. } => "RevisionNotFound",
             Self::FileNotFound { .. } => "FileNotFound",
             Self::Unauthorized { .. } => "Unauthorized",
             Self::RateLimited { .. } => "RateLimited",
             Self::Unreachable { .. } => "Unreachable",
-            Self::HubFailed { .. } => "HubFailed",
+            Self::StoreFailed { .. } => "StoreFailed",
             Self::InvalidResponse { .. } => "InvalidResponse",
+            Self::Changed { .. } => "Changed",
             Self::Truncated { .. } => "Truncated",
             Self::AmbiguousFile { .. } => "AmbiguousFile",
             Self::NoWeights { .. } => "NoWeights",
@@ -221,6 +242,7 @@ impl SourceError {
             Self::HashMismatch { .. } => "HashMismatch",
             Self::SizeMismatch { .. } => "SizeMismatch",
             Self::DiskFull { .. } => "DiskFull",
+            Self::ReadOnly { .. } => "ReadOnly",
             Self::Io { .. } => "Io",
         }
     }
@@ -228,16 +250,16 @@ impl SourceError {
     /// Whether the same call may succeed later with nothing changed in what was asked.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        self.is_hub_trouble() || matches!(self, Self::DiskFull { .. })
+        self.is_store_trouble() || matches!(self, Self::DiskFull { .. } | Self::Changed { .. })
     }
 
-    /// Whether asking the hub again at once, after a pause, makes sense.
-    pub(crate) fn is_hub_trouble(&self) -> bool {
+    /// Whether asking the store again at once, after a pause, makes sense.
+    pub(crate) fn is_store_trouble(&self) -> bool {
         matches!(
             self,
             Self::RateLimited { .. }
                 | Self::Unreachable { .. }
-                | Self::HubFailed { .. }
+                | Self::StoreFailed { .. }
                 | Self::Truncated { .. }
         )
     }
@@ -247,6 +269,7 @@ impl SourceError {
         let path = path.to_path_buf();
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
             io::ErrorKind::NotFound => Self::NotFound {
                 what: path.display().to_string(),
             },
@@ -264,7 +287,7 @@ mod tests {
         let sort = |kind| SourceError::io(Path::new("/x"), io::Error::from(kind));
         let full = sort(io::ErrorKind::StorageFull);
         assert_eq!(
-            (full.reason(), full.is_transient(), full.is_hub_trouble()),
+            (full.reason(), full.is_transient(), full.is_store_trouble()),
             ("DiskFull", true, false)
         );
         assert_eq!(sort(io::ErrorKind::QuotaExceeded).reason(), "DiskFull");

@@ -1,23 +1,24 @@
 //! The HTTP side of a model hub.
 
-use std::error::Error as _;
 use std::fmt;
-use std::sync::Once;
 use std::time::Duration;
 
 use chandler_crds::names::env;
-use reqwest::header::{RANGE, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use reqwest::Response;
 use serde::Deserialize;
 use url::Url;
 
+use crate::access::Login;
 use crate::error::SourceError;
+use crate::http::{Ask, READ_TIMEOUT, client, content, unreachable};
+use crate::origin::{Content, Origin};
 use crate::retry::Backoff;
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest silence within an answer.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// What to do about a refusal.
+const ADVICE: &str = "give a token that may read it, as HF_TOKEN";
 /// Bytes of a repository's listing.
 const MAX_LISTING: usize = 16 << 20;
 
@@ -38,7 +39,7 @@ impl Hub {
         Self::from_lookup(|name| std::env::var(name).ok())
     }
 
-    fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let get = |name| {
             lookup(name)
                 .map(|value| value.trim().to_owned())
@@ -92,7 +93,23 @@ pub(crate) struct LargeFile {
 pub(crate) struct Client {
     http: reqwest::Client,
     endpoint: Url,
-    token: Option<String>,
+    login: Login,
+}
+
+/// One file of a repository at a commit.
+#[derive(Debug)]
+pub(crate) struct HubFile<'a> {
+    client: &'a Client,
+    url: Url,
+    /// For messages.
+    what: String,
+}
+
+impl Origin for HubFile<'_> {
+    fn open(&self, offset: u64) -> BoxFuture<'_, Result<Option<Content>, SourceError>> {
+        let response = self.client.get(&self.url, offset, &self.what);
+        async { Ok(content(response.await?)) }.boxed()
+    }
 }
 
 impl Client {
@@ -101,23 +118,10 @@ impl Client {
     }
 
     fn with_read_timeout(hub: &Hub, read_timeout: Duration) -> Result<Self, SourceError> {
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| {
-            // An error says that the process has chosen a provider already, which is as good.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        });
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("chandler/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(read_timeout)
-            .build()
-            .map_err(|error| SourceError::Tls {
-                problem: causes(&error),
-            })?;
         Ok(Self {
-            http,
+            http: client(read_timeout, false)?,
             endpoint: parse_endpoint(&hub.endpoint)?,
-            token: hub.token.clone(),
+            login: hub.token.clone().map_or(Login::Anonymous, Login::Bearer),
         })
     }
 
@@ -153,8 +157,16 @@ impl Client {
         }
     }
 
-    /// One file's address at a commit.
-    pub(crate) fn file_url(&self, repo: &str, commit: &str, path: &str) -> Url {
+    /// One file at a commit.
+    pub(crate) fn file(&self, repo: &str, commit: &str, path: &str, what: String) -> HubFile<'_> {
+        HubFile {
+            client: self,
+            url: self.file_url(repo, commit, path),
+            what,
+        }
+    }
+
+    fn file_url(&self, repo: &str, commit: &str, path: &str) -> Url {
         let mut segments: Vec<&str> = repo.split('/').collect();
         segments.extend(["resolve", commit]);
         segments.extend(path.split('/'));
@@ -176,32 +188,18 @@ impl Client {
         url
     }
 
-    /// One request, for the bytes from `offset` on. Answers 200, 206 and 416 come back as they
-    /// are, all others as errors.
-    pub(crate) async fn get(
-        &self,
-        url: &Url,
-        offset: u64,
-        what: &str,
-    ) -> Result<Response, SourceError> {
-        let mut request = self.http.get(url.clone());
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
-        if offset > 0 {
-            request = request.header(RANGE, format!("bytes={offset}-"));
-        }
-        let response = request
-            .send()
-            .await
-            .map_err(|error| unreachable(what, &error))?;
-        match response.status() {
-            StatusCode::OK => Ok(response),
-            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if offset > 0 => {
-                Ok(response)
-            }
-            status => Err(refusal(status, &response, what)),
-        }
+    async fn get(&self, url: &Url, offset: u64, what: &str) -> Result<Response, SourceError> {
+        let ask = Ask {
+            client: &self.http,
+            url,
+            login: &self.login,
+            offset,
+            // A commit's files never change.
+            etag: None,
+            what,
+            advice: ADVICE,
+        };
+        ask.send().await
     }
 
     async fn small_json<T: for<'de> Deserialize<'de>>(
@@ -218,7 +216,7 @@ impl Client {
         while let Some(chunk) = response
             .chunk()
             .await
-            .map_err(|error| unreachable(what, &error))?
+            .map_err(|error| unreachable(what, error))?
         {
             if body.len() + chunk.len() > MAX_LISTING {
                 return Err(invalid(format!("it is longer than {MAX_LISTING} bytes")));
@@ -241,47 +239,6 @@ fn parse_endpoint(text: &str) -> Result<Url, SourceError> {
     url.set_query(None);
     url.set_fragment(None);
     Ok(url)
-}
-
-fn refusal(status: StatusCode, response: &Response, what: &str) -> SourceError {
-    let what = what.to_owned();
-    let code = status.as_u16();
-    match code {
-        401 | 403 => SourceError::Unauthorized { what, status: code },
-        404 => SourceError::NotFound { what },
-        429 => SourceError::RateLimited {
-            what,
-            retry_after: response
-                .headers()
-                .get(RETRY_AFTER)
-                .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-                .map(Duration::from_secs),
-        },
-        408 | 500..=599 => SourceError::HubFailed { what, status: code },
-        _ => SourceError::InvalidResponse {
-            what,
-            problem: format!("HTTP {code}"),
-        },
-    }
-}
-
-fn unreachable(what: &str, error: &reqwest::Error) -> SourceError {
-    SourceError::Unreachable {
-        what: what.to_owned(),
-        problem: causes(error),
-    }
-}
-
-/// The error with its causes: the outermost alone says only that sending failed.
-pub(crate) fn causes(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

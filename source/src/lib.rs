@@ -4,10 +4,17 @@
 //! |---|---|---|
 //! | `hf://org/name` | a repository of a model hub | a branch, tag or commit; `main` if not given |
 //! | `hf://org/name/path/file.gguf` | that file of it, with the small files at the root | the same |
+//! | `https://host/path/file.gguf` | that file of a web server | `main` or a pin |
+//! | `https://host/path/model.safetensors` | that file and those known names beside it | `main` or a pin |
+//! | `s3://bucket/folder` | the objects below a folder of a bucket | `main` or a pin |
+//! | `s3://bucket/folder/file.gguf` | that object, with the small ones of the folder | `main` or a pin |
+//! | `oci://registry/name:tag` | the layers of an artifact, each a file with a title | a tag, or a digest |
+//! | `pvc://claim/folder` | what is there of a claim that is mounted here | as for `file://` |
 //! | `file:///folder` | all files below a folder; hidden ones don't count | `main` or a pin |
 //! | `file:///folder/file` | one file | `main` or a pin |
 //!
-//! A pin is `sha256:` and 64 digits of lower-case hex: for a file its SHA-256; for a folder the
+//! Of a repository, a bucket or an artifact, the same files are taken: the weights in one format,
+//! and the small files that describe them. A pin is `sha256:` and 64 digits of lower-case hex: for a file its SHA-256; for a folder the
 //! SHA-256 of its listing in the format of `sha256sum`, with paths from the folder and sorted by
 //! bytes. In the folder, the shell computes it so:
 //!
@@ -16,30 +23,42 @@
 //! ```
 //!
 //! [`resolve`] turns a source and a revision into a [`ModelLock`]: the commit, and the path, size
-//! and SHA-256 of every file. [`fetch`] brings exactly those files here, or fails: a branch that
-//! moved meanwhile changes nothing. A file from a hub gets its name in the [`Cache`] only after
+//! and SHA-256 of every file. Web servers and buckets tell no SHA-256, so resolving downloads what
+//! they have into the [`Cache`]. [`fetch`] brings exactly those files here, or fails: a branch that
+//! moved meanwhile changes nothing. A file from a store gets its name in the [`Cache`] only after
 //! its digest was verified, and a file found there is verified again before it is used.
 
+mod access;
+mod bucket;
+mod bucket_http;
 mod cache;
 mod digest;
 mod download;
 mod error;
+mod http;
 mod hub;
 mod local;
+mod origin;
 mod parse;
+mod pin;
 mod progress;
+mod registry;
 mod remote;
 mod retry;
 mod select;
+mod stores;
+mod web;
 
 use std::path::PathBuf;
 
 use chandler_crds::ModelLock;
+use chandler_crds::names::env;
 
+pub use access::Access;
 pub use cache::Cache;
 pub use error::SourceError;
 pub use hub::Hub;
-pub use parse::{Location, Source};
+pub use parse::{Image, Location, Source};
 pub use progress::{Phase, Progress};
 
 /// A model's files on this machine.
@@ -62,32 +81,42 @@ impl ModelDir {
 /// Finds out which files a source stands for now, with the digest of each.
 ///
 /// # Errors
-/// What the hub or the file system refused, see [`SourceError`].
+/// What the store or the file system refused, see [`SourceError`].
 pub async fn resolve(
     source: &Source,
     revision: Option<&str>,
-    hub: &Hub,
+    access: &Access,
     cache: &Cache,
 ) -> Result<ModelLock, SourceError> {
     match source.location() {
         Location::Hub { repo, file } => {
-            remote::resolve(source, (repo, file.as_deref()), revision, hub, cache).await
+            let hub = access.hub().await?;
+            remote::resolve(source, (repo, file.as_deref()), revision, &hub, cache).await
         }
         Location::File { path } => local::resolve(source, path, revision).await,
+        Location::Web { url } => web::resolve(source, url, revision, access, cache).await,
+        Location::Bucket { bucket, key } => {
+            bucket::resolve(source, (bucket, key), revision, access, cache).await
+        }
+        Location::Registry { image } => registry::resolve(source, image, revision, access).await,
+        Location::Claim { claim, path } => {
+            local::resolve(source, &claimed(access, claim, path)?, revision).await
+        }
     }
 }
 
-/// Brings the files of a lock here, verified. Files of a hub land in the cache; those of this
-/// machine stay where they are. `progress` is called often and must return at once.
+/// Brings the files of a lock here, verified. Files of a store land in the cache; those of this
+/// machine stay where they are. What is in the cache already is not asked for, and if all is there
+/// the cache is not written. `progress` is called often and must return at once.
 ///
 /// # Errors
 /// [`SourceError::HashMismatch`] or [`SourceError::SizeMismatch`] if a file is not the one that
-/// was locked, [`SourceError::InvalidLock`] if the lock is of another source; else what the hub
+/// was locked, [`SourceError::InvalidLock`] if the lock is of another source; else what the store
 /// or the file system refused.
 pub async fn fetch(
     lock: &ModelLock,
     source: &Source,
-    hub: &Hub,
+    access: &Access,
     cache: &Cache,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<ModelDir, SourceError> {
@@ -97,15 +126,38 @@ pub async fn fetch(
         });
     }
     // A lock from elsewhere may claim sizes that don't add up in 64 bits.
-    let total = lock
-        .files
-        .iter()
-        .fold(0_u64, |sum, file| sum.saturating_add(file.size));
-    let tracker = progress::Tracker::new(total, progress);
+    let tracker = progress::Tracker::new(lock.total_size(), progress);
     match source.location() {
-        Location::Hub { repo, .. } => remote::fetch(lock, repo, hub, cache, &tracker).await,
+        Location::Hub { repo, .. } => {
+            let hub = access.hub().await?;
+            remote::fetch(lock, repo, &hub, cache, &tracker).await
+        }
         Location::File { path } => local::fetch(lock, path, &tracker).await,
+        Location::Web { url } => web::fetch(lock, url, access, cache, &tracker).await,
+        Location::Bucket { bucket, key } => {
+            bucket::fetch(lock, (bucket, key), access, cache, &tracker).await
+        }
+        Location::Registry { image } => registry::fetch(lock, image, access, cache, &tracker).await,
+        Location::Claim { claim, path } => {
+            local::fetch(lock, &claimed(access, claim, path)?, &tracker).await
+        }
     }
+}
+
+/// Where a path of a claim is on this machine.
+fn claimed(access: &Access, claim: &str, path: &str) -> Result<PathBuf, SourceError> {
+    let Some(root) = access.claim.as_deref() else {
+        return Err(SourceError::InvalidSetting {
+            name: env::CLAIM.to_owned(),
+            problem: format!(
+                "it does not say where the claim {claim} is mounted; write file:///path for a folder of this machine"
+            ),
+        });
+    };
+    Ok(match path {
+        "" => root.to_path_buf(),
+        path => root.join(path),
+    })
 }
 
 /// A lock may have come from anywhere: its paths become paths here.

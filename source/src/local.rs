@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 
 use chandler_crds::{LockedFile, ModelLock};
 
-use crate::digest::{blocking, hash_file, is_hex, sha256_of};
+use crate::digest::{blocking, hash_file};
 use crate::error::SourceError;
 use crate::parse::{Source, is_safe_path};
+use crate::pin::Pin;
 use crate::progress::Tracker;
 use crate::{ModelDir, check_lock};
 
 const MAX_FILES: usize = 10_000;
 const MAX_DEPTH: usize = 16;
-const PIN: &str = "sha256:";
-const REVISION_ADVICE: &str = "write `main`, or `sha256:` and the SHA-256 of the file (of a folder: of its sha256sum listing)";
 
 /// Locks a file or a folder as it is now.
 pub(crate) async fn resolve(
@@ -22,7 +21,7 @@ pub(crate) async fn resolve(
     path: &Path,
     revision: Option<&str>,
 ) -> Result<ModelLock, SourceError> {
-    let pin = pinned(source, revision)?;
+    let pin = Pin::parse(source, revision)?;
     let mut files = Vec::new();
     let (root, listed) = list(source, path).await?;
     for (name, size) in listed {
@@ -38,16 +37,7 @@ pub(crate) async fn resolve(
             sha256,
         });
     }
-    if let Some(expected) = pin {
-        let actual = pin_of(&files, root == path);
-        if actual != expected {
-            return Err(SourceError::HashMismatch {
-                what: source.as_str().to_owned(),
-                expected: expected.to_owned(),
-                actual,
-            });
-        }
-    }
+    pin.check(source, &files, root != path)?;
     Ok(ModelLock {
         source: source.as_str().to_owned(),
         commit: None,
@@ -88,35 +78,6 @@ async fn verify(path: &Path, file: &LockedFile, tracker: &Tracker<'_>) -> Result
         });
     }
     Ok(())
-}
-
-/// The digest that a revision pins the content to, if it does.
-fn pinned<'a>(source: &Source, revision: Option<&'a str>) -> Result<Option<&'a str>, SourceError> {
-    let revision = revision.unwrap_or_default();
-    if matches!(revision, "" | "main") {
-        return Ok(None);
-    }
-    match revision.strip_prefix(PIN) {
-        Some(hex) if is_hex(hex, 64) => Ok(Some(hex)),
-        _ => Err(SourceError::InvalidRevision {
-            origin: source.as_str().to_owned(),
-            revision: revision.chars().take(80).collect(),
-            advice: REVISION_ADVICE,
-        }),
-    }
-}
-
-/// What pins these files: the digest of the one file, or of the folder's listing.
-fn pin_of(files: &[LockedFile], folder: bool) -> String {
-    match files {
-        [file] if !folder => file.sha256.clone(),
-        _ => sha256_of(
-            &files
-                .iter()
-                .map(|file| format!("{}  {}\n", file.sha256, file.path))
-                .collect::<String>(),
-        ),
-    }
 }
 
 /// The model's folder and the paths and sizes of its files, sorted by path.

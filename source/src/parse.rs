@@ -1,5 +1,7 @@
 //! The text of a source, and the paths in it.
 
+mod stores;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -13,8 +15,7 @@ const MAX_SOURCE: usize = 2048;
 /// The hub's own limit on either half of a repository's name.
 const MAX_NAME: usize = 96;
 
-/// Where a model comes from: `hf://org/name`, `hf://org/name/path/file.gguf`,
-/// `file:///absolute/folder` or `file:///absolute/file`.
+/// Where a model comes from, see the [crate's](crate) table of sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     text: String,
@@ -36,13 +37,50 @@ pub enum Location {
         /// Absolute.
         path: PathBuf,
     },
+    /// A file of a web server.
+    Web {
+        /// Of scheme https, without query or credentials.
+        url: Url,
+    },
+    /// Objects of an S3 bucket.
+    Bucket {
+        /// Its name.
+        bucket: String,
+        /// A folder or an object; empty for the whole bucket.
+        key: String,
+    },
+    /// An artifact of an OCI registry.
+    Registry {
+        /// Its name.
+        image: Image,
+    },
+    /// A folder or file of a volume claim that is mounted here.
+    Claim {
+        /// The claim's name.
+        claim: String,
+        /// Below its root; empty for all of it.
+        path: String,
+    },
+}
+
+/// The name of an artifact of an OCI registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// `host` or `host:port`.
+    pub registry: String,
+    /// Its path there.
+    pub repository: String,
+    /// A name that can move.
+    pub tag: Option<String>,
+    /// `sha256:` and the digest of the manifest.
+    pub digest: Option<String>,
 }
 
 impl Source {
     /// Reads a source. Touches neither network nor disk.
     ///
     /// # Errors
-    /// [`SourceError::UnsupportedScheme`] for a scheme other than `hf` and `file`,
+    /// [`SourceError::UnsupportedScheme`] for a scheme that nothing here reads,
     /// [`SourceError::InvalidSource`] for whatever else is wrong.
     pub fn parse(text: &str) -> Result<Self, SourceError> {
         let invalid = |problem: &str| SourceError::InvalidSource {
@@ -58,6 +96,10 @@ impl Source {
         let location = match scheme {
             "hf" => parse_hub(rest).map_err(|problem| invalid(&problem))?,
             "file" => parse_file(text, rest).map_err(invalid)?,
+            "https" => stores::web(text).map_err(invalid)?,
+            "s3" => stores::bucket(rest).map_err(invalid)?,
+            "oci" => stores::registry(rest).map_err(invalid)?,
+            "pvc" => stores::claim(rest).map_err(invalid)?,
             _ if is_scheme(scheme) => {
                 let scheme = shortened(scheme);
                 return Err(SourceError::UnsupportedScheme { scheme });
@@ -173,109 +215,4 @@ fn shortened(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-    use proptest::prelude::*;
-
-    fn hub(repo: &str, file: Option<&str>) -> Location {
-        Location::Hub {
-            repo: repo.into(),
-            file: file.map(str::to_owned),
-        }
-    }
-
-    #[test]
-    fn the_forms_that_work() {
-        let table = [
-            ("hf://org/name", hub("org/name", None)),
-            ("hf://org/name/", hub("org/name", None)),
-            (
-                "hf://o-g/n_a.me/q/f.gguf",
-                hub("o-g/n_a.me", Some("q/f.gguf")),
-            ),
-            (
-                "file:///m/a%20b",
-                Location::File {
-                    path: "/m/a b".into(),
-                },
-            ),
-            (
-                "file:///m/a b",
-                Location::File {
-                    path: "/m/a b".into(),
-                },
-            ),
-        ];
-        for (text, location) in table {
-            let source = Source::parse(text).unwrap();
-            assert_eq!((source.location(), source.as_str()), (&location, text));
-        }
-    }
-
-    #[test]
-    fn the_forms_that_do_not_say_what_to_write() {
-        let table = [
-            ("", "InvalidSource", "no scheme"),
-            ("./model", "InvalidSource", "no scheme"),
-            ("hf://", "InvalidSource", "organisation and a name"),
-            ("hf://name", "InvalidSource", "organisation and a name"),
-            (
-                "hf://org/name@main",
-                "InvalidSource",
-                "give it as `revision`",
-            ),
-            ("hf://org/..", "InvalidSource", "part of its name"),
-            ("hf://org/name/../x", "InvalidSource", "can't be a file"),
-            ("file://model", "InvalidSource", "must be absolute"),
-            ("file://./model", "InvalidSource", "must be absolute"),
-            ("file:///a?b", "InvalidSource", "%3F"),
-            ("file:///a%00b", "InvalidSource", "NUL"),
-            ("s3://bucket/key", "UnsupportedScheme", "`s3://`"),
-            ("gs://bucket/key", "UnsupportedScheme", "`gs://`"),
-            ("https://host/x", "UnsupportedScheme", "`https://`"),
-            ("oci://host/x", "UnsupportedScheme", "`oci://`"),
-            ("pvc://claim/x", "UnsupportedScheme", "`pvc://`"),
-            ("HF://org/name", "UnsupportedScheme", "`HF://`"),
-            ("a b://x", "InvalidSource", "not a scheme"),
-        ];
-        for (text, reason, words) in table {
-            let error = Source::parse(text).unwrap_err();
-            let message = error.to_string();
-            assert_eq!(error.reason(), reason, "{text}: {message}");
-            assert!(message.contains(words), "{text}: {message}");
-            assert!(message.contains("file:///absolute/path"), "{message}");
-            assert!(!error.is_transient());
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_parsed_or_refused(text in any::<String>()) {
-            check(&text)?;
-        }
-
-        #[test]
-        fn any_text_after_a_scheme_too(scheme in "hf|file|s3|[a-z]{0,4}", rest in "\\PC{0,80}|[/.%@a-z0-9]{0,80}|/\\PC*") {
-            check(&format!("{scheme}://{rest}"))?;
-        }
-    }
-
-    fn check(text: &str) -> Result<(), TestCaseError> {
-        match Source::parse(text) {
-            Ok(source) => {
-                prop_assert_eq!(source.as_str(), text);
-                match source.location() {
-                    Location::File { path } => prop_assert!(path.is_absolute()),
-                    Location::Hub { repo, file } => {
-                        prop_assert_eq!(repo.split('/').count(), 2);
-                        prop_assert!(file.as_deref().is_none_or(is_safe_path));
-                    }
-                }
-            }
-            Err(error) => prop_assert!(error.to_string().len() < 1200),
-        }
-        Ok(())
-    }
-}
+mod tests;

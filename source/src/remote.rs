@@ -1,20 +1,22 @@
 //! Models of a hub.
 
+use std::path::Path;
+
 use chandler_crds::{LockedFile, ModelLock};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
+use crate::ModelDir;
 use crate::cache::Cache;
 use crate::digest::{Digest, is_hex};
 use crate::download::{Remote, ensure};
 use crate::error::SourceError;
 use crate::hub::{Client, Hub, Sibling};
+use crate::origin::Origin;
 use crate::parse::Source;
 use crate::progress::Tracker;
 use crate::select::select;
-use crate::{ModelDir, check_lock};
+use crate::stores::{PARALLEL, fetch_locked};
 
-/// Files fetched at the same time.
-const PARALLEL: usize = 4;
 /// Bytes of a file outside large-file storage. Hubs refuse commits with more than 10 MB.
 const MAX_GIT_FILE: u64 = 64 << 20;
 /// Bytes of a revision's name.
@@ -39,8 +41,15 @@ pub(crate) async fn resolve(
             "its `sha` is not a commit",
         ));
     }
-    let chosen = select(source.as_str(), &listing.siblings, file)?;
-    let mut files: Vec<LockedFile> = stream::iter(chosen)
+    let paths: Vec<&str> = listing
+        .siblings
+        .iter()
+        .map(|file| file.path.as_str())
+        .collect();
+    let chosen = select(source.as_str(), &paths, file)?;
+    let wanted = |sibling: &&Sibling| chosen.contains(&sibling.path.as_str());
+    let wanted: Vec<Sibling> = listing.siblings.iter().filter(wanted).cloned().collect();
+    let mut files: Vec<LockedFile> = stream::iter(wanted)
         .map(|sibling| lock_file(&client, repo, &commit, sibling, cache))
         .buffer_unordered(PARALLEL)
         .try_collect()
@@ -65,10 +74,10 @@ async fn lock_file(
     let (size, digest) = digest_of(&sibling).map_err(|problem| invalid(what.clone(), problem))?;
     let sha256 = match &digest {
         Digest::Sha256(hex) => hex.clone(),
-        Digest::GitBlob(_) => {
+        _ => {
+            let origin = client.file(repo, commit, &path, what.clone());
             let remote = Remote {
-                client,
-                url: client.file_url(repo, commit, &path),
+                origin: &origin,
                 what,
                 size,
                 digest,
@@ -106,33 +115,14 @@ pub(crate) async fn fetch(
             problem: "it names no commit".into(),
         });
     };
-    check_lock(lock)?;
     let client = Client::new(hub)?;
-    stream::iter(lock.files.clone())
-        .map(|file| fetch_file(&client, repo, commit, file, cache, tracker))
-        .buffer_unordered(PARALLEL)
-        .try_collect::<()>()
-        .await?;
-    let root = cache.snapshot(repo, commit, &lock.files).await?;
-    Ok(ModelDir::new(root, lock))
-}
-
-async fn fetch_file(
-    client: &Client,
-    repo: &str,
-    commit: &str,
-    file: LockedFile,
-    cache: &Cache,
-    tracker: &Tracker<'_>,
-) -> Result<(), SourceError> {
-    let remote = Remote {
-        client,
-        url: client.file_url(repo, commit, &file.path),
-        what: format!("hf://{repo}/{} at commit {commit}", file.path),
-        size: file.size,
-        digest: Digest::Sha256(file.sha256),
+    let origin = |file: &LockedFile| {
+        let what = format!("hf://{repo}/{} at commit {commit}", file.path);
+        let origin = client.file(repo, commit, &file.path, what.clone());
+        (what, Box::new(origin) as Box<dyn Origin + '_>)
     };
-    ensure(&remote, cache, tracker).await.map(drop)
+    let below = Path::new("models").join(repo).join(commit);
+    fetch_locked(lock, &origin, cache, &below, tracker).await
 }
 
 fn checked_revision<'a>(

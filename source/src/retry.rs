@@ -1,7 +1,9 @@
-//! When to ask a hub again.
+//! When to ask a store again.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
+
+use futures::future::BoxFuture;
 
 use crate::error::SourceError;
 
@@ -9,7 +11,7 @@ use crate::error::SourceError;
 const MAX_TRIES: u32 = 5;
 /// Pause after the first failure; doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// A hub that asks for more patience than this is left to the caller.
+/// A store that asks for more patience than this is left to the caller.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Counts failures in a row and pauses between tries.
@@ -29,7 +31,7 @@ impl Backoff {
         self.failures += 1;
         match self.pause(&error) {
             Some(pause) => {
-                tracing::warn!(%error, failures = self.failures, ?pause, "asking the hub again");
+                tracing::warn!(%error, failures = self.failures, ?pause, "asking the store again");
                 tokio::time::sleep(pause).await;
                 Ok(())
             }
@@ -38,7 +40,7 @@ impl Backoff {
     }
 
     fn pause(&self, error: &SourceError) -> Option<Duration> {
-        if !error.is_hub_trouble() || self.failures >= MAX_TRIES {
+        if !error.is_store_trouble() || self.failures >= MAX_TRIES {
             return None;
         }
         let asked = match error {
@@ -47,6 +49,19 @@ impl Backoff {
         };
         let own = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.saturating_sub(1));
         (asked <= LONGEST_PAUSE).then(|| asked.max(jittered(own)))
+    }
+}
+
+/// Tries until it succeeds, or trying again makes no sense.
+pub(crate) async fn persist<'a, T>(
+    attempt: impl Fn() -> BoxFuture<'a, Result<T, SourceError>>,
+) -> Result<T, SourceError> {
+    let mut backoff = Backoff::default();
+    loop {
+        match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(error) => backoff.wait(error).await?,
+        }
     }
 }
 
@@ -78,7 +93,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_end() {
-        let error = SourceError::HubFailed {
+        let error = SourceError::StoreFailed {
             what: "x".into(),
             status: 503,
         };
@@ -94,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hub_that_asks_for_patience_gets_it_within_reason() {
+    fn a_store_that_asks_for_patience_gets_it_within_reason() {
         assert!(pause(1, &limited(20)).unwrap() >= Duration::from_secs(20));
         assert_eq!(pause(1, &limited(31)), None);
     }

@@ -1,35 +1,29 @@
 //! Which files of a repository a model needs.
 
 use crate::error::SourceError;
-use crate::hub::Sibling;
 use crate::parse::is_safe_path;
 
 /// File names listed in an error.
 const LISTED: usize = 20;
 
-/// Picks from a repository's files the weights and whatever small files describe them:
-/// the file `chosen`; else the safetensors; else the only GGUF (all shards of it); else
+/// Picks from the paths of a repository's files the weights and whatever small files describe
+/// them: the file `chosen`; else the safetensors; else the only GGUF (all shards of it); else
 /// `pytorch_model*.bin`. Exports for other runtimes never come along.
-pub(crate) fn select(
+pub(crate) fn select<'a>(
     origin: &str,
-    files: &[Sibling],
+    paths: &[&'a str],
     chosen: Option<&str>,
-) -> Result<Vec<Sibling>, SourceError> {
-    if let Some(file) = files.iter().find(|file| !is_safe_path(&file.path)) {
-        let path = file.path.clone();
+) -> Result<Vec<&'a str>, SourceError> {
+    if let Some(path) = paths.iter().find(|path| !is_safe_path(path)) {
+        let path = (*path).to_owned();
         return Err(SourceError::UnsafePath { path });
     }
-    let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
     let weights = match chosen {
-        Some(path) => chosen_weights(origin, &paths, path)?,
-        None => weights(origin, &paths)?,
+        Some(path) => chosen_weights(origin, paths, path)?,
+        None => weights(origin, paths)?,
     };
-    let wanted = |path: &str| weights.contains(&path) || describes(path, &weights);
-    Ok(files
-        .iter()
-        .filter(|file| wanted(&file.path))
-        .cloned()
-        .collect())
+    let wanted = |path: &&str| weights.contains(path) || describes(path, &weights);
+    Ok(paths.iter().copied().filter(wanted).collect())
 }
 
 fn chosen_weights<'a>(
@@ -129,9 +123,16 @@ fn is_model_safetensors(path: &str) -> bool {
         .is_some_and(|stem| stem == "model" || shard_stem(stem) == Some("model"))
 }
 
-fn is_gguf(path: &str) -> bool {
+pub(crate) fn is_gguf(path: &str) -> bool {
     // A projector for images accompanies a model and is none.
     path.ends_with(".gguf") && !file_name(path).starts_with("mmproj")
+}
+
+/// Whether a path names a file of weights.
+pub(crate) fn is_weights(path: &str) -> bool {
+    [".gguf", ".safetensors", ".bin"]
+        .iter()
+        .any(|end| path.ends_with(end))
 }
 
 fn is_pytorch_bin(path: &str) -> bool {
@@ -148,7 +149,8 @@ fn group_of(path: &str) -> (&str, &str) {
     }
 }
 
-fn shard_stem(stem: &str) -> Option<&str> {
+/// The name without the `-00001-of-00003` of one shard of several.
+pub(crate) fn shard_stem(stem: &str) -> Option<&str> {
     let (rest, count) = stem.rsplit_once("-of-")?;
     let (rest, number) = rest.rsplit_once('-')?;
     let is_number = |text: &str| text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit());
@@ -174,18 +176,8 @@ mod tests {
 
     use super::*;
 
-    fn pick(paths: &[&str], chosen: Option<&str>) -> Result<Vec<String>, SourceError> {
-        let files: Vec<Sibling> = paths
-            .iter()
-            .map(|path| Sibling {
-                path: (*path).to_owned(),
-                size: Some(1),
-                blob_id: None,
-                lfs: None,
-            })
-            .collect();
-        let picked = select("hf://o/n", &files, chosen)?;
-        Ok(picked.into_iter().map(|file| file.path).collect())
+    fn pick<'a>(paths: &[&'a str], chosen: Option<&str>) -> Result<Vec<&'a str>, SourceError> {
+        select("hf://o/n", paths, chosen)
     }
 
     #[track_caller]

@@ -9,7 +9,7 @@ mod support;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
 
-use chandler_source::{Cache, Hub, Source, fetch, resolve};
+use chandler_source::{Access, Cache, Hub, Source, fetch, resolve};
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::{Fault, SOURCE, TestHub, WEIGHTS, sha256};
 use tokio::process::{Child, Command};
@@ -48,14 +48,16 @@ fn run(work: impl Future<Output = ()>) -> ExitCode {
 
 /// What each process does.
 async fn child(endpoint: &str, cache: &str) {
-    let hub = Hub {
+    let access = Access::from(Hub {
         endpoint: endpoint.to_owned(),
         token: None,
-    };
+    });
     let cache = Cache::new(cache.into());
     let source = Source::parse(SOURCE).unwrap();
-    let lock = resolve(&source, None, &hub, &cache).await.unwrap();
-    let model = fetch(&lock, &source, &hub, &cache, &|_| ()).await.unwrap();
+    let lock = resolve(&source, None, &access, &cache).await.unwrap();
+    let model = fetch(&lock, &source, &access, &cache, &|_| ())
+        .await
+        .unwrap();
     let weights = std::fs::read(model.root.join(WEIGHTS)).unwrap();
     println!("{}", sha256(&weights));
 }

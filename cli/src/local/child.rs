@@ -1,14 +1,13 @@
 //! One server process: started, heard, asked to stop.
 
-use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use chandler_core::worker::WorkerSpec;
 use chandler_crds::names::env;
+use chandler_crds::report::Report;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
@@ -18,20 +17,6 @@ use crate::output::{Event, Events};
 
 /// From the second order to stop until the process is ended by force.
 const LAST_WORDS: Duration = Duration::from_secs(3);
-
-/// What a server says on stdout.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "event", rename_all = "camelCase")]
-pub(super) enum Said {
-    /// The port is open.
-    Listening { addr: SocketAddr },
-    /// The model can't be served; the process ends.
-    Failed {
-        reason: String,
-        message: String,
-        transient: bool,
-    },
-}
 
 /// A running server process. Dropping it ends it by force.
 pub(super) struct Server {
@@ -90,7 +75,7 @@ impl Server {
         while let Some(stdout) = &mut self.stdout {
             match stdout.next_line().await {
                 Ok(Some(line)) => {
-                    if let Ok(said) = serde_json::from_str(&line) {
+                    if let Some(said) = Report::parse(&line) {
                         return Heard::Said(said);
                     }
                 }
@@ -128,7 +113,7 @@ impl Server {
 
 /// Something heard of a server.
 pub(super) enum Heard {
-    Said(Said),
+    Said(Report),
     Ended(std::io::Result<ExitStatus>),
 }
 

@@ -5,13 +5,14 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use chandler_core::world::Failure;
+use chandler_crds::report::Report;
 use chandler_gateway::Endpoint;
-use hyper::StatusCode;
+use chandler_probe::StatusCode;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::child::{Heard, Said, Server};
+use super::child::{Heard, Server};
 use super::replica::{Post, Stop, asked};
 use crate::output::{Event, Phase};
 
@@ -107,15 +108,15 @@ impl<'a> Life<'a> {
         self.server.end(limit).await;
     }
 
-    fn hear(&mut self, said: Said) {
+    fn hear(&mut self, said: Report) {
         match said {
-            Said::Listening { addr } => {
+            Report::Listening { addr } => {
                 let id = format!("{}.{}", self.post.name, self.number);
                 self.addr = Some(addr);
                 self.post
                     .note(|view| view.endpoint = Some(Endpoint { id, addr }));
             }
-            Said::Failed {
+            Report::Failed {
                 reason,
                 message,
                 transient,
@@ -126,6 +127,8 @@ impl<'a> Life<'a> {
                     transient,
                 });
             }
+            // A server that serves neither resolves nor fetches for others.
+            Report::Resolved { .. } | Report::Fetched { .. } => {}
         }
     }
 

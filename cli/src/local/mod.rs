@@ -2,9 +2,7 @@
 //! step with them.
 
 mod child;
-mod http;
 mod life;
-mod probe;
 mod replica;
 mod routes;
 mod state;
@@ -15,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chandler_core::validate::ModelKey;
 use chandler_gateway::Gateway;
-use chandler_source::{Cache, Hub};
+use chandler_source::{Access, Cache};
 use tokio::sync::Notify;
 
 use crate::output::{Event, Events};
@@ -30,8 +28,8 @@ pub(crate) struct Config {
     pub(crate) cache: Cache,
     /// The cache's folder, if it was given; replicas are told.
     pub(crate) cache_dir: Option<PathBuf>,
-    /// The model hub.
-    pub(crate) hub: Hub,
+    /// How model stores are reached.
+    pub(crate) access: Access,
 }
 
 /// All replicas of this machine.
@@ -39,7 +37,7 @@ pub(crate) struct Local {
     config: Config,
     gateway: Gateway,
     events: Events,
-    client: http::Client,
+    client: chandler_probe::Client,
     models: Mutex<Models>,
 }
 
@@ -50,7 +48,7 @@ impl Local {
             config,
             gateway,
             events,
-            client: http::Client::new(),
+            client: chandler_probe::Client::new(),
             models,
         })
     }

@@ -7,6 +7,7 @@ pub(super) fn table(models: &Models) -> RouteTable {
     let routes = models.all.iter().map(|(key, model)| {
         let route = ModelRoute {
             key: key.to_string(),
+            served_name: model.served_name.clone(),
             created: model.created.as_second(),
             revisions: revisions(model),
         };

@@ -7,11 +7,13 @@ use chandler_core::snapshot::{RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::ModelKey;
 use chandler_core::worker::WorkerSpec;
 use chandler_core::world::{Failure, Outcome, World};
+use chandler_crds::status::StartupTimes;
+use chandler_probe::first_answer;
 use chandler_source::{Source, resolve};
 
+use super::Local;
 use super::replica::Replica;
 use super::state::{Model, Models, Revision};
-use super::{Local, probe};
 use crate::output::Phase;
 
 /// One model of this machine.
@@ -46,13 +48,20 @@ impl World for LocalModel {
             } => {
                 return self.resolve(source, source_revision.as_deref()).await;
             }
-            Action::Probe { revision } => self.probe(revision).await,
+            Action::Probe { revision } => {
+                return self
+                    .probe(revision)
+                    .await
+                    .map_or_else(Outcome::Failed, Outcome::Answered);
+            }
             Action::EnsureRevision {
                 revision,
                 worker,
                 replicas,
             } => self.ensure(revision, worker, *replicas),
             Action::Scale { revision, from, to } => self.scale(revision, *from, *to),
+            // Child processes are changed by nobody else, and `observe` sees none that were.
+            Action::Mend { .. } => Err(stale("there is nothing to mend")),
             Action::SetTraffic { from, to } => self.set_traffic(from, to),
             Action::Retire { revision } => self.retire(revision),
         };
@@ -81,6 +90,7 @@ impl LocalModel {
                     .map(|endpoint| self.local.gateway.in_flight(&endpoint.id))
                     .sum(),
             ),
+            drifted: false,
             failure: views
                 .into_iter()
                 .filter(|view| view.phase != Phase::Ready)
@@ -103,7 +113,7 @@ impl LocalModel {
         let config = &self.local.config;
         let resolved = async {
             let source = Source::parse(source)?;
-            resolve(&source, revision, &config.hub, &config.cache).await
+            resolve(&source, revision, &config.access, &config.cache).await
         };
         match resolved.await {
             Ok(lock) => Outcome::Resolved(lock),
@@ -156,7 +166,7 @@ impl LocalModel {
         }
     }
 
-    async fn probe(&self, name: &str) -> Result<(), Failure> {
+    async fn probe(&self, name: &str) -> Result<StartupTimes, Failure> {
         let (addr, served_name) = self.change(|model, _| {
             let replicas = model
                 .revisions
@@ -169,7 +179,11 @@ impl LocalModel {
             let ready = ready.ok_or_else(|| stale("no replica is ready any more"))?;
             Ok((ready.addr, model.served_name.clone()))
         })?;
-        probe::first_answer(&self.local.client, addr, &served_name).await
+        let took = first_answer(&self.local.client, addr, &served_name).await?;
+        Ok(StartupTimes {
+            first_answer_ms: Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+            ..StartupTimes::default()
+        })
     }
 
     fn set_traffic(&self, from: &Weights, to: &Weights) -> Result<(), Failure> {

@@ -29,6 +29,7 @@ impl Facts<'_> {
             self.reconciling(),
             self.stalled(),
             self.resolved(),
+            self.capacity(),
         ];
         if let Replicas::Scaled { .. } = self.spec.replicas {
             let message = "replicas are held: scaling by metrics is not part of this version";
@@ -150,6 +151,15 @@ impl Facts<'_> {
                 &told,
             );
         }
+        // kstatus takes the first of both that holds: what only a person can mend goes on by
+        // itself no more, though it is still tried again now and then.
+        let stalled = self.stalled();
+        if stalled.truth == Truth::True {
+            let TypedCondition {
+                reason, message, ..
+            } = stalled;
+            return condition(ConditionType::Reconciling, Truth::False, reason, &message);
+        }
         let reason = if self.known().is_none_or(|known| known.lock.is_none()) {
             Reason::Resolving
         } else if self.seen.revisions.len() > 1 || self.seen.weight(&self.spec.revision) < 100 {
@@ -221,6 +231,30 @@ impl Facts<'_> {
                 &failure.message,
             ),
             None => condition(kind, Truth::Unknown, Reason::Resolving, "not resolved yet"),
+        }
+    }
+
+    fn capacity(&self) -> TypedCondition {
+        let kind = ConditionType::CapacityAvailable;
+        let unschedulable = Reason::Unschedulable.to_string();
+        let blocker = self
+            .blocker()
+            .filter(|failure| failure.reason == unschedulable);
+        let (ready, wanted) = (self.ready(), self.wanted());
+        match blocker {
+            Some(failure) if ready < wanted => {
+                condition(kind, Truth::False, Reason::Unschedulable, &failure.message)
+            }
+            _ if ready >= wanted && self.there().is_some() => {
+                let message = format!("there is room for {wanted} replicas");
+                condition(kind, Truth::True, Reason::Settled, &message)
+            }
+            _ => condition(
+                kind,
+                Truth::Unknown,
+                Reason::Starting,
+                "not all replicas have started",
+            ),
         }
     }
 }

@@ -41,13 +41,16 @@ pub fn conclude(
     let mut wake_at = decision.wake_at;
     for (action, outcome) in decision.actions.iter().zip(outcomes) {
         match outcome {
-            Outcome::Done | Outcome::Resolved(_) => {
+            Outcome::Done | Outcome::Resolved(_) | Outcome::Answered(_) => {
                 done(spec, action, outcome, &mut world, &mut memory, now);
                 wake_at = Some(now);
             }
             Outcome::Failed(failure) => {
                 let again = failed(spec, action, failure, &mut memory, now);
                 wake_at = Some(wake_at.map_or(again, |at| at.min(again)));
+            }
+            Outcome::Pending { blocked } => {
+                pending(spec, action, blocked.as_ref(), &mut memory, now);
             }
             Outcome::Skipped => {}
         }
@@ -69,6 +72,7 @@ pub fn conclude(
         ),
         revisions: revisions::revisions(spec, &world, &memory),
         why: decision.why.iter().map(ToString::to_string).collect(),
+        served_name: Some(served_name(before, spec, &world)),
         ..counts(spec, &world, &facts)
     };
     Concluded { status, wake_at }
@@ -96,9 +100,15 @@ fn counts(
         replica_summary: Some(format!("{}/{}", facts.ready(), facts.wanted())),
         selector: Some(format!("{}={}", labels::MODEL, spec.key.name)),
         current_revision: current,
-        served_name: Some(spec.served_name.clone()),
         ..ModelDeploymentStatus::default()
     }
+}
+
+/// The name that callers give: a new one counts once the revision that knows it has traffic.
+fn served_name(before: &ModelDeploymentStatus, spec: &Validated, world: &Snapshot) -> String {
+    let moved = world.weights.is_empty() || world.weight(&spec.revision) > 0;
+    let old = before.served_name.as_ref().filter(|_| !moved);
+    old.unwrap_or(&spec.served_name).clone()
 }
 
 /// Moves the picture of the world to what a done action made of it. Ready counts stay what was
@@ -116,7 +126,12 @@ fn done(
         known.failure = None;
         match (action, outcome) {
             (Action::Resolve { .. }, Outcome::Resolved(lock)) => known.lock = Some(lock.clone()),
-            (Action::Probe { .. }, _) => known.answered_at = Some(now),
+            (Action::Probe { .. }, _) => {
+                known.answered_at = Some(now);
+                if let Outcome::Answered(startup) = outcome {
+                    known.startup = Some(*startup);
+                }
+            }
             _ => {}
         }
     }
@@ -141,8 +156,41 @@ fn done(
             world.revisions.remove(revision);
             memory.revisions.remove(revision);
         }
+        Action::Mend { revision, .. } => {
+            if let Some(there) = world.revisions.get_mut(revision) {
+                there.drifted = false;
+            }
+        }
         Action::Resolve { .. } | Action::Probe { .. } => {}
     }
+}
+
+/// Tells what holds a step up that is under way. It has not failed, so nothing is counted and
+/// nothing backs off.
+fn pending(
+    spec: &Validated,
+    action: &Action,
+    blocked: Option<&Failure>,
+    memory: &mut Memory,
+    now: Timestamp,
+) {
+    let revision = action.revision().unwrap_or(&spec.revision);
+    let Some(known) = memory.revisions.get_mut(revision) else {
+        return;
+    };
+    let before = known.failure.take();
+    known.failure = match (blocked, before) {
+        (Some(blocked), before) => Some(FailureMemory {
+            reason: blocked.reason.clone(),
+            message: blocked.message.clone(),
+            attempts: before.as_ref().map_or(0, |before| before.attempts),
+            // Noted once, or each look would write a status that wakes the next look.
+            at: before.map_or(now, |before| before.at),
+            transient: blocked.transient,
+        }),
+        // A retry is under way: the failure before it stays told and counted until it ends.
+        (None, before) => before,
+    };
 }
 
 /// Counts a failure; gives when to look again.
@@ -205,6 +253,19 @@ pub(crate) fn refused(
         &message,
         now,
     )
+}
+
+/// Concludes a turn that could not observe the world, by a failure that only a person can mend.
+/// What serves goes on serving.
+#[must_use]
+pub fn unobserved(
+    before: &ModelDeploymentStatus,
+    generation: Option<i64>,
+    failure: &Failure,
+    now: Timestamp,
+) -> ModelDeploymentStatus {
+    let reason = Reason::Reported(failure.reason.clone());
+    stalled(before, generation, &reason, &failure.message, now)
 }
 
 fn in_one_line<T: ToString>(all: &[T]) -> String {

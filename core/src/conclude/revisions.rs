@@ -42,6 +42,7 @@ fn status(
         created_at: MicroTime(known.created_at),
         lock: known.lock.clone(),
         answered_at: known.answered_at.map(MicroTime),
+        startup: known.startup,
         draining_since: known.draining_since.map(MicroTime),
         failure: known.failure.as_ref().map(remembered),
     }

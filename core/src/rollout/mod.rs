@@ -12,6 +12,7 @@ use crate::retry;
 use crate::snapshot::{Snapshot, Weights};
 use crate::validate::{TakeOver, Validated};
 use crate::why::Why;
+use crate::worker::WorkerSpec;
 
 /// Soonest and latest look at a revision that drains, where nothing tells of its last request.
 const DRAIN_LOOK: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
@@ -34,17 +35,13 @@ pub(crate) fn plan(
 /// Makes the wanted revision exist with `wanted` replicas.
 fn ensure(spec: &Validated, wanted: u32, seen: &Snapshot, now: Timestamp, decision: &mut Decision) {
     let revision = spec.revision.clone();
+    let known = decision.memory.revisions.get(&revision);
+    let Some(lock) = known.and_then(|known| known.lock.as_ref()) else {
+        return;
+    };
+    let worker = Box::new(spec.worker.spec(lock));
     match seen.revisions.get(&revision) {
         None => {
-            let Some(lock) = decision
-                .memory
-                .revisions
-                .get(&revision)
-                .and_then(|known| known.lock.as_ref())
-            else {
-                return;
-            };
-            let worker = Box::new(spec.worker.spec(lock));
             let why = Why::Create {
                 revision: revision.clone(),
                 replicas: wanted,
@@ -58,20 +55,36 @@ fn ensure(spec: &Validated, wanted: u32, seen: &Snapshot, now: Timestamp, decisi
                 why,
             );
         }
-        Some(there) if there.desired != wanted => {
-            let (from, to) = (there.desired, wanted);
-            if from == 0 {
-                wake_up(&revision, now, decision);
+        Some(there) => {
+            if there.drifted {
+                mend(&revision, worker, decision);
             }
-            let why = Why::ScaleTo {
-                revision: revision.clone(),
-                from,
-                to,
-            };
-            decision.act(Action::Scale { revision, from, to }, why);
+            if there.desired != wanted {
+                scale_to(revision, there.desired, wanted, now, decision);
+            }
         }
-        Some(_) => {}
     }
+}
+
+/// What someone else changed is made again as it was.
+fn mend(revision: &str, worker: Box<WorkerSpec>, decision: &mut Decision) {
+    let revision = revision.to_owned();
+    let why = Why::Mend {
+        revision: revision.clone(),
+    };
+    decision.act(Action::Mend { revision, worker }, why);
+}
+
+fn scale_to(revision: String, from: u32, to: u32, now: Timestamp, decision: &mut Decision) {
+    if from == 0 {
+        wake_up(&revision, now, decision);
+    }
+    let why = Why::ScaleTo {
+        revision: revision.clone(),
+        from,
+        to,
+    };
+    decision.act(Action::Scale { revision, from, to }, why);
 }
 
 /// No progress was asked of a revision while it had no replicas: its time begins with them.

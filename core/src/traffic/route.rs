@@ -5,18 +5,20 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-/// Where each served name leads. A whole new table replaces the old one; nothing edits it.
+/// Where each name leads. A whole new table replaces the old one; nothing edits it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RouteTable {
-    /// By served name, the `model` of a request.
+    /// By name, the `model` of a request.
     pub models: BTreeMap<String, ModelRoute>,
 }
 
-/// The revisions behind one served name.
+/// The revisions behind one name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModelRoute {
     /// `namespace/name` of the `ModelDeployment`.
     pub key: String,
+    /// What its replicas call it. The table may lead to it by another name as well.
+    pub served_name: String,
     /// Unix seconds; `/v1/models` tells it.
     pub created: i64,
     /// In any order. A model whose replicas are all away keeps its place with no endpoints.

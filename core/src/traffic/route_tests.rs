@@ -27,6 +27,7 @@ fn table(revisions: &[(&str, u32, usize)]) -> RouteTable {
         .collect();
     let route = ModelRoute {
         key: "default/chat".into(),
+        served_name: "chat".into(),
         created: 0,
         revisions,
     };

@@ -62,6 +62,7 @@ pub(crate) fn there(desired: u32, ready: u32) -> RevisionSeen {
         desired,
         ready,
         in_flight: Some(0),
+        drifted: false,
         failure: None,
     }
 }
@@ -125,6 +126,7 @@ pub(crate) fn actions(decision: &Decision) -> Vec<String> {
             revision, replicas, ..
         } => format!("create {revision} {replicas}"),
         Action::Scale { revision, from, to } => format!("scale {revision} {from} {to}"),
+        Action::Mend { revision, .. } => format!("mend {revision}"),
         Action::Probe { revision } => format!("probe {revision}"),
         Action::SetTraffic { to, .. } => format!("traffic {to:?}"),
         Action::Retire { revision } => format!("retire {revision}"),

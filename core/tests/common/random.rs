@@ -123,7 +123,9 @@ fn name() -> BoxedStrategy<String> {
 fn revision_seen() -> impl Strategy<Value = RevisionSeen> + Clone {
     let in_flight = option::weighted(0.8, prop_oneof![4 => 0u64..3, 1 => any::<u64>()]);
     let failure = option::weighted(0.2, (count(), any_time(), any::<bool>()));
-    (count(), count(), in_flight, failure).prop_map(|(desired, ready, in_flight, failure)| {
+    let drifted = prop::bool::weighted(0.1);
+    let all = (count(), count(), in_flight, drifted, failure);
+    all.prop_map(|(desired, ready, in_flight, drifted, failure)| {
         let failure = failure.map(|(attempts, at, transient)| FailureSeen {
             reason: "Random".to_owned(),
             message: String::new(),
@@ -135,6 +137,7 @@ fn revision_seen() -> impl Strategy<Value = RevisionSeen> + Clone {
             desired,
             ready,
             in_flight,
+            drifted,
             failure,
         }
     })
@@ -191,6 +194,7 @@ fn revision_memory(
             created_at: times.0,
             lock,
             answered_at: times.1,
+            startup: None,
             draining_since: times.2,
             failure,
         }

@@ -65,6 +65,9 @@ use crate::status::ModelDeploymentStatus;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 50").message(
         "metadata.name must be at most 50 characters, since a revision's hash is added to it: write a shorter name"
+    ),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message(
+        "metadata.name becomes a Service's: write lower-case letters, digits and hyphens, a letter first and no hyphen last"
     )
 )]
 #[serde(rename_all = "camelCase")]

@@ -1,6 +1,6 @@
 //! The hub's HTTP: one request a connection.
 
-use super::{Fault, Request, Shared};
+use super::{Asked, Fault, Request, Shared};
 use std::io::{BufRead, BufReader, Result, Write};
 use std::net::TcpStream;
 
@@ -9,18 +9,27 @@ use std::net::TcpStream;
 /// # Errors
 /// When the client hangs up.
 pub(super) fn answer(mut stream: &TcpStream, shared: &Shared) -> Result<()> {
-    let request = read(stream)?;
+    let (request, token) = read(stream)?;
     shared.lock().requests.push(request.clone());
     let path = request.path.as_str();
-    let model = format!("/api/models/{}/revision/", shared.repository);
-    if let Some(listing) = path.strip_prefix(&model).and_then(|it| shared.listing(it)) {
+    let listed = path
+        .strip_prefix("/api/models/")
+        .and_then(|rest| rest.split_once("/revision/"));
+    let asked = Asked::parse(path);
+    let repository = listed.map_or_else(
+        || asked.map(|asked| asked.repository),
+        |(name, _)| Some(name),
+    );
+    if repository.is_some_and(|name| !shared.admits(name, token.as_deref())) {
+        return head(stream, "401 Unauthorized", 0, "");
+    }
+    if let Some(listing) = listed.and_then(|(name, revision)| shared.listing(name, revision)) {
         let body = listing.to_string();
         head(stream, "200 OK", body.len(), "")?;
         return stream.write_all(body.as_bytes());
     }
-    let asked = shared.file_asked(path);
-    let file = asked.and_then(|(commit, path)| Some((path, shared.file(commit, path)?)));
-    let Some((path, (bytes, fault))) = file else {
+    let file = asked.and_then(|asked| Some((asked, shared.file(asked)?)));
+    let Some((asked, (bytes, fault))) = file else {
         return head(stream, "404 Not Found", 0, "");
     };
     let (first, size) = (request.first_byte, bytes.len());
@@ -35,7 +44,7 @@ pub(super) fn answer(mut stream: &TcpStream, shared: &Shared) -> Result<()> {
         }
     }
     send(stream, &bytes[first..], first, fault, || {
-        shared.wait_mended(path);
+        shared.wait_mended(asked);
     })
 }
 
@@ -72,21 +81,28 @@ fn head(mut stream: &TcpStream, status: &str, length: usize, more: &str) -> Resu
     )
 }
 
-fn read(stream: &TcpStream) -> Result<Request> {
+/// The request and the token that it bears.
+fn read(stream: &TcpStream) -> Result<(Request, Option<String>)> {
     let mut lines = BufReader::new(stream).lines();
     let first = lines.next().transpose()?.unwrap_or_default();
     let target = first.split(' ').nth(1).unwrap_or_default();
     let path = target.split('?').next().unwrap_or_default().to_owned();
-    let mut first_byte = 0;
+    let (mut first_byte, mut token) = (0, None);
     for line in lines {
-        let line = line?.to_ascii_lowercase();
+        let line = line?;
         if line.is_empty() {
             break;
         }
-        if let Some(range) = line.strip_prefix("range: bytes=") {
-            let start = range.split('-').next().unwrap_or_default();
-            first_byte = start.parse().unwrap_or(0);
+        let (name, value) = line.split_once(':').unwrap_or_default();
+        let value = value.trim();
+        match name.to_ascii_lowercase().as_str() {
+            "range" => {
+                let start = value.trim_start_matches("bytes=").split('-').next();
+                first_byte = start.unwrap_or_default().parse().unwrap_or(0);
+            }
+            "authorization" => token = value.strip_prefix("Bearer ").map(str::to_owned),
+            _ => {}
         }
     }
-    Ok(Request { path, first_byte })
+    Ok((Request { path, first_byte }, token))
 }

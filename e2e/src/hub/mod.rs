@@ -1,4 +1,4 @@
-//! A model hub on loopback with one repository, whose answers can be spoilt.
+//! A model hub of our own with a few repositories, whose answers can be spoilt.
 
 mod http;
 
@@ -44,26 +44,43 @@ struct HubFile {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Repository {
     main: String,
     commits: BTreeMap<String, BTreeMap<String, HubFile>>,
-    faults: BTreeMap<String, Fault>,
+    /// Whoever asks must bear it.
+    token: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    repositories: BTreeMap<String, Repository>,
+    /// By repository and path.
+    faults: BTreeMap<(String, String), Fault>,
     requests: Vec<Request>,
     closed: bool,
 }
 
 /// What the connections share.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
-    repository: String,
     state: Mutex<State>,
     changed: Condvar,
+}
+
+/// A file of a commit of a repository, as a path asks for it.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'a> {
+    repository: &'a str,
+    commit: &'a str,
+    path: &'a str,
 }
 
 /// A running hub; it ends when dropped.
 #[derive(Debug)]
 pub struct Hub {
     address: SocketAddr,
+    /// The one that is meant where none is named.
+    repository: String,
     shared: Arc<Shared>,
 }
 
@@ -74,13 +91,18 @@ impl Hub {
     /// # Errors
     /// When there is no port.
     pub fn start(repository: &str) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").context("no port for a hub")?;
+        Self::start_at("127.0.0.1:0", repository)
+    }
+
+    /// The same at an address of the caller's choice.
+    ///
+    /// # Errors
+    /// When the address can't be had.
+    pub fn start_at(address: &str, repository: &str) -> Result<Self> {
+        let listener = TcpListener::bind(address)
+            .with_context(|| format!("a hub can't listen on {address}"))?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared {
-            repository: repository.to_owned(),
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        });
+        let shared = Arc::new(Shared::default());
         let serving = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -94,7 +116,12 @@ impl Hub {
                 }
             }
         });
-        Ok(Self { address, shared })
+        let repository = repository.to_owned();
+        Ok(Self {
+            address,
+            repository,
+            shared,
+        })
     }
 
     /// Its address, as `HF_ENDPOINT` takes it.
@@ -103,9 +130,14 @@ impl Hub {
         format!("http://{}", self.address)
     }
 
-    /// Moves `main` to a new commit, 40 hex digits, of these files. What ends in `.safetensors`
-    /// is listed as large-file storage lists it, by SHA-256; all others by their Git blob.
+    /// Moves `main` to a new commit, 40 hex digits, of these files. Weights are listed as
+    /// large-file storage lists them, by SHA-256; all others by their Git blob.
     pub fn push(&self, commit: &str, files: Files) {
+        self.push_to(&self.repository, commit, files);
+    }
+
+    /// The same for another repository, which comes to be by it.
+    pub fn push_to(&self, repository: &str, commit: &str, files: Files) {
         let files = files.into_iter().map(|(path, bytes)| {
             let entry = entry(&path, &bytes);
             let bytes = Arc::new(bytes);
@@ -113,18 +145,34 @@ impl Hub {
         });
         let files = files.collect();
         let mut state = self.shared.lock();
-        state.commits.insert(commit.to_owned(), files);
-        commit.clone_into(&mut state.main);
+        let repository = state.repositories.entry(repository.to_owned());
+        let repository = repository.or_default();
+        repository.commits.insert(commit.to_owned(), files);
+        commit.clone_into(&mut repository.main);
+    }
+
+    /// Answers for a repository only to those who bear this token.
+    pub fn gate(&self, repository: &str, token: &str) {
+        let mut state = self.shared.lock();
+        let repository = state.repositories.entry(repository.to_owned());
+        repository.or_default().token = Some(token.to_owned());
     }
 
     /// Spoils the answers for the file at `path`.
     pub fn spoil(&self, path: &str, fault: Fault) {
-        self.shared.lock().faults.insert(path.to_owned(), fault);
+        self.spoil_in(&self.repository, path, fault);
+    }
+
+    /// The same in another repository.
+    pub fn spoil_in(&self, repository: &str, path: &str, fault: Fault) {
+        let place = (repository.to_owned(), path.to_owned());
+        self.shared.lock().faults.insert(place, fault);
     }
 
     /// Ends what was wrong with the file at `path`.
     pub fn mend(&self, path: &str) {
-        self.shared.lock().faults.remove(path);
+        let place = (self.repository.clone(), path.to_owned());
+        self.shared.lock().faults.remove(&place);
         self.shared.changed.notify_all();
     }
 
@@ -147,10 +195,8 @@ impl Hub {
     #[must_use]
     pub fn commits_asked(&self) -> BTreeSet<String> {
         let requests = self.requests();
-        let files = requests
-            .iter()
-            .filter_map(|request| self.shared.file_asked(&request.path));
-        files.map(|(commit, _)| commit.to_owned()).collect()
+        let files = requests.iter().filter_map(|it| Asked::parse(&it.path));
+        files.map(|asked| asked.commit.to_owned()).collect()
     }
 }
 
@@ -168,47 +214,67 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The commit and path of a file's address.
-    fn file_asked<'a>(&self, path: &'a str) -> Option<(&'a str, &'a str)> {
-        let rest = path.strip_prefix('/')?.strip_prefix(&self.repository)?;
-        rest.strip_prefix("/resolve/")?.split_once('/')
+    /// Whether a repository is there for one who bears `token`.
+    fn admits(&self, repository: &str, token: Option<&str>) -> bool {
+        let state = self.lock();
+        let wanted = state.repositories.get(repository);
+        wanted.is_none_or(|it| it.token.is_none() || it.token.as_deref() == token)
     }
 
     /// The listing of a commit or of `main`.
-    fn listing(&self, revision: &str) -> Option<Value> {
+    fn listing(&self, repository: &str, revision: &str) -> Option<Value> {
         let state = self.lock();
+        let repository = state.repositories.get(repository)?;
         let commit = match revision {
-            "main" => &state.main,
+            "main" => &repository.main,
             other => other,
         };
-        let files = state.commits.get(commit)?.values();
+        let files = repository.commits.get(commit)?.values();
         let siblings: Vec<_> = files.map(|file| &file.entry).collect();
         Some(json!({"sha": commit, "siblings": siblings}))
     }
 
     /// A file's content, and what shall go wrong with it.
-    fn file(&self, commit: &str, path: &str) -> Option<(Arc<Vec<u8>>, Option<Fault>)> {
+    fn file(&self, asked: Asked<'_>) -> Option<(Arc<Vec<u8>>, Option<Fault>)> {
         let mut state = self.lock();
-        let bytes = Arc::clone(&state.commits.get(commit)?.get(path)?.bytes);
-        let fault = state.faults.get(path).copied();
+        let commits = &state.repositories.get(asked.repository)?.commits;
+        let bytes = Arc::clone(&commits.get(asked.commit)?.get(asked.path)?.bytes);
+        let place = (asked.repository.to_owned(), asked.path.to_owned());
+        let fault = state.faults.get(&place).copied();
         if matches!(fault, Some(Fault::Cut(_))) {
-            state.faults.remove(path);
+            state.faults.remove(&place);
         }
         Some((bytes, fault))
     }
 
-    fn wait_mended(&self, path: &str) {
+    fn wait_mended(&self, asked: Asked<'_>) {
+        let place = (asked.repository.to_owned(), asked.path.to_owned());
         let held = |state: &mut State| {
-            !state.closed && matches!(state.faults.get(path), Some(Fault::Hold(_)))
+            !state.closed && matches!(state.faults.get(&place), Some(Fault::Hold(_)))
         };
         let waited = self.changed.wait_while(self.lock(), held);
         drop(waited);
     }
 }
 
+impl<'a> Asked<'a> {
+    fn parse(path: &'a str) -> Option<Self> {
+        let (repository, rest) = path.strip_prefix('/')?.split_once("/resolve/")?;
+        let (commit, path) = rest.split_once('/')?;
+        Some(Self {
+            repository,
+            commit,
+            path,
+        })
+    }
+}
+
 fn entry(path: &str, bytes: &[u8]) -> Value {
     let mut entry = json!({"rfilename": path, "size": bytes.len(), "blobId": git_blob(bytes)});
-    if path.ends_with(".safetensors") {
+    if [".safetensors", ".gguf"]
+        .iter()
+        .any(|end| path.ends_with(end))
+    {
         entry["lfs"] = json!({"sha256": sha256(bytes), "size": bytes.len()});
     }
     entry

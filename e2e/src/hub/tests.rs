@@ -49,6 +49,16 @@ fn faults_last_until_they_are_mended_and_cuts_happen_once() {
 }
 
 #[test]
+fn a_gated_repository_answers_only_to_its_token() {
+    let (hub, api) = hub();
+    hub.gate("org/tiny", "secret");
+    let path = format!("/org/tiny/resolve/{COMMIT}/a/b.json");
+    assert_eq!(api.get(&path).expect("an answer").status, 401);
+    let listing = "/api/models/org/tiny/revision/main";
+    assert_eq!(api.get(listing).expect("an answer").status, 401);
+}
+
+#[test]
 fn what_is_not_there_is_not_found() {
     let (_hub, api) = hub();
     for path in [

@@ -14,13 +14,14 @@ use crate::world::Death;
 const FAILS: &str = "STEP fails COUNT times|always [REASON] [permanently]";
 
 /// Every command, as it is used.
-pub(super) const COMMANDS: [&str; 13] = [
+pub(super) const COMMANDS: [&str; 14] = [
     "apply",
     "set PATH VALUE",
     "unset PATH",
     "advance LENGTH",
     "start-delay LENGTH",
     "crash REVISION [COUNT]",
+    "drift REVISION",
     "requests REVISION COUNT for LENGTH",
     "in-flight known|unknown",
     FAILS,
@@ -54,6 +55,8 @@ pub enum Command {
     StartDelay(Duration),
     /// End ready replicas of a revision.
     Crash(Named, usize),
+    /// Let someone else change what a revision is made of.
+    Drift(Named),
     /// Send requests that take this long each.
     Requests(Named, usize, Duration),
     /// Let the requests in flight be known or not.
@@ -144,6 +147,7 @@ fn command(text: &str, block: &str) -> Result<Command, Problem> {
         ["start-delay", length] => Command::StartDelay(duration(length)?),
         ["crash", revision] => Command::Crash(named(revision)?, 1),
         ["crash", revision, times] => Command::Crash(named(revision)?, count(times)?),
+        ["drift", revision] => Command::Drift(named(revision)?),
         ["requests", revision, times, "for", length] => {
             Command::Requests(named(revision)?, count(times)?, duration(length)?)
         }

@@ -88,6 +88,13 @@ impl Player {
                 }
                 self.simulation.settle()?;
             }
+            Command::Drift(named) => {
+                let revision = self.find(*named)?;
+                if !self.simulation.world.drift(&revision) {
+                    return Err(Problem::NotReady(named.to_string()));
+                }
+                self.simulation.settle()?;
+            }
             Command::Requests(named, count, length) => {
                 let revision = self.find(*named)?;
                 if !self.simulation.world.request(&revision, *count, *length) {

@@ -91,7 +91,7 @@ impl Printer {
         for condition in &status.conditions {
             let since = offset(condition.last_transition_time.0);
             self.line(&format!(
-                "  {:<14} {:<8} since {since}, {}: {}",
+                "  {:<17} {:<7} since {since}, {}: {}",
                 condition.type_, condition.status, condition.reason, condition.message
             ));
         }
@@ -135,6 +135,7 @@ fn action_text(action: &Action) -> String {
             revision, replicas, ..
         } => format!("create {revision} with {replicas} replicas"),
         Action::Scale { revision, from, to } => format!("scale {revision} from {from} to {to}"),
+        Action::Mend { revision, .. } => format!("mend {revision}"),
         Action::Probe { revision } => format!("probe {revision}"),
         Action::SetTraffic { to, .. } => format!("traffic {}", spread(to)),
         Action::Retire { revision } => format!("retire {revision}"),
@@ -155,7 +156,11 @@ fn spread(weights: &Weights) -> String {
 
 fn outcome_text(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Done => "done".to_owned(),
+        Outcome::Done | Outcome::Answered(_) => "done".to_owned(),
+        Outcome::Pending { blocked: None } => "under way".to_owned(),
+        Outcome::Pending {
+            blocked: Some(failure),
+        } => format!("under way, held up: {failure}"),
         Outcome::Resolved(lock) => format!("resolved to {} files", lock.files.len()),
         Outcome::Failed(failure) => tell(failure),
         Outcome::Skipped => "skipped".to_owned(),

@@ -305,7 +305,7 @@ async fn a_lock_that_leads_elsewhere_is_refused() {
     let setup = Setup::new().await;
     let lock = setup.resolve().await.unwrap();
     let source = Source::parse("hf://acme/other").unwrap();
-    let error = fetch(&lock, &source, &setup.hub.hub, &setup.cache, &|_| ())
+    let error = fetch(&lock, &source, &setup.hub.access(), &setup.cache, &|_| ())
         .await
         .unwrap_err();
     assert_eq!(error.reason(), "InvalidLock");
@@ -348,8 +348,9 @@ async fn a_fetch_can_move_between_threads() {
     }
     let setup = Setup::new().await;
     let source = Source::parse(SOURCE).unwrap();
-    let resolving = chandler_source::resolve(&source, None, &setup.hub.hub, &setup.cache);
+    let access = setup.hub.access();
+    let resolving = chandler_source::resolve(&source, None, &access, &setup.cache);
     let lock = assert_send(resolving).await.unwrap();
-    let fetching = fetch(&lock, &source, &setup.hub.hub, &setup.cache, &|_| ());
+    let fetching = fetch(&lock, &source, &access, &setup.cache, &|_| ());
     setup.assert_whole(&assert_send(fetching).await.unwrap());
 }

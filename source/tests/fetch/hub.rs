@@ -1,6 +1,6 @@
 //! What a hub may answer, and what is made of it.
 
-use chandler_source::{Cache, Hub, Source, SourceError, resolve};
+use chandler_source::{Access, Cache, Hub, Source, SourceError, resolve};
 
 use crate::Setup;
 use crate::support::{FIRST_COMMIT, Fault, SOURCE, WEIGHTS};
@@ -106,22 +106,22 @@ async fn a_hub_in_lasting_trouble_is_given_up_for_now() {
     assert_eq!(setup.hub.listings(), 1);
     setup.hub.spoil("", [Fault::Status(502, 0); 20]);
     let error = setup.resolve().await.unwrap_err();
-    assert_error(&error, "HubFailed", true, "502");
+    assert_error(&error, "StoreFailed", true, "502");
     assert_eq!(setup.hub.listings(), 6);
 }
 
 #[tokio::test]
 async fn a_hub_that_is_not_there_may_be_there_later() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let hub = Hub {
+    let access = Access::from(Hub {
         endpoint: format!("http://{}", listener.local_addr().unwrap()),
         token: None,
-    };
+    });
     drop(listener);
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::new(folder.path().to_path_buf());
     let source = Source::parse(SOURCE).unwrap();
-    let error = resolve(&source, None, &hub, &cache).await.unwrap_err();
+    let error = resolve(&source, None, &access, &cache).await.unwrap_err();
     assert_error(&error, "Unreachable", true, "refused");
 }
 

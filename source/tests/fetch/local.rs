@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use chandler_crds::ModelLock;
-use chandler_source::{Cache, Hub, ModelDir, Source, SourceError};
+use chandler_source::{Access, Cache, Hub, ModelDir, Source, SourceError};
 use tempfile::TempDir;
 
 use crate::Told;
@@ -31,25 +31,25 @@ fn url(path: &Path) -> String {
     url::Url::from_file_path(path).unwrap().into()
 }
 
-fn unused() -> (Hub, Cache) {
-    let hub = Hub {
+fn unused() -> (Access, Cache) {
+    let access = Access::from(Hub {
         endpoint: "http://127.0.0.1:9".into(),
         token: None,
-    };
-    (hub, Cache::new("/nonexistent/cache".into()))
+    });
+    (access, Cache::new("/nonexistent/cache".into()))
 }
 
 async fn resolve(path: &Path, revision: Option<&str>) -> Result<ModelLock, SourceError> {
-    let (hub, cache) = unused();
+    let (access, cache) = unused();
     let source = Source::parse(&url(path)).unwrap();
-    chandler_source::resolve(&source, revision, &hub, &cache).await
+    chandler_source::resolve(&source, revision, &access, &cache).await
 }
 
 async fn fetch(lock: &ModelLock, told: &Told) -> Result<ModelDir, SourceError> {
-    let (hub, cache) = unused();
+    let (access, cache) = unused();
     let source = Source::parse(&lock.source).unwrap();
     let hear = |progress| told.hear(progress);
-    chandler_source::fetch(lock, &source, &hub, &cache, &hear).await
+    chandler_source::fetch(lock, &source, &access, &cache, &hear).await
 }
 
 #[tokio::test]

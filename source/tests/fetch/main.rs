@@ -34,7 +34,7 @@ impl Setup {
 
     async fn resolve_as(&self, source: &str, revision: &str) -> Result<ModelLock, SourceError> {
         let source = Source::parse(source).unwrap();
-        resolve(&source, Some(revision), &self.hub.hub, &self.cache).await
+        resolve(&source, Some(revision), &self.hub.access(), &self.cache).await
     }
 
     async fn resolve(&self) -> Result<ModelLock, SourceError> {
@@ -51,7 +51,7 @@ impl Setup {
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<ModelDir, SourceError> {
         let source = Source::parse(&lock.source).unwrap();
-        fetch(lock, &source, &self.hub.hub, &self.cache, progress).await
+        fetch(lock, &source, &self.hub.access(), &self.cache, progress).await
     }
 
     /// Asserts that the model's weights on disk are the hub's.

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
-use chandler_source::Hub;
+use chandler_source::{Access, Hub};
 use futures::stream;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -103,6 +103,10 @@ impl TestHub {
             token: None,
         };
         Self { hub, shared }
+    }
+
+    pub(crate) fn access(&self) -> Access {
+        Access::from(self.hub.clone())
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -12,7 +12,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("chandler-server", &["chandler-crds", "chandler-source"]),
     ("chandler-gateway", &["chandler-core", "chandler-crds"]),
     ("chandler-sim", &["chandler-core", "chandler-crds"]),
-    ("chandler-operator", &["chandler-core", "chandler-crds"]),
+    ("chandler-probe", &["chandler-core", "chandler-crds"]),
+    (
+        "chandler-operator",
+        &["chandler-core", "chandler-crds", "chandler-probe"],
+    ),
     (
         "chandler",
         &[
@@ -20,11 +24,13 @@ const ARROWS: &[(&str, &[&str])] = &[
             "chandler-crds",
             "chandler-gateway",
             "chandler-operator",
+            "chandler-probe",
             "chandler-sim",
             "chandler-source",
         ],
     ),
     ("chandler-e2e", &["chandler-crds"]),
+    ("chandler-e2e-suite", &["chandler-crds", "chandler-e2e"]),
     ("xtask", &["chandler-e2e"]),
 ];
 

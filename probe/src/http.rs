@@ -1,4 +1,4 @@
-//! A small HTTP client for replicas on loopback.
+//! A small HTTP client for replicas.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,14 +14,23 @@ use tokio::time::timeout;
 /// Longest answer that is read.
 const BODY_LIMIT: usize = 1 << 20;
 
-type Failed = Box<dyn std::error::Error + Send + Sync>;
+/// Why there was no whole answer.
+pub type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 /// Asks replicas about themselves.
-#[derive(Clone)]
-pub(super) struct Client(hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>);
+#[derive(Clone, Debug)]
+pub struct Client(hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>);
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Client {
-    pub(super) fn new() -> Self {
+    /// A client that keeps no connection.
+    #[must_use]
+    pub fn new() -> Self {
         // A replica's life is short and its questions are rare: no connection is kept.
         let builder = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
@@ -29,9 +38,11 @@ impl Client {
         Self(builder)
     }
 
+    /// Asks with GET; an answer that is no JSON reads as null.
+    ///
     /// # Errors
     /// No whole answer within `limit`.
-    pub(super) async fn get(
+    pub async fn get(
         &self,
         addr: SocketAddr,
         path: &str,
@@ -43,9 +54,11 @@ impl Client {
         self.ask(request, limit).await
     }
 
+    /// Asks with POST and a JSON body; an answer that is no JSON reads as null.
+    ///
     /// # Errors
     /// No whole answer within `limit`.
-    pub(super) async fn post(
+    pub async fn post(
         &self,
         addr: SocketAddr,
         path: &str,

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+
+	"github.com/rclone/gofakes3"
+	"github.com/rclone/gofakes3/s3mem"
+)
+
+// newBuckets is an S3 service in memory, with one bucket a seed.
+func newBuckets(opts options, _ net.Listener) (http.Handler, func() error, error) {
+	if (opts.accessKey == "") != (opts.secretKey == "") {
+		return nil, nil, errors.New("give both --access-key and --secret-key, or neither")
+	}
+	backend := s3mem.New()
+	var extra []gofakes3.Option
+	if opts.accessKey != "" {
+		extra = append(extra, gofakes3.WithV4Auth(map[string]string{opts.accessKey: opts.secretKey}))
+	}
+	fill := func() error {
+		for _, seed := range opts.seeds {
+			if err := fillBucket(backend, seed); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return gofakes3.New(backend, extra...).Server(), fill, nil
+}
+
+func fillBucket(backend gofakes3.Backend, seed seed) error {
+	ctx := context.Background()
+	if err := backend.CreateBucket(ctx, seed.name); err != nil {
+		return err
+	}
+	return filesBelow(seed.folder, func(name, path string) error {
+		file, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		info, err := file.Stat()
+		if err != nil {
+			return err
+		}
+		_, err = backend.PutObject(ctx, seed.name, name, map[string]string{}, file, info.Size())
+		return err
+	})
+}

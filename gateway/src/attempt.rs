@@ -12,8 +12,10 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
 use crate::config::GatewayConfig;
+use crate::connector::connector;
 use crate::event_gate::EventTooLong;
 use crate::headers::{self, Kind};
+use crate::in_flight::Lease;
 use crate::metrics::Metrics;
 use crate::request::Call;
 use crate::stream::EventSource;
@@ -80,28 +82,25 @@ impl AttemptError {
 
 impl Upstream {
     pub(crate) fn new(config: &GatewayConfig) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(config.connect_timeout));
-        connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
-            .build(connector);
+            .build(connector(Some(config.connect_timeout)));
         Self {
             client,
             hold_limit: config.hold_limit,
         }
     }
 
-    /// Sends `call` to the replica at `authority` (`address:port`). Dropping the future, or the
-    /// answer, closes the connection, by which the replica learns that nobody waits.
+    /// Sends `call` to the replica of `lease`. Dropping the future, or the answer, closes the
+    /// connection, by which the replica learns that nobody waits.
     pub(crate) async fn attempt(
         &self,
         call: &Call,
-        authority: &str,
+        lease: &Lease,
         metrics: &Metrics,
     ) -> Result<Answer, AttemptError> {
-        let request = request(call, authority)?;
+        let request = request(call, lease)?;
         let began = Instant::now();
         let response = self.client.request(request).await.map_err(|error| {
             let message = with_causes(&error);
@@ -131,18 +130,17 @@ impl Upstream {
     }
 }
 
-fn request(call: &Call, authority: &str) -> Result<Request<Full<Bytes>>, AttemptError> {
+fn request(call: &Call, lease: &Lease) -> Result<Request<Full<Bytes>>, AttemptError> {
     let invalid = |error: http::Error| AttemptError::Unreachable(error.to_string());
-    let authority: Authority = authority
-        .parse()
-        .map_err(|e| invalid(http::Error::from(e)))?;
+    let address = lease.endpoint.addr.to_string();
+    let authority: Authority = address.parse().map_err(|e| invalid(http::Error::from(e)))?;
     let uri = Uri::builder()
         .scheme(Scheme::HTTP)
         .authority(authority)
         .path_and_query(call.path.clone())
         .build()
         .map_err(invalid)?;
-    let mut request = Request::new(Full::new(call.body.clone()));
+    let mut request = Request::new(Full::new(call.body_for(&lease.served_name)));
     *request.method_mut() = call.method.clone();
     *request.uri_mut() = uri;
     *request.headers_mut() = call.headers.clone();

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use axum::Router;
 use chandler_core::traffic::RouteTable;
@@ -23,6 +23,8 @@ pub(crate) struct Inner {
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Metrics,
     pub(crate) waiting: WaitingRoom,
+    /// Set when callers had better go elsewhere, while those who come are still answered.
+    pub(crate) leaving: AtomicBool,
     /// Set when no new requests are welcome.
     pub(crate) draining: CancellationToken,
     /// Set when requests in flight can be waited for no longer.
@@ -41,6 +43,7 @@ impl Gateway {
             upstream: Upstream::new(&config),
             metrics: Metrics::new()?,
             waiting: WaitingRoom::new(config.max_waiting),
+            leaving: AtomicBool::new(false),
             draining: CancellationToken::new(),
             ending: CancellationToken::new(),
             turns: AtomicU64::new(0),
@@ -63,6 +66,22 @@ impl Gateway {
     /// [`serve`](crate::serve).
     pub fn router(&self) -> Router {
         routes::router(self.clone())
+    }
+
+    /// Health and metrics alone, for a port of their own.
+    pub fn admin_router(&self) -> Router {
+        routes::admin(self.clone())
+    }
+
+    /// Tells probes and callers to go elsewhere: from now on the gateway is not ready, and closes
+    /// each connection after the answer. It still answers whoever comes.
+    pub fn leave(&self) {
+        self.0.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends what is in flight: a stream with an error event, anything else with a 503.
+    pub fn cut(&self) {
+        self.0.ending.cancel();
     }
 
     pub(crate) fn inner(&self) -> &Inner {

@@ -41,15 +41,23 @@ pub(crate) struct Lease {
     count: Count,
     pub(crate) endpoint: Endpoint,
     pub(crate) revision: String,
+    /// What the endpoint calls the model.
+    pub(crate) served_name: String,
 }
 
 impl Lease {
-    pub(crate) fn new(count: Count, endpoint: Endpoint, revision: String) -> Self {
+    pub(crate) fn new(
+        count: Count,
+        endpoint: Endpoint,
+        revision: String,
+        served_name: String,
+    ) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self {
             count,
             endpoint,
             revision,
+            served_name,
         }
     }
 }
@@ -69,7 +77,7 @@ mod tests {
             id: id.into(),
             addr: ([127, 0, 0, 1], 1).into(),
         };
-        Lease::new(counts.of(id), endpoint, "r".into())
+        Lease::new(counts.of(id), endpoint, "r".into(), "m".into())
     }
 
     #[test]

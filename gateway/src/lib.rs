@@ -2,13 +2,17 @@
 //! replica of the model that it names.
 //!
 //! Whoever runs the replicas calls [`Gateway::publish`] with a whole new [`RouteTable`] on each
-//! change. A request holds no lock: it loads the table of the moment, asks
+//! change; in a cluster, [`cluster`] does. A request holds no lock: it loads the table of the moment, asks
 //! [`chandler_core::traffic::pick`], and sends the caller's bytes on. Until the caller has been
 //! sent something, a replica's death costs it nothing but time: the request goes to another
 //! replica, or waits for one.
 
 mod attempt;
+pub mod check;
+pub mod cli;
+pub mod cluster;
 mod config;
+mod connector;
 mod errors;
 mod event_gate;
 mod gateway;

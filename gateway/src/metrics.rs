@@ -7,6 +7,7 @@ use prometheus::{
 const MODEL: &str = "model";
 const REVISION: &str = "revision";
 const CODE: &str = "code";
+const KIND: &str = "kind";
 /// The code of a request whose caller left before its answer was complete.
 const CALLER_GONE: u16 = 499;
 /// Seconds. From a cached embedding to a long answer that is not streamed.
@@ -23,6 +24,7 @@ pub(crate) struct Metrics {
     in_flight: IntGaugeVec,
     retries: IntCounterVec,
     upstream: HistogramVec,
+    watch_connected: IntGaugeVec,
 }
 
 impl Metrics {
@@ -57,16 +59,25 @@ impl Metrics {
             .buckets(UPSTREAM_BUCKETS.to_vec()),
             &[MODEL],
         )?;
+        let watch_connected = IntGaugeVec::new(
+            Opts::new(
+                names::GATEWAY_WATCH_CONNECTED,
+                "1 while the API server tells of changes, by kind of object; 0 after it was lost.",
+            ),
+            &[KIND],
+        )?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;
         registry.register(Box::new(retries.clone()))?;
         registry.register(Box::new(upstream.clone()))?;
+        registry.register(Box::new(watch_connected.clone()))?;
         Ok(Self {
             registry,
             requests,
             in_flight,
             retries,
             upstream,
+            watch_connected,
         })
     }
 
@@ -98,6 +109,11 @@ impl Metrics {
 
     pub(crate) fn retried(&self, model: &str) {
         self.retries.with_label_values(&[model]).inc();
+    }
+
+    /// Whether changes of one kind of object are heard of.
+    pub(crate) fn watch_connected(&self, kind: &str) -> IntGauge {
+        self.watch_connected.with_label_values(&[kind])
     }
 
     pub(crate) fn upstream_seconds(&self, model: &str, seconds: f64) {

@@ -99,9 +99,8 @@ impl<'a> Effort<'a> {
         if self.last.is_some() {
             self.inner.metrics.retried(&self.call.model);
         }
-        let authority = lease.endpoint.addr.to_string();
         let (upstream, metrics) = (&self.inner.upstream, &self.inner.metrics);
-        let error = match upstream.attempt(self.call, &authority, metrics).await {
+        let error = match upstream.attempt(self.call, lease, metrics).await {
             Ok(answer) => return Ok(Some(answer)),
             Err(error) => error,
         };
@@ -145,7 +144,7 @@ impl<'a> Effort<'a> {
     fn unknown(&self, snapshot: &Snapshot) -> GatewayError {
         GatewayError::UnknownModel {
             name: self.call.model.clone(),
-            known: snapshot.table.models.keys().cloned().collect(),
+            known: snapshot.listed().map(|(name, _)| name.to_owned()).collect(),
         }
     }
 }

@@ -8,20 +8,22 @@ use http::{HeaderMap, Method, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::error::Category;
+use serde_json::{Map, Value};
 
 use crate::config::GatewayConfig;
 use crate::errors::GatewayError;
 use crate::headers;
 
+/// The field that names the model.
+const MODEL: &str = "model";
 /// How long a caller may take to send what will be thrown away.
 const DISCARD_TIME: Duration = Duration::from_secs(10);
 
 /// A request as every replica is sent it.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// Served name.
+    /// The model's name as the caller wrote it.
     pub(crate) model: String,
     pub(crate) method: Method,
     pub(crate) path: PathAndQuery,
@@ -48,6 +50,21 @@ impl Call {
             body,
         })
     }
+
+    /// The body for a replica that calls the model `served_name`: the caller's very bytes, but
+    /// where the caller used another name of the model.
+    pub(crate) fn body_for(&self, served_name: &str) -> Bytes {
+        if self.model == served_name {
+            return self.body.clone();
+        }
+        renamed(&self.body, served_name).unwrap_or_else(|_| self.body.clone())
+    }
+}
+
+fn renamed(body: &[u8], model: &str) -> serde_json::Result<Bytes> {
+    let mut fields: Map<String, Value> = serde_json::from_slice(body)?;
+    fields.insert(MODEL.to_owned(), Value::from(model));
+    serde_json::to_vec(&fields).map(Bytes::from)
 }
 
 /// The whole body. A caller that waits for `100 Continue` gets its 413 without sending a byte.
@@ -131,6 +148,23 @@ mod tests {
     fn reads_the_model_and_nothing_else() {
         let body = br#" {"messages":[{"model":"inner"}],"model":"ch\u0061t","x":{"a":[1,2,null]}}"#;
         assert_eq!(model_of(body), Ok("chat".into()));
+    }
+
+    #[test]
+    fn a_model_of_another_name_is_renamed_and_nothing_else() {
+        let call = |body: &'static str| Call {
+            model: "team/chat".into(),
+            method: Method::POST,
+            path: PathAndQuery::from_static("/"),
+            headers: HeaderMap::new(),
+            body: body.into(),
+        };
+        let body = r#"{"n":1, "model":"team/chat","stop":["a\n"],"temperature":0.7}"#;
+        assert_eq!(call(body).body_for("team/chat"), body);
+        assert_eq!(
+            call(body).body_for("chat"),
+            r#"{"n":1,"model":"chat","stop":["a\n"],"temperature":0.7}"#
+        );
     }
 
     #[test]

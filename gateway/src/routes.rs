@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering;
+
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -26,13 +28,30 @@ pub(crate) fn router(gateway: Gateway) -> Router {
     for (path, route) in [
         (api::MODELS, get(list_models)),
         (api::ONE_MODEL, get(one_model)),
+    ] {
+        router = router.route(path, route.fallback(only_get));
+    }
+    router
+        .merge(operational())
+        .fallback(no_such_path)
+        .with_state(gateway)
+}
+
+/// Health and metrics alone, for a port that callers do not reach.
+pub(crate) fn admin(gateway: Gateway) -> Router {
+    operational().fallback(no_such_path).with_state(gateway)
+}
+
+fn operational() -> Router<Gateway> {
+    let mut router = Router::new();
+    for (path, route) in [
         (paths::LIVE, get(live)),
         (paths::READY, get(ready)),
         (paths::METRICS, get(metrics)),
     ] {
         router = router.route(path, route.fallback(only_get));
     }
-    router.fallback(no_such_path).with_state(gateway)
+    router
 }
 
 async fn to_replica(State(gateway): State<Gateway>, request: Request<Body>) -> Response {
@@ -88,7 +107,7 @@ struct ModelList<'a> {
 
 async fn list_models(State(gateway): State<Gateway>) -> Response {
     let snapshot = gateway.inner().routes.load();
-    let models = snapshot.table.models.iter();
+    let models = snapshot.listed();
     let list = ModelList {
         object: "list",
         data: models
@@ -112,7 +131,7 @@ async fn one_model(
         Some(route) => Json(Model::new(&name, route)).into_response(),
         None => GatewayError::UnknownModel {
             name,
-            known: models.keys().cloned().collect(),
+            known: snapshot.listed().map(|(name, _)| name.to_owned()).collect(),
         }
         .into_response(),
     }
@@ -129,7 +148,7 @@ struct Readiness {
 }
 
 async fn ready(State(gateway): State<Gateway>) -> Response {
-    let (ready, reason) = if gateway.inner().draining.is_cancelled() {
+    let (ready, reason) = if gateway.inner().leaving.load(Ordering::Relaxed) {
         (false, "Draining")
     } else if gateway.inner().routes.load().version == 0 {
         (false, "NoRouteTable")

@@ -1,9 +1,13 @@
 use std::future::Future;
 use std::io;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::{Router, middleware};
+use http::{HeaderValue, header};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -33,7 +37,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     tracing::info!(listen = %listener.local_addr()?, "gateway is open");
-    let router = gateway.router();
+    let closing = middleware::map_response_with_state(gateway.clone(), close_when_leaving);
+    let router = gateway.router().layer(closing);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -58,6 +63,7 @@ pub async fn serve(
 }
 
 async fn drain(gateway: &Gateway, mut connections: JoinSet<()>) {
+    gateway.leave();
     gateway.inner().draining.cancel();
     let open = connections.len();
     let deadline = gateway.inner().config.drain_deadline;
@@ -70,6 +76,15 @@ async fn drain(gateway: &Gateway, mut connections: JoinSet<()>) {
     if timeout(LAST_WORDS, all(&mut connections)).await.is_err() {
         connections.shutdown().await;
     }
+}
+
+/// A caller that keeps its connection would come back by it as long as it is open.
+async fn close_when_leaving(State(gateway): State<Gateway>, mut response: Response) -> Response {
+    if gateway.inner().leaving.load(Ordering::Relaxed) {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
 }
 
 async fn all(connections: &mut JoinSet<()>) {

@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use chandler_core::traffic::{NoRoute, RouteTable, pick};
+use chandler_core::traffic::{ModelRoute, NoRoute, RouteTable, pick};
 use tokio::sync::watch;
 
 use crate::in_flight::{Count, Counts, Lease};
@@ -74,6 +74,17 @@ impl Routes {
 }
 
 impl Snapshot {
+    /// The models as callers are told of them, each once: by the name that it is served as, or by
+    /// another if that one leads to another model.
+    pub(crate) fn listed(&self) -> impl Iterator<Item = (&str, &ModelRoute)> {
+        let models = &self.table.models;
+        models.iter().filter_map(|(name, route)| {
+            let first = models.get(&route.served_name);
+            let by_first = first.is_some_and(|first| first.key == route.key);
+            (!by_first || *name == route.served_name).then_some((name.as_str(), route))
+        })
+    }
+
     /// Chooses a replica and takes a place at it.
     pub(crate) fn lease(&self, model: &str, tried: &[String], turn: u64) -> Result<Lease, NoRoute> {
         let in_flight = |id: &str| {
@@ -81,10 +92,16 @@ impl Snapshot {
             count.map_or(0, |count| count.load(Ordering::Relaxed))
         };
         let choice = pick(&self.table, model, tried, in_flight, draw(turn), turn)?;
+        let route = self.table.models.get(model).ok_or(NoRoute::UnknownModel)?;
         let id = &choice.endpoint.id;
         let count = self.counts.get(id).cloned().unwrap_or_default();
         let (endpoint, revision) = (choice.endpoint.clone(), choice.revision.to_owned());
-        Ok(Lease::new(count, endpoint, revision))
+        Ok(Lease::new(
+            count,
+            endpoint,
+            revision,
+            route.served_name.clone(),
+        ))
     }
 }
 
@@ -99,7 +116,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::collections::BTreeMap;
 
-    use chandler_core::traffic::{Endpoint, ModelRoute, RevisionRoute};
+    use chandler_core::traffic::{Endpoint, RevisionRoute};
 
     use super::*;
 
@@ -115,6 +132,7 @@ mod tests {
         };
         let model = ModelRoute {
             key: "default/m".into(),
+            served_name: "m".into(),
             created: 0,
             revisions: vec![revision],
         };

@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod api_server;
+mod cluster;
 mod limits;
+mod objects;
+mod process;
 mod retry;
 mod routing;
 mod shutdown;

@@ -8,7 +8,7 @@ use chandler_gateway::{Endpoint, Gateway, GatewayConfig, ModelRoute, RevisionRou
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
@@ -40,7 +40,41 @@ pub(crate) struct Door {
     pub(crate) addr: SocketAddr,
     pub(crate) stop: CancellationToken,
     pub(crate) served: JoinHandle<std::io::Result<()>>,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client,
+}
+
+/// A caller at one address.
+pub(crate) struct Client {
+    pub(crate) addr: SocketAddr,
+    client: HttpClient<HttpConnector, Full<Bytes>>,
+}
+
+impl Client {
+    pub(crate) fn of(addr: SocketAddr) -> Self {
+        let client = HttpClient::builder(TokioExecutor::new()).build_http();
+        Self { addr, client }
+    }
+
+    /// The answer's head.
+    pub(crate) async fn begin(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Response<Incoming> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.addr))
+            .header("content-type", "application/json")
+            .body(Full::new(body.into()))
+            .unwrap();
+        let response = soon("an answer's head", self.client.request(request)).await;
+        response.unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        read(self.begin(Method::GET, path, "").await).await
+    }
 }
 
 /// An answer read to its end.
@@ -98,7 +132,7 @@ impl Door {
             addr,
             stop,
             served,
-            client: Client::builder(TokioExecutor::new()).build_http(),
+            client: Client::of(addr),
         }
     }
 
@@ -120,14 +154,7 @@ impl Door {
         path: &str,
         body: impl Into<Bytes>,
     ) -> Response<Incoming> {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("http://{}{path}", self.addr))
-            .header("content-type", "application/json")
-            .body(Full::new(body.into()))
-            .unwrap();
-        let response = soon("an answer's head", self.client.request(request)).await;
-        response.unwrap()
+        self.client.begin(method, path, body).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -195,6 +222,7 @@ pub(crate) type Revision<'a> = (&'a str, u32, &'a [Endpoint]);
 pub(crate) fn table(models: &[(&str, &[Revision<'_>])]) -> RouteTable {
     let route = |name: &str, revisions: &[Revision<'_>]| ModelRoute {
         key: format!("default/{name}"),
+        served_name: name.to_owned(),
         created: 1_700_000_000,
         revisions: revisions
             .iter()

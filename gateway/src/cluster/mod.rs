@@ -1,0 +1,15 @@
+//! The gateway in a Kubernetes cluster. It watches the models, whose status tells the served
+//! names and the weights, and the EndpointSlices of their revisions, and publishes a new table on
+//! each change.
+
+mod api;
+mod link;
+mod run;
+mod table;
+#[cfg(test)]
+mod table_tests;
+mod watch;
+
+pub use run::{RunError, run};
+pub use table::{Clash, Routing, table};
+pub use watch::follow;

@@ -1,0 +1,22 @@
+//! The operator: Chandler's decisions carried out on a Kubernetes cluster.
+//!
+//! ```text
+//! lead ──► controller ──► reconcile: fetch → default → cycle → publish → tell
+//!                                               │
+//!                              guard ──► world ──► render
+//! ```
+
+pub mod cli;
+pub mod controller;
+pub mod events;
+pub mod failpoint;
+pub mod guard;
+pub mod health;
+pub mod lead;
+pub mod ledger;
+pub mod metrics;
+pub mod publish;
+pub mod reconcile;
+pub mod render;
+pub mod run;
+pub mod world;

@@ -1,0 +1,39 @@
+//! The Job that finds out which files a source stands for. It runs where replicas may run, with
+//! their credentials and claims, so that the operator itself needs none.
+
+use chandler_crds::names::labels;
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+
+use super::{Blueprint, labels as render_labels};
+
+/// Seconds that it may take: a claim's files are read whole to know their digests.
+const TIME_LIMIT: i64 = 3600;
+/// Seconds that its answer stays to be read. An operator that was away longer asks again.
+const KEPT: i32 = 600;
+
+/// What is to be resolved.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The source, as the spec has it.
+    pub source: &'a str,
+    /// Branch, tag, commit or digest, as the spec has it.
+    pub source_revision: Option<&'a str>,
+}
+
+/// The Job that resolves the source of `revision`.
+#[must_use]
+pub fn resolve_job(blueprint: &Blueprint<'_>, revision: &str, question: &Question<'_>) -> Job {
+    let labels = render_labels::of_revision(blueprint.name(), revision, labels::RESOLVER);
+    Job {
+        metadata: blueprint.metadata(blueprint.revision_name(revision), labels),
+        spec: Some(JobSpec {
+            // When to try again is decided with everything else, not by the Job.
+            backoff_limit: Some(0),
+            active_deadline_seconds: Some(TIME_LIMIT),
+            ttl_seconds_after_finished: Some(KEPT),
+            template: blueprint.resolver_pod(revision, question),
+            ..JobSpec::default()
+        }),
+        status: None,
+    }
+}

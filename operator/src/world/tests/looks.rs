@@ -1,0 +1,191 @@
+//! What is seen of the objects, and when they count as changed.
+
+use super::*;
+
+/// A pod as the Deployment's ReplicaSet would make it.
+fn replica(model: &Fixture, ready: &str) -> Value {
+    let deployment = model.fake.get(&model.path("deployments"));
+    let mut labels = deployment["spec"]["template"]["metadata"]["labels"].clone();
+    labels["pod-template-hash"] = json!("t1");
+    let set = format!("chat-{}-t1", model.revision);
+    json!({
+        "metadata": {"name": "p", "labels": labels, "ownerReferences": owner("ReplicaSet", &set, "u")},
+        "status": {"conditions": [{"type": "Ready", "status": ready}]},
+    })
+}
+
+async fn ready(model: &Fixture) -> u32 {
+    model.observe().await.unwrap().ready(&model.revision)
+}
+
+async fn drifted(model: &Fixture) -> bool {
+    model.observe().await.unwrap().revisions[&model.revision].drifted
+}
+
+#[tokio::test]
+async fn ready_replicas_count_until_they_go() {
+    let model = Fixture::made().await;
+    let seen = model.observe().await.unwrap();
+    assert_eq!(seen.revisions[&model.revision].desired, 2);
+    assert_eq!(ready(&model).await, 0);
+    model.fake.set("pods/p", &replica(&model, "True"));
+    assert_eq!(ready(&model).await, 1);
+    let going = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}});
+    model.fake.set("pods/p", &going);
+    assert_eq!(ready(&model).await, 0);
+}
+
+#[tokio::test]
+async fn pods_with_borrowed_labels_do_not_count() {
+    let model = Fixture::made().await;
+    let mut pod = replica(&model, "True");
+    pod["metadata"]["ownerReferences"] = owner("ReplicaSet", "theirs-t1", "u");
+    model.fake.set("pods/p", &pod);
+    assert_eq!(ready(&model).await, 0);
+}
+
+#[tokio::test]
+async fn objects_of_others_count_only_under_our_names() {
+    let model = Fixture::made().await;
+    let labels = json!({"chandler.dev/model": "chat", "chandler.dev/revision": "abc"});
+    let foreign = json!({"metadata": {"name": "theirs", "labels": labels}, "spec": {}});
+    model.fake.set("services/theirs", &foreign);
+    assert_eq!(model.observe().await.unwrap().revisions.len(), 1);
+    let stable = json!({"metadata": {"name": "chat", "labels": labels}, "spec": {}});
+    model.fake.set("services/chat", &stable);
+    let failure = model.observe().await.unwrap_err();
+    assert_eq!(failure.reason, "NameTaken");
+    assert!(!failure.transient);
+    assert!(
+        failure.message.contains("Service `chat`"),
+        "{}",
+        failure.message
+    );
+}
+
+#[tokio::test]
+async fn objects_of_a_former_self_are_waited_for() {
+    let model = Fixture::made().await;
+    let former = json!({"metadata": {"ownerReferences": owner("ModelDeployment", "chat", "old")}});
+    model.fake.set(&model.path("deployments"), &former);
+    let failure = model.observe().await.unwrap_err();
+    assert_eq!(
+        (failure.reason.as_str(), failure.transient),
+        ("Conflict", true)
+    );
+}
+
+#[tokio::test]
+async fn what_is_as_it_was_made_is_compared_once() {
+    let model = Fixture::made().await;
+    model
+        .perform(&Fixture::shift(&Weights::new(), &model.all()))
+        .await;
+    model.fake.log();
+    assert!(!drifted(&model).await);
+    assert_eq!(model.fake.log().len(), 3);
+    assert!(!drifted(&model).await);
+    assert_eq!(model.fake.log(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_others_add_is_left_alone() {
+    let model = Fixture::made().await;
+    assert!(!drifted(&model).await);
+    let added = json!({"metadata": {"annotations": {"example.com/note": "mine"}},
+        "spec": {"minReadySeconds": 3}});
+    model.fake.set(&model.path("deployments"), &added);
+    model.fake.set(
+        &model.path("services"),
+        &json!({"metadata": {"labels": {"team": "a"}}}),
+    );
+    assert!(!drifted(&model).await);
+}
+
+#[tokio::test]
+async fn what_others_change_is_seen_and_mended() {
+    let model = Fixture::made().await;
+    model
+        .perform(&Fixture::shift(&Weights::new(), &model.all()))
+        .await;
+    let changes = [
+        (
+            model.path("deployments"),
+            json!({"spec": {"revisionHistoryLimit": 9}}),
+        ),
+        (
+            model.path("services"),
+            json!({"spec": {"publishNotReadyAddresses": true}}),
+        ),
+        (
+            "services/chat".to_owned(),
+            json!({"spec": {"selector": {"chandler.dev/revision": "x"}}}),
+        ),
+    ];
+    for (path, change) in changes {
+        assert!(!drifted(&model).await, "{path} before");
+        let before = model.fake.get(&path);
+        model.fake.set(&path, &change);
+        assert!(drifted(&model).await, "{path} changed");
+        assert_eq!(model.perform(&model.mend()).await, Outcome::Done);
+        assert!(!drifted(&model).await, "{path} mended");
+        assert_eq!(model.fake.get(&path)["spec"], before["spec"]);
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_missing_is_made_again() {
+    let model = Fixture::made().await;
+    model.fake.state().objects.remove(&model.path("services"));
+    assert!(drifted(&model).await);
+    assert_eq!(model.perform(&model.mend()).await, Outcome::Done);
+    assert!(!drifted(&model).await);
+}
+
+#[tokio::test]
+async fn an_apply_that_would_be_refused_is_left_to_mending_to_tell() {
+    let model = Fixture::made().await;
+    model.fake.state().refuse = Some(("rehearse deployments/".to_owned(), 422));
+    assert!(drifted(&model).await);
+}
+
+#[tokio::test]
+async fn a_world_that_can_not_be_looked_at_is_a_failure() {
+    let model = Fixture::made().await;
+    for (line, code, reason, transient) in [
+        ("list pods/", 503, "ApiUnavailable", true),
+        ("list services/", 403, "ApiForbidden", false),
+        ("rehearse deployments/", 500, "ApiUnavailable", true),
+    ] {
+        model.fake.state().refuse = Some((line.to_owned(), code));
+        let failure = model.observe().await.unwrap_err();
+        assert_eq!(
+            (failure.reason.as_str(), failure.transient),
+            (reason, transient)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_paused_model_is_not_compared() {
+    let mut model = Fixture::made().await;
+    model.object.spec.paused = Some(true);
+    model.fake.set(
+        &model.path("deployments"),
+        &json!({"spec": {"revisionHistoryLimit": 9}}),
+    );
+    assert!(!drifted(&model).await);
+}
+
+#[tokio::test]
+async fn a_service_under_the_models_name_has_an_owner() {
+    let model = Fixture::made().await;
+    model
+        .perform(&Fixture::shift(&Weights::new(), &model.all()))
+        .await;
+    let made = model.fake.get("services/chat");
+    assert_eq!(
+        made["metadata"]["ownerReferences"][0]["uid"],
+        model.owned()[0]["uid"]
+    );
+}

@@ -1,13 +1,14 @@
-//! `cargo xtask ci`: every check and test, cheapest first, cargo's own tests last.
+//! `cargo xtask ci`: every check and test, cheapest first, then those on a cluster, and cargo's own
+//! tests last.
 
 use crate::shell::{build_workspace, cargo, run as execute, step};
-use crate::{codegen, models, tidy, venv};
+use crate::{charts, cluster, codegen, e2e, models, tidy, venv};
 use anyhow::Result;
 use chandler_e2e::layout;
 use std::path::Path;
 
 /// What the official client's environment is made from.
-const CLIENT_REQUIREMENTS: &str = "e2e/client/requirements.txt";
+pub(crate) const CLIENT_REQUIREMENTS: &str = "e2e/client/requirements.txt";
 
 /// Runs all; the first failure ends it.
 ///
@@ -33,6 +34,11 @@ pub(crate) fn run() -> Result<()> {
         ];
         execute(&mut cargo(&arguments))
     })?;
+    step("cluster's programs", || {
+        cluster::run(cluster::Command::Build)
+    })?;
+    step("charts", charts::run)?;
+    e2e::run(&e2e::Options::default())?;
     test()
 }
 

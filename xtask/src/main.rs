@@ -1,9 +1,13 @@
 //! `cargo xtask`: what a developer runs beside cargo itself.
 
 mod bench;
+mod charts;
 mod ci;
+mod cluster;
 mod codegen;
 mod demo;
+mod e2e;
+mod image;
 mod models;
 mod shell;
 mod tidy;
@@ -48,6 +52,27 @@ enum Command {
         #[arg(long, default_value = "127.0.0.1:8080")]
         listen: String,
     },
+    /// Run a real Kubernetes on this machine, for the tests.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+    /// Write the images of Chandler's programs as OCI archives.
+    Image {
+        /// Which programs; none means all.
+        programs: Vec<image::Program>,
+        /// Where the archives go.
+        #[arg(long, default_value = image::FOLDER)]
+        out: PathBuf,
+        /// Take the programs as they were last built.
+        #[arg(long)]
+        no_build: bool,
+    },
+    /// Render the chart and the kustomizations, and check and compare them.
+    Charts,
+    /// Bring a cluster up, install Chandler on it, and run every test that needs one.
+    E2e(e2e::Options),
+    /// What `e2e` runs in the cluster's network.
+    #[command(hide = true)]
+    E2eInside(e2e::Options),
     /// Compare Chandler's speed with a peer's.
     Bench {
         /// What to measure.
@@ -75,6 +100,15 @@ fn run(command: Command) -> Result<()> {
         Command::Tidy => tidy::run(),
         Command::Ci => ci::run(),
         Command::Demo { once, listen } => demo::run(&listen, once),
+        Command::Cluster(command) => cluster::run(command),
+        Command::Image {
+            programs,
+            out,
+            no_build,
+        } => image::run(&programs, &out, !no_build),
+        Command::Charts => charts::run(),
+        Command::E2e(options) => e2e::run(&options),
+        Command::E2eInside(options) => e2e::run_inside(&options),
         Command::Bench { name, runs } => bench::run(name, runs),
     }
 }

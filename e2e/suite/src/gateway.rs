@@ -1,0 +1,88 @@
+//! The gateway's Service, as a caller in the cluster reaches it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use chandler_crds::names::{api, headers};
+use k8s_openapi::api::core::v1::Service;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use crate::{RELEASE, SYSTEM};
+
+/// Longer than any answer takes; a caller that hangs for good is a failure.
+const ANSWER_TIME: Duration = Duration::from_secs(120);
+
+/// The one door.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    base: String,
+    client: reqwest::Client,
+}
+
+/// An embedding and who made it.
+#[derive(Clone, Debug)]
+pub struct Embedding {
+    /// The numbers.
+    pub numbers: Vec<f64>,
+    /// The revision that answered.
+    pub revision: String,
+}
+
+impl Gateway {
+    pub(crate) async fn of(client: &Client) -> Result<Self> {
+        let services: Api<Service> = Api::namespaced(client.clone(), SYSTEM);
+        let service = services.get(&format!("{RELEASE}-gateway")).await?;
+        let spec = service.spec.context("a Service has a spec")?;
+        let address = spec.cluster_ip.context("the gateway has an address")?;
+        let port = spec
+            .ports
+            .and_then(|ports| ports.first().map(|port| port.port));
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(ANSWER_TIME)
+            // As many callers are: each request may go to another gateway.
+            .pool_max_idle_per_host(0)
+            .build()?;
+        Ok(Self {
+            base: format!(
+                "http://{address}:{}",
+                port.context("the gateway has a port")?
+            ),
+            client,
+        })
+    }
+
+    /// Where it is, without a slash at the end.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Asks for one embedding.
+    ///
+    /// # Errors
+    /// There is no answer, or it is none.
+    pub async fn embed(&self, model: &str) -> Result<Embedding> {
+        let body = json!({"model": model, "input": "ships are unloaded at the quay"});
+        let reply = self
+            .client
+            .post(format!("{}{}", self.base, api::EMBEDDINGS));
+        let reply = reply.json(&body).send().await?;
+        let status = reply.status();
+        let revision = reply.headers().get(headers::REVISION);
+        let revision = revision.and_then(|it| it.to_str().ok()).unwrap_or_default();
+        let revision = revision.to_owned();
+        let text = reply.text().await?;
+        if !status.is_success() {
+            bail!("{status}: {text}");
+        }
+        let told: Value = serde_json::from_str(&text)?;
+        let numbers = told.pointer("/data/0/embedding").and_then(Value::as_array);
+        let numbers = numbers.with_context(|| format!("no embedding in {text}"))?;
+        Ok(Embedding {
+            numbers: numbers.iter().filter_map(Value::as_f64).collect(),
+            revision,
+        })
+    }
+}

@@ -1,0 +1,31 @@
+//! Tests on a real cluster, and the harness that they share. `cargo xtask e2e` brings the cluster
+//! up, installs Chandler on it and runs them; each has a namespace of its own and waits for
+//! conditions alone.
+
+mod gateway;
+mod load;
+pub mod operator;
+mod served;
+mod space;
+mod tell;
+mod tools;
+mod wait;
+
+pub use gateway::Gateway;
+pub use load::{Load, Tally};
+pub use served::Served;
+pub use space::{Space, in_space};
+pub use tools::{kubectl, xtask};
+pub use wait::{condition, eventually, gone, is, ready, until};
+
+use std::time::Duration;
+
+/// Where Chandler is installed.
+pub const SYSTEM: &str = "chandler-system";
+/// Name of the installation, and so of the gateway's Service.
+pub const RELEASE: &str = "chandler";
+/// Repository of the tests' hub with a small embeddings model.
+pub const EMBEDDINGS: &str = "hf://sentence-transformers/all-MiniLM-L6-v2";
+
+/// The longest that anything is waited for. It only bounds a hang: nothing measures it.
+pub const PATIENCE: Duration = Duration::from_secs(300);

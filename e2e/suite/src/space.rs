@@ -1,0 +1,150 @@
+//! A namespace of a test's own, and what is done in it.
+
+use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use chandler_crds::{ModelDeployment, ModelDeploymentSpec};
+use futures::FutureExt;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Gateway, tell, wait};
+
+/// Who the tests are to the API server.
+const FIELD_MANAGER: &str = "e2e";
+
+/// A namespace in which pods must keep the *restricted* standard.
+#[derive(Clone)]
+pub struct Space {
+    /// Speaks to the API server.
+    pub client: Client,
+    /// The namespace.
+    pub name: String,
+}
+
+impl Debug for Space {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Space")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs a test in a namespace of its own, which goes with it. What a failed test leaves is told
+/// before it goes.
+///
+/// # Panics
+/// When the test fails.
+pub async fn in_space<F>(name: &str, test: impl FnOnce(Space) -> F)
+where
+    F: Future<Output = Result<()>>,
+{
+    let space = Space::new(name).await.expect("a namespace on the cluster");
+    let outcome = AssertUnwindSafe(test(space.clone())).catch_unwind().await;
+    if !matches!(outcome, Ok(Ok(()))) {
+        tell::all(&space);
+    }
+    space.remove().await.expect("the namespace goes");
+    match outcome {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => panic!("{error:?}"),
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+impl Space {
+    async fn new(test: &str) -> Result<Self> {
+        let client = Client::try_default()
+            .await
+            .context("no cluster: run the tests by `cargo xtask e2e`")?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        let name = format!("{test}-{:x}", now.as_micros());
+        let strict = ("pod-security.kubernetes.io/enforce", "restricted");
+        let namespace = Namespace {
+            metadata: ObjectMeta {
+                name: Some(name.clone()),
+                labels: Some(
+                    [strict]
+                        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                        .into(),
+                ),
+                ..ObjectMeta::default()
+            },
+            ..Namespace::default()
+        };
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        namespaces
+            .create(&PostParams::default(), &namespace)
+            .await?;
+        Ok(Self { client, name })
+    }
+
+    async fn remove(&self) -> Result<()> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces
+            .delete(&self.name, &DeleteParams::default())
+            .await?;
+        wait::gone(&namespaces, &self.name).await
+    }
+
+    /// The objects of one kind in it.
+    #[must_use]
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), &self.name)
+    }
+
+    /// The models in it.
+    #[must_use]
+    pub fn models(&self) -> Api<ModelDeployment> {
+        self.api()
+    }
+
+    /// Applies an object, as `kubectl apply --server-side` does.
+    ///
+    /// # Errors
+    /// What the API server refuses.
+    pub async fn apply<K>(&self, object: &K) -> Result<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Serialize,
+        K::DynamicType: Default,
+    {
+        let name = object.meta().name.clone().context("a name")?;
+        let how = PatchParams::apply(FIELD_MANAGER).force();
+        Ok(self.api().patch(&name, &how, &Patch::Apply(object)).await?)
+    }
+
+    /// Applies a model from the YAML of its spec.
+    ///
+    /// # Errors
+    /// What the API server refuses.
+    pub async fn apply_model(&self, name: &str, spec: &str) -> Result<ModelDeployment> {
+        let spec: ModelDeploymentSpec = serde_yaml::from_str(spec)?;
+        self.apply(&ModelDeployment::new(name, spec)).await
+    }
+
+    /// Waits until a model answers at its own generation.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub async fn wait_ready(&self, name: &str) -> Result<ModelDeployment> {
+        wait::until(&self.models(), name, "ready", wait::ready).await
+    }
+
+    /// The door of the installation.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn gateway(&self) -> Result<Gateway> {
+        Gateway::of(&self.client).await
+    }
+}

@@ -1,0 +1,85 @@
+//! What can go wrong with a cluster, done on purpose.
+
+use super::owner::{self, Cluster, Lock};
+use super::place::{self, Node};
+use super::{control, node};
+use anyhow::{Result, bail};
+use clap::Subcommand;
+use std::fs;
+
+/// A fault, or its end.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum Fault {
+    /// End the API server and start it again; returns when it is ready.
+    ApiRestart,
+    /// Stop a node's kubelet; its pods go on.
+    KubeletStop {
+        /// The node's number, from 1.
+        node: u8,
+    },
+    /// Start a node's kubelet again; returns when the node is ready.
+    KubeletStart {
+        /// The node's number, from 1.
+        node: u8,
+    },
+    /// Delay every request to etcd; 0 ends it.
+    EtcdDelay {
+        /// How long, in milliseconds.
+        milliseconds: u32,
+    },
+    /// Cut a node's power: everything on it is gone at once, but for its disk.
+    NodeCrash {
+        /// The node's number, from 1.
+        node: u8,
+    },
+    /// Give a node its power again; returns when it is ready.
+    NodeStart {
+        /// The node's number, from 1.
+        node: u8,
+    },
+}
+
+/// Does it.
+///
+/// # Errors
+/// When no cluster is up, it has no such node, or the cluster doesn't do what it should.
+pub(crate) fn run(fault: Fault) -> Result<()> {
+    let _lock = Lock::take()?;
+    let cluster = owner::require()?;
+    match fault {
+        Fault::ApiRestart => control::restart_apiserver(),
+        Fault::EtcdDelay { milliseconds } => {
+            // Replaced in one step: it is read at any time.
+            let draft = place::run("etcd-delay.draft");
+            fs::write(&draft, milliseconds.to_string())?;
+            Ok(fs::rename(draft, place::run("etcd-delay"))?)
+        }
+        Fault::KubeletStop { node } => node::stop_kubelet(find(node, cluster)?),
+        Fault::NodeCrash { node } => node::cut_power(find(node, cluster)?),
+        Fault::KubeletStart { node } => {
+            let node = find(node, cluster)?;
+            if !node::is_on(node) {
+                bail!("node {node} is off: start it with `node-start {}`", node.0);
+            }
+            start(node, cluster)
+        }
+        Fault::NodeStart { node } => start(find(node, cluster)?, cluster),
+    }
+}
+
+fn find(number: u8, cluster: Cluster) -> Result<Node> {
+    let found = Node::first(cluster.nodes).find(|node| node.0 == number);
+    found.ok_or_else(|| {
+        anyhow::anyhow!("there is no node {number}: they are 1 to {}", cluster.nodes)
+    })
+}
+
+fn start(node: Node, cluster: Cluster) -> Result<()> {
+    node::ensure(node)?;
+    node::wait_until_ready(node)?;
+    // A kubelet that starts anew forgets resources that no plug-in of its own brought.
+    if cluster.gpus > 0 {
+        node::offer_gpus(node, cluster.gpus)?;
+    }
+    Ok(())
+}

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 ///
 /// # Errors
 /// When one fails.
-pub(super) fn test(filter: Option<&str>) -> Result<()> {
+pub(super) fn test(faults: bool, filter: Option<&str>) -> Result<()> {
     println!("==> cluster tests");
     let mut tests = cargo(&[
         "test",
@@ -15,10 +15,10 @@ pub(super) fn test(filter: Option<&str>) -> Result<()> {
         "--no-fail-fast",
         "--test",
         "cluster_*",
-        "--",
     ]);
-    tests
-        .args(["--ignored", "--test-threads=1", "--nocapture"])
-        .args(filter);
-    run(&mut tests).context("a test on the cluster failed")
+    if faults {
+        tests.args(["--test", "fault_*"]);
+    }
+    tests.args(["--", "--ignored", "--test-threads=1", "--nocapture"]);
+    run(tests.args(filter)).context("a test on the cluster failed")
 }

@@ -22,6 +22,10 @@ pub(crate) struct Options {
     /// Leave the cluster and the installation up, for a look or another run.
     #[arg(long)]
     keep: bool,
+    /// Run the tests of faults as well, which take longer and leave a broken cluster when they are
+    /// interrupted; `cluster up` mends it.
+    #[arg(long)]
+    faults: bool,
     /// Only the tests whose name has this in it.
     filter: Option<String>,
 }
@@ -69,6 +73,9 @@ fn within(options: &Options) -> Result<()> {
     if options.keep {
         inside.arg("--keep");
     }
+    if options.faults {
+        inside.arg("--faults");
+    }
     inside.args(options.filter.as_deref());
     execute(&mut inside)
 }
@@ -80,7 +87,7 @@ fn within(options: &Options) -> Result<()> {
 pub(crate) fn run_inside(options: &Options) -> Result<()> {
     let hub = hub::start(place::CONTROL_ADDRESS)?;
     step("install", || install::install(&hub.endpoint()))?;
-    inside::test(options.filter.as_deref())?;
+    inside::test(options.faults, options.filter.as_deref())?;
     step("helm test", install::test)?;
     step("upgrade", || install::upgrade(&hub.endpoint()))?;
     if !options.keep {

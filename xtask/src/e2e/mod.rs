@@ -8,7 +8,7 @@ mod install;
 use crate::cluster::{self, place};
 use crate::shell::{build_workspace, command, run as execute, step};
 use crate::{image, models, venv};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chandler_e2e::layout;
 use clap::Args;
 use std::path::Path;
@@ -63,7 +63,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// Goes on in the cluster's network, as a process of its own.
 fn within(options: &Options) -> Result<()> {
-    let own = std::env::current_exe().context("the path of this executable is unknown")?;
+    // The path of this very process may be of a program that a build has replaced since.
+    let own = layout::binary("xtask")?;
     let mut inside = command(&own);
     inside
         .args(["cluster", "run", "--"])

@@ -39,9 +39,11 @@ fn ensure(spec: &Validated, wanted: u32, seen: &Snapshot, now: Timestamp, decisi
     let Some(lock) = known.and_then(|known| known.lock.as_ref()) else {
         return;
     };
-    let worker = Box::new(spec.worker.spec(lock));
+    // A lock is long and most looks find nothing to do: rendered where it is used.
+    let worker = || Box::new(spec.worker.spec(lock));
     match seen.revisions.get(&revision) {
         None => {
+            let worker = worker();
             let why = Why::Create {
                 revision: revision.clone(),
                 replicas: wanted,
@@ -57,7 +59,7 @@ fn ensure(spec: &Validated, wanted: u32, seen: &Snapshot, now: Timestamp, decisi
         }
         Some(there) => {
             if there.drifted {
-                mend(&revision, worker, decision);
+                mend(&revision, worker(), decision);
             }
             if there.desired != wanted {
                 scale_to(revision, there.desired, wanted, now, decision);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use chandler_crds::names::KIND;
+use chandler_crds::names::{KIND, labels};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::error::WorldError;
@@ -18,6 +18,16 @@ impl Owner {
     /// Whether the object is this model's.
     pub(super) fn has(&self, object: &ObjectMeta) -> bool {
         controller(object).is_some_and(|owner| owner.uid == self.uid)
+    }
+
+    /// What picks the pods of a revision that do one thing.
+    pub(super) fn pods(&self, revision: &str, component: &str) -> String {
+        let Self { name, .. } = self;
+        let (model, of) = (labels::MODEL, labels::REVISION);
+        format!(
+            "{model}={name},{of}={revision},{}={component}",
+            labels::COMPONENT
+        )
     }
 
     /// Makes sure that an object which is needed under its name is this model's.

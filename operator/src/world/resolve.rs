@@ -76,14 +76,7 @@ impl ClusterModel {
     }
 
     async fn pods_of(&self, job: &Job, revision: &str) -> Result<Vec<Pod>> {
-        let selector = format!(
-            "{}={},{}={revision},{}={}",
-            labels::MODEL,
-            self.owner.name,
-            labels::REVISION,
-            labels::COMPONENT,
-            labels::RESOLVER,
-        );
+        let selector = self.owner.pods(revision, labels::RESOLVER);
         let mut pods: Vec<Pod> = self.cluster.list(&selector).await?;
         pods.retain(|pod| {
             let owner = controller(&pod.metadata).map(|owner| &owner.uid);

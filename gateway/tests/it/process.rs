@@ -11,12 +11,11 @@ use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStderr, Command};
-use tokio::sync::mpsc;
 
 use crate::api_server::ApiServer;
 use crate::objects::{model, slice};
 use crate::support::{Client, piece, read, soon};
-use crate::upstream::{Guard, Upstream, from_channel};
+use crate::upstream::{Streams, Upstream, one_event_each};
 
 /// A running `chandler-gateway run`.
 struct Process {
@@ -101,19 +100,9 @@ async fn listening(logs: &mut Lines<BufReader<ChildStderr>>, message: &str) -> S
     line["fields"]["listen"].as_str().unwrap().parse().unwrap()
 }
 
-type Streams = mpsc::UnboundedReceiver<mpsc::UnboundedSender<&'static str>>;
-
 /// A cluster with one model of one replica, which streams what the test sends.
 async fn cluster() -> (ApiServer, Upstream, Streams) {
-    let (streams, opened) = mpsc::unbounded_channel();
-    let upstream = Upstream::new(move |_| {
-        let (pieces, receiver) = mpsc::unbounded_channel();
-        pieces.send("data: 1\n\n").unwrap();
-        streams.send(pieces).unwrap();
-        let response = from_channel("text/event-stream", receiver, Guard::default());
-        async move { response }
-    })
-    .await;
+    let (upstream, opened) = one_event_each().await;
     let api = ApiServer::start().await;
     api.put(&model("team", &[("r1", 100)]));
     api.put(&slice("team", "r1", &upstream));

@@ -2,27 +2,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 
 use crate::support::{Door, chat, config, piece, read, soon, until};
-use crate::upstream::{Guard, Upstream, from_channel};
-
-/// A replica that sends one event to each caller and then nothing, until its sender is told.
-async fn one_event_each() -> (
-    Upstream,
-    mpsc::UnboundedReceiver<mpsc::UnboundedSender<&'static str>>,
-) {
-    let (streams, opened) = mpsc::unbounded_channel();
-    let upstream = Upstream::new(move |_| {
-        let (pieces, receiver) = mpsc::unbounded_channel();
-        pieces.send("data: 1\n\n").unwrap();
-        streams.send(pieces).unwrap();
-        let response = from_channel("text/event-stream", receiver, Guard::default());
-        async move { response }
-    })
-    .await;
-    (upstream, opened)
-}
+use crate::upstream::{Upstream, one_event_each};
 
 #[tokio::test]
 async fn a_stream_in_flight_is_finished_and_nothing_new_begins() {

@@ -182,3 +182,20 @@ pub(crate) fn from_channel(
     let body = Body::from_stream(pieces.map(|piece| Ok::<_, Infallible>(Bytes::from(piece))));
     ([("content-type", content_type)], body).into_response()
 }
+
+/// What a test sends to each caller of [`one_event_each`].
+pub(crate) type Streams = mpsc::UnboundedReceiver<mpsc::UnboundedSender<&'static str>>;
+
+/// A replica that sends one event to each caller and then nothing, until its sender is told.
+pub(crate) async fn one_event_each() -> (Upstream, Streams) {
+    let (streams, opened) = mpsc::unbounded_channel();
+    let upstream = Upstream::new(move |_| {
+        let (pieces, receiver) = mpsc::unbounded_channel();
+        pieces.send("data: 1\n\n").unwrap();
+        streams.send(pieces).unwrap();
+        let response = from_channel("text/event-stream", receiver, Guard::default());
+        async move { response }
+    })
+    .await;
+    (upstream, opened)
+}

@@ -38,7 +38,7 @@ pub(crate) fn run() -> Result<()> {
         cluster::run(cluster::Command::Build)
     })?;
     step("charts", charts::run)?;
-    e2e::run(&e2e::Options::default())?;
+    e2e::on_cluster(&e2e::Options::default())?;
     test()
 }
 

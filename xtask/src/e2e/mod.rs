@@ -40,6 +40,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         venv::ensure(layout::CLIENT_VENV, crate::ci::CLIENT_REQUIREMENTS).map(drop)
     })?;
     step("build", build_workspace)?;
+    on_cluster(options)
+}
+
+/// The same for whoever has fetched the models, made the client's environment and built all.
+///
+/// # Errors
+/// The failed step's, or that a test failed.
+pub(crate) fn on_cluster(options: &Options) -> Result<()> {
     step("images", || {
         image::run(&[], Path::new(image::FOLDER), false)
     })?;

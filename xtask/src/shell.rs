@@ -17,8 +17,26 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = command(program);
+    for (name, _) in std::env::vars_os() {
+        if of_own_package(&name.to_string_lossy()) {
+            command.env_remove(name);
+        }
+    }
     command.args(arguments);
     command
+}
+
+/// Whether cargo set a variable to tell this program of its own package. Build scripts watch some of
+/// them (ring's does), so handing them on would build again what a plain `cargo` has built.
+fn of_own_package(variable: &str) -> bool {
+    let prefixes = [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_BIN_",
+        "CARGO_CRATE_",
+    ];
+    prefixes.iter().any(|prefix| variable.starts_with(prefix))
+        || variable == "CARGO_PRIMARY_PACKAGE"
 }
 
 /// Builds every binary. Always the whole workspace: for a part of it, cargo would unify

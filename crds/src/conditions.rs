@@ -95,12 +95,8 @@ pub enum Reason {
     ProgressDeadlineExceeded,
     /// No node has room for a replica.
     Unschedulable,
-    /// A probe request was not answered.
-    ProbeFailed,
     /// A decision broke an invariant and was not carried out.
     DecisionRefused,
-    /// The world could not be observed.
-    ObserveFailed,
     /// Scaling by metrics is not part of this version; the count is held.
     NotAvailable,
     /// What another part reported, such as `WeightsTruncated`.

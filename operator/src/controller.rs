@@ -12,6 +12,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client, Resource, ResourceExt};
 use kube_runtime::controller::{Action, Config, Error};
@@ -103,6 +104,7 @@ fn watches(scope: &Scope) -> Controller<Watched> {
     Controller::new(scope.api::<Watched>(), watcher::Config::default())
         .owns(scope.api::<Deployment>(), of_models.clone())
         .owns(scope.api::<Service>(), of_models.clone())
+        .owns(scope.api::<PodDisruptionBudget>(), of_models.clone())
         .owns(scope.api::<Job>(), of_models.clone())
         .watches(
             scope.api::<PartialObjectMeta<Pod>>(),

@@ -130,7 +130,7 @@ readinessProbe:
   httpGet:
     path: /readyz
     port: admin
-  periodSeconds: 5
+  periodSeconds: 1
   timeoutSeconds: 3
-  failureThreshold: 2
+  failureThreshold: 3
 {{- end }}

@@ -8,7 +8,8 @@ use super::{Blueprint, labels as render_labels};
 
 /// Seconds that it may take: a claim's files are read whole to know their digests.
 const TIME_LIMIT: i64 = 3600;
-/// Seconds that its answer stays to be read. An operator that was away longer asks again.
+/// Seconds that its answer stays to be read, unless its revision is made before. An operator that
+/// was away longer asks again.
 const KEPT: i32 = 600;
 
 /// What is to be resolved.

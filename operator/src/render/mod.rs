@@ -3,6 +3,7 @@
 //! What is rendered here is also what drift is measured against, so equal arguments give equal
 //! objects, and nothing is rendered that the API server would choose better by itself.
 
+mod budget;
 mod deployment;
 mod job;
 mod labels;
@@ -20,6 +21,7 @@ use chandler_crds::ModelDeployment;
 use chandler_crds::names::{GROUP, KIND, VERSION};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
+pub use budget::disruption_budget;
 pub use deployment::deployment;
 pub use job::{Question, resolve_job};
 pub use labels::{of_model, of_revision};

@@ -38,6 +38,7 @@ impl Blueprint<'_> {
         let spec = PodSpec {
             init_containers: self.fetcher(worker).map(|fetch| vec![fetch]),
             containers: vec![self.server(worker)],
+            volumes: Some(volumes::of_server(&self.object.spec.model, self.site)),
             termination_grace_period_seconds: Some(signed(grace)),
             topology_spread_constraints: Some(vec![self.spread(revision)]),
             ..self.pod_base()
@@ -57,6 +58,7 @@ impl Blueprint<'_> {
         };
         let spec = PodSpec {
             containers: vec![container],
+            volumes: Some(volumes::of_resolver(&self.object.spec.model, self.site)),
             // It ends by itself and a Job counts its failures.
             restart_policy: Some("Never".to_owned()),
             ..self.pod_base()
@@ -74,14 +76,13 @@ impl Blueprint<'_> {
         }
     }
 
-    /// What every pod of the model has: where it may run, as whom, and what it can read.
+    /// What every pod of the model has: where it may run, and as whom.
     fn pod_base(&self) -> PodSpec {
         let server = self.object.spec.server.clone().unwrap_or_default();
         PodSpec {
             automount_service_account_token: Some(false),
             enable_service_links: Some(false),
             security_context: Some(security::of_pod()),
-            volumes: Some(volumes::volumes(&self.object.spec.model, self.site)),
             node_selector: server.node_selector,
             tolerations: server.tolerations,
             priority_class_name: server.priority_class_name,

@@ -19,9 +19,24 @@ pub(super) fn claim_of(source: &str) -> Option<&str> {
     source.strip_prefix(CLAIM_SCHEME)?.split('/').next()
 }
 
-/// Volumes of a pod that reads `model`.
-pub(super) fn volumes(model: &Model, site: &Site) -> Vec<Volume> {
-    let mut all = vec![cache(model, site), empty(mounts::TMP_VOLUME)];
+/// Volumes of a pod that serves `model`.
+pub(super) fn of_server(model: &Model, site: &Site) -> Vec<Volume> {
+    volumes(model, cache(model, site))
+}
+
+/// Volumes of a pod that resolves the source of `model`. It does without the cache of a node, since
+/// it may run on any, also where pods are not let to a folder of their node: that the replicas are
+/// not is told of their Deployment, and of a Job it could not be.
+pub(super) fn of_resolver(model: &Model, site: &Site) -> Vec<Volume> {
+    let cache = match kind(model) {
+        CacheKind::Node => empty(mounts::MODELS_VOLUME),
+        CacheKind::EmptyDir | CacheKind::PersistentVolumeClaim => cache(model, site),
+    };
+    volumes(model, cache)
+}
+
+fn volumes(model: &Model, cache: Volume) -> Vec<Volume> {
+    let mut all = vec![cache, empty(mounts::TMP_VOLUME)];
     if let Some(name) = claim_of(&model.source) {
         all.push(claim(mounts::CLAIM_VOLUME, name, true));
     }
@@ -64,24 +79,25 @@ pub(super) fn environment(model: &Model) -> BTreeMap<String, String> {
         .collect()
 }
 
+fn kind(model: &Model) -> CacheKind {
+    model.cache.as_ref().map(|it| it.kind).unwrap_or_default()
+}
+
 fn cache(model: &Model, site: &Site) -> Volume {
-    let cache = model.cache.clone().unwrap_or_default();
-    match cache.kind {
+    let claim_name = model.cache.as_ref().and_then(|it| it.claim_name.as_deref());
+    match kind(model) {
         CacheKind::EmptyDir => empty(mounts::MODELS_VOLUME),
         // A claim without a name is refused by the API server, in words.
-        CacheKind::PersistentVolumeClaim => claim(
-            mounts::MODELS_VOLUME,
-            cache.claim_name.as_deref().unwrap_or_default(),
-            false,
-        ),
+        CacheKind::PersistentVolumeClaim => {
+            claim(mounts::MODELS_VOLUME, claim_name.unwrap_or_default(), false)
+        }
         CacheKind::Node => Volume {
             name: mounts::MODELS_VOLUME.to_owned(),
             host_path: Some(HostPathVolumeSource {
                 path: site.node_cache.clone(),
-                // A folder that the kubelet had to make belongs to root, and the worker then
-                // tells that it can't write there. With `Directory` the pod would hang, and its
-                // status would not tell why.
-                type_: Some("DirectoryOrCreate".to_owned()),
+                // One that the kubelet had to make would belong to root, and no replica could
+                // write there. A node without the folder lets the pod wait.
+                type_: Some("Directory".to_owned()),
             }),
             ..Volume::default()
         },

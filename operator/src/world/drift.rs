@@ -16,7 +16,7 @@ use super::ClusterModel;
 use super::api::Kind;
 use super::error::WorldError;
 use super::observe::{Objects, desired};
-use crate::render::{deployment, headless_service, stable_service, weights_of};
+use crate::render::{deployment, disruption_budget, headless_service, stable_service, weights_of};
 
 /// Objects remembered at most; beyond, all are forgotten and compared again.
 const REMEMBERED: usize = 1 << 14;
@@ -37,13 +37,20 @@ impl ClusterModel {
         let Some(live) = objects.deployments.get(revision) else {
             return Ok(false);
         };
-        let Some(headless) = objects.headless.get(revision) else {
+        let parts = (
+            objects.headless.get(revision),
+            objects.budgets.get(revision),
+        );
+        let (Some(headless), Some(budget)) = parts else {
             return Ok(true);
         };
         let rendered = deployment(&blueprint, revision, worker, desired(live));
         if self.differs(rendered, live).await?
             || self
                 .differs(headless_service(&blueprint, revision), headless)
+                .await?
+            || self
+                .differs(disruption_budget(&blueprint, revision), budget)
                 .await?
         {
             return Ok(true);

@@ -201,17 +201,15 @@ fn not_started(
     ))
 }
 
-/// A pod on a node whose sandbox is not up. Its status can't tell that a Secret or a folder is
-/// missing, so what it needs is told; for most pods this is over before anyone reads it.
+/// A pod on a node whose sandbox is not up. Only the kubelet's events tell that a Secret or a folder
+/// is missing and no status does, so what the pod needs is told; for most this is over before anyone
+/// reads it.
 fn waiting(pod: &Pod) -> Option<Blocker> {
     if condition(pod, "PodReadyToStartContainers") != Some(false) {
         return None;
     }
-    let needs = words::mounted(pod);
-    if needs.is_empty() {
-        return None;
-    }
-    let message = format!("a pod waits for its node to mount {}", needs.join(" and "));
+    let needs = words::mounted(pod)?;
+    let message = format!("a pod waits for its node to mount {needs}");
     let mut blocker = Blocker::new(
         Rank::Waiting,
         "WaitingForVolumes",
@@ -240,7 +238,13 @@ fn of_deployment(deployment: &Deployment) -> Option<Blocker> {
     };
     let at = condition.last_transition_time.as_ref();
     let at = at.map_or(Timestamp::UNIX_EPOCH, |time| time.0);
-    let message = format!("a pod can't be made: {told}");
+    let message = match told.contains("hostPath") {
+        true => format!(
+            "a pod can't be made, since its namespace {}: {told}",
+            words::NO_HOST_PATH
+        ),
+        false => format!("a pod can't be made: {told}"),
+    };
     Some(Blocker::new(Rank::Refused, reason, message, at, transient))
 }
 

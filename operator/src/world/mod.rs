@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `deployments` (apps) | list, create, patch, delete | revisions; `create` since an apply that makes an object needs both |
 //! | `services` | list, create, patch, delete | headless and stable Services |
+//! | `poddisruptionbudgets` (policy) | list, create, patch, delete | drains take few replicas at a time |
 //! | `pods` | list | readiness, failures, addresses, last words |
 //! | `jobs` (batch) | list, create, patch, delete | resolving sources |
 //!

@@ -6,6 +6,7 @@ use chandler_core::snapshot::{RevisionSeen, Snapshot};
 use chandler_crds::names::labels;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 
@@ -22,6 +23,8 @@ pub(super) struct Objects {
     pub(super) deployments: BTreeMap<String, Deployment>,
     /// The headless ones, by revision.
     pub(super) headless: BTreeMap<String, Service>,
+    /// By revision.
+    pub(super) budgets: BTreeMap<String, PodDisruptionBudget>,
     /// The one under the model's name.
     pub(super) stable: Option<Service>,
     /// Replicas, by revision.
@@ -36,8 +39,9 @@ pub(super) async fn objects(cluster: &Cluster, owner: &Owner) -> Result<Objects,
     // revision made in between, and the change wakes the next look.
     let pods = cluster.list(&replicas).await?;
     let services = cluster.list(&selector).await?;
+    let budgets = cluster.list(&selector).await?;
     let deployments = cluster.list(&selector).await?;
-    sort(owner, deployments, services, pods)
+    sort(owner, deployments, services, budgets, pods)
 }
 
 /// Keeps what is the model's own.
@@ -48,6 +52,7 @@ pub(super) fn sort(
     owner: &Owner,
     deployments: Vec<Deployment>,
     services: Vec<Service>,
+    budgets: Vec<PodDisruptionBudget>,
     pods: Vec<Pod>,
 ) -> Result<Objects, WorldError> {
     let mut objects = Objects::default();
@@ -62,6 +67,11 @@ pub(super) fn sort(
             objects.stable = Some(service);
         } else if let Some(revision) = revision_of(owner, &service)? {
             objects.headless.insert(revision, service);
+        }
+    }
+    for budget in budgets {
+        if let Some(revision) = revision_of(owner, &budget)? {
+            objects.budgets.insert(revision, budget);
         }
     }
     for pod in pods {

@@ -8,12 +8,13 @@ use chandler_core::world::Outcome;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 use super::ClusterModel;
 use super::api::Kind;
 use super::error::WorldError;
 use super::observe::desired;
-use crate::render::{deployment, headless_service, stable_service, weights_of};
+use crate::render::{deployment, disruption_budget, headless_service, stable_service, weights_of};
 
 type Result<T> = std::result::Result<T, WorldError>;
 
@@ -61,8 +62,8 @@ impl ClusterModel {
     }
 
     /// The Deployment first: a revision exists while it does. If this ends in between, what is
-    /// missing is seen as drift and mended, or the revision is retired; a Service made first
-    /// would stay behind unseen.
+    /// missing is seen as drift and mended, or the revision is retired; what is made first would
+    /// stay behind unseen.
     async fn ensure(&self, revision: &str, worker: &WorkerSpec, replicas: u32) -> Result<()> {
         self.wanted(revision)?;
         let blueprint = self.blueprint();
@@ -75,10 +76,16 @@ impl ClusterModel {
             return Err(stale(format!("revision {revision} {state}")));
         }
         let headless = self.own::<Service>(&name).await?;
+        let budget = self.own::<PodDisruptionBudget>(&name).await?;
         let new = deployment(&blueprint, revision, worker, replicas);
         self.cluster.create(&new).await?;
         self.put(headless_service(&blueprint, revision), headless.as_ref())
-            .await
+            .await?;
+        self.put(disruption_budget(&blueprint, revision), budget.as_ref())
+            .await?;
+        // What it found stands in the status by now. Left to its time limit, its end would be a
+        // change of a model that is at rest.
+        self.remove::<Job>(&name).await
     }
 
     async fn scale(&self, revision: &str, from: u32, to: u32) -> Result<()> {
@@ -100,6 +107,9 @@ impl ClusterModel {
         let name = blueprint.revision_name(revision);
         let headless = self.own::<Service>(&name).await?;
         self.put(headless_service(&blueprint, revision), headless.as_ref())
+            .await?;
+        let budget = self.own::<PodDisruptionBudget>(&name).await?;
+        self.put(disruption_budget(&blueprint, revision), budget.as_ref())
             .await?;
         let Some(stable) = self.own::<Service>(blueprint.name()).await? else {
             return Ok(());
@@ -133,12 +143,9 @@ impl ClusterModel {
             return Err(stale(format!("revision {revision} has traffic")));
         }
         let name = blueprint.revision_name(revision);
-        if let Some(job) = self.own::<Job>(&name).await? {
-            self.cluster.delete(&job).await?;
-        }
-        if let Some(headless) = self.own::<Service>(&name).await? {
-            self.cluster.delete(&headless).await?;
-        }
+        self.remove::<Job>(&name).await?;
+        self.remove::<Service>(&name).await?;
+        self.remove::<PodDisruptionBudget>(&name).await?;
         self.cluster.delete(&found).await
     }
 
@@ -149,6 +156,14 @@ impl ClusterModel {
             self.owner.claim(K::kind(&()), found.meta())?;
         }
         Ok(found)
+    }
+
+    /// Deletes the model's object of this name if there is one.
+    async fn remove<K: Kind>(&self, name: &str) -> Result<()> {
+        match self.own::<K>(name).await? {
+            Some(found) => self.cluster.delete(&found).await,
+            None => Ok(()),
+        }
     }
 
     /// The Deployment of a revision that must exist.

@@ -60,7 +60,7 @@ impl ClusterModel {
             Stage::Running(blocked) => Ok(Outcome::Pending {
                 blocked: blocked.map(Into::into),
             }),
-            // It stays until its time is over: an operator that ends before the lock is in
+            // It stays until its revision is made: an operator that ends before the lock is in
             // status reads it again.
             Stage::Found(lock) => Ok(Outcome::Resolved(lock)),
             Stage::Failed(error) => {

@@ -14,6 +14,13 @@ const PERMANENT: i32 = 65;
 /// Longest message, in characters: a condition is read in a terminal.
 const LONGEST: usize = 1000;
 
+/// What to do about a node without the folder of `cache.kind: node`.
+const NO_FOLDER: &str = "the installation's node cache makes that folder on the nodes where it runs \
+                         (nodeCache.enabled of the chart)";
+/// What to do about a namespace in which `cache.kind: node` can't be had.
+pub(super) const NO_HOST_PATH: &str = "has a PodSecurity level that forbids cache.kind `node`, a \
+     hostPath: write `emptyDir` or `persistentVolumeClaim`";
+
 /// What an end comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Told {
@@ -92,13 +99,25 @@ pub(super) fn of_registry(told: &str) -> &str {
     }
 }
 
-/// What a pod mounts that someone else has to provide.
-pub(super) fn mounted(pod: &Pod) -> Vec<String> {
-    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
-    volumes.into_iter().flatten().filter_map(needed).collect()
+/// What a pod mounts that someone else has to provide, and what to do where it is missing.
+pub(super) fn mounted(pod: &Pod) -> Option<String> {
+    let spec = pod.spec.as_ref()?;
+    let volumes = || spec.volumes.iter().flatten();
+    let mut needs: Vec<String> = volumes().filter_map(of_namespace).collect();
+    let mut advice = Vec::new();
+    if !needs.is_empty() {
+        advice.push("create what is missing in the model's namespace");
+    }
+    if let Some(folder) = volumes().find_map(|volume| volume.host_path.as_ref()) {
+        let node = spec.node_name.as_deref().unwrap_or_default();
+        needs.push(format!("folder `{}` of node `{node}`", folder.path));
+        advice.push(NO_FOLDER);
+    }
+    let whole = format!("{}: {}", needs.join(" and "), advice.join("; "));
+    (!needs.is_empty()).then_some(whole)
 }
 
-fn needed(volume: &Volume) -> Option<String> {
+fn of_namespace(volume: &Volume) -> Option<String> {
     let secret = volume.secret.as_ref();
     let secret = secret.and_then(|secret| secret.secret_name.as_ref());
     let claim = volume.persistent_volume_claim.as_ref();

@@ -2,15 +2,27 @@
 
 use super::*;
 
+/// The kinds of what a revision consists of, sorted.
+const PARTS: [&str; 3] = ["deployments", "poddisruptionbudgets", "services"];
+
 #[tokio::test]
 async fn a_revision_is_made_once() {
     let model = Fixture::made().await;
-    let (deployment, service) = (model.path("deployments"), model.path("services"));
-    assert_eq!(model.fake.names(), [deployment.clone(), service.clone()]);
-    let made = [format!("apply {deployment}"), format!("apply {service}")];
+    assert_eq!(model.fake.names(), PARTS.map(|kind| model.path(kind)));
+    let made = ["deployments", "services", "poddisruptionbudgets"];
+    let made = made.map(|kind| format!("apply {}", model.path(kind)));
     assert_eq!(model.fake.log(), made);
     assert_eq!(failed(model.perform(&model.ensure()).await), conflict());
     assert_eq!(model.fake.log(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_job_that_resolved_its_source_goes_as_a_revision_is_made() {
+    let model = Fixture::new();
+    model.perform(&model.resolve()).await;
+    assert_eq!(model.fake.names(), [model.path("jobs")]);
+    assert_eq!(model.perform(&model.ensure()).await, Outcome::Done);
+    assert_eq!(model.fake.names(), PARTS.map(|kind| model.path(kind)));
 }
 
 #[tokio::test]
@@ -33,7 +45,7 @@ async fn a_revision_that_the_spec_does_not_ask_for_is_not_made() {
 
 #[tokio::test]
 async fn names_of_others_are_not_taken() {
-    for kind in ["deployments", "services"] {
+    for kind in PARTS {
         let model = Fixture::new();
         let foreign = json!({"metadata": {"name": format!("chat-{}", model.revision),
             "ownerReferences": owner("Helm", "theirs", "u-x")}, "spec": {}});
@@ -147,8 +159,8 @@ async fn a_revision_with_traffic_is_not_retired_and_its_deployment_goes_last() {
     model.perform(&Fixture::shift(&all, &none)).await;
     model.fake.log();
     assert_eq!(model.perform(&model.retire()).await, Outcome::Done);
-    let gone =
-        ["jobs", "services", "deployments"].map(|kind| format!("delete {}", model.path(kind)));
+    let gone = ["jobs", "services", "poddisruptionbudgets", "deployments"];
+    let gone = gone.map(|kind| format!("delete {}", model.path(kind)));
     assert_eq!(model.fake.log(), gone);
     assert_eq!(model.fake.names(), ["services/chat"]);
     assert_eq!(failed(model.perform(&model.retire()).await), conflict());

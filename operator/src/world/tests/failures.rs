@@ -162,11 +162,22 @@ fn a_kill_for_memory_again_and_again_needs_a_person() {
 #[test]
 fn a_pod_that_waits_for_its_mounts_names_them() {
     let status = "{conditions: [{type: PodScheduled, status: 'True'}, {type: PodReadyToStartContainers, status: 'False'}]}";
-    let words = "mount Secret `hub-token` and PersistentVolumeClaim `cache`";
+    let words =
+        "mount Secret `hub-token` and PersistentVolumeClaim `cache`: create what is missing";
     assert_eq!(
         told(pod(status), words),
         ("WaitingForVolumes".to_owned(), true)
     );
+    let folder = "{name: models, hostPath: {path: /cache}}";
+    let mut cached = pod(status);
+    let spec = cached.spec.as_mut().unwrap();
+    spec.node_name = Some("n1".to_owned());
+    spec.volumes = Some(vec![serde_yaml::from_str(folder).unwrap()]);
+    let words = "mount folder `/cache` of node `n1`: the installation's node cache";
+    assert_eq!(told(cached, words).0, "WaitingForVolumes");
+    let mut plain = pod(status);
+    plain.spec.as_mut().unwrap().volumes = None;
+    assert_eq!(seen(&[plain]), None);
 }
 
 #[test]
@@ -189,6 +200,8 @@ fn pods_that_the_server_refuses_are_told_while_some_are_missing() {
         (failure.reason.as_str(), failure.transient),
         ("PodSecurityRefused", false)
     );
+    let words = "forbids cache.kind `node`, a hostPath: write `emptyDir`";
+    assert!(failure.message.contains(words), "{}", failure.message);
 }
 
 #[test]

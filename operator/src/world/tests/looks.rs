@@ -83,7 +83,7 @@ async fn what_is_as_it_was_made_is_compared_once() {
         .await;
     model.fake.log();
     assert!(!drifted(&model).await);
-    assert_eq!(model.fake.log().len(), 3);
+    assert_eq!(model.fake.log().len(), 4);
     assert!(!drifted(&model).await);
     assert_eq!(model.fake.log(), Vec::<String>::new());
 }
@@ -118,6 +118,10 @@ async fn what_others_change_is_seen_and_mended() {
             json!({"spec": {"publishNotReadyAddresses": true}}),
         ),
         (
+            model.path("poddisruptionbudgets"),
+            json!({"spec": {"maxUnavailable": 2}}),
+        ),
+        (
             "services/chat".to_owned(),
             json!({"spec": {"selector": {"chandler.dev/revision": "x"}}}),
         ),
@@ -134,12 +138,14 @@ async fn what_others_change_is_seen_and_mended() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_missing_is_made_again() {
+async fn a_part_that_is_missing_is_made_again() {
     let model = Fixture::made().await;
-    model.fake.state().objects.remove(&model.path("services"));
-    assert!(drifted(&model).await);
-    assert_eq!(model.perform(&model.mend()).await, Outcome::Done);
-    assert!(!drifted(&model).await);
+    for kind in ["services", "poddisruptionbudgets"] {
+        model.fake.state().objects.remove(&model.path(kind));
+        assert!(drifted(&model).await, "{kind}");
+        assert_eq!(model.perform(&model.mend()).await, Outcome::Done);
+        assert!(!drifted(&model).await, "{kind}");
+    }
 }
 
 #[tokio::test]

@@ -49,6 +49,9 @@ pub enum Report {
         files: usize,
         /// Their size together.
         bytes: u64,
+        /// Bytes that the store has sent for them; the others were here already.
+        #[serde(default)]
+        received: u64,
     },
 }
 

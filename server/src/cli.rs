@@ -34,6 +34,11 @@ pub enum Command {
     /// Find out which files a model has now, and end.
     #[command(after_help = RESOLVE_HELP)]
     Resolve(ModelArgs),
+    /// Give a folder to the user that servers run as, and end.
+    #[command(after_help = PREPARE_HELP)]
+    PrepareCache(PrepareArgs),
+    /// Check that a folder can be written, and wait until told to stop.
+    HoldCache(FolderArgs),
 }
 
 const SERVE_HELP: &str = "\
@@ -51,8 +56,9 @@ Example:
 const FETCH_HELP: &str = "\
 The lock is the environment's CHANDLER_LOCK. Each file is verified before it gets its name in the
 cache; what is there and whole is not asked for, and an interrupted download is resumed. Standard
-output gets one JSON line: {\"event\":\"fetched\"} with the number of files and bytes, or
-{\"event\":\"failed\"} (exit code 65: the lock can't be had any more; 69: trying again may help).
+output gets one JSON line: {\"event\":\"fetched\"} with the number of files and bytes and how many
+of them the store has sent, or {\"event\":\"failed\"} (exit code 65: the lock can't be had any more;
+69: trying again may help).
 
 Example:
   CHANDLER_LOCK=$(cat lock.json) chandler-server fetch --source s3://bucket/model --cache /models";
@@ -64,6 +70,32 @@ s3://) are downloaded into the cache on the way.
 
 Example:
   chandler-server resolve --source oci://registry.example/models/tiny:v1 --cache /tmp/models";
+
+const PREPARE_HELP: &str = "\
+For a folder of a node that replicas share. It takes root with the capability CHOWN. Only the folder
+itself changes, and only an empty one: what others have in it may be in use.
+
+Example:
+  chandler-server prepare-cache --folder /models --owner 65532";
+
+/// A folder that servers share.
+#[derive(Clone, Debug, Args)]
+pub struct FolderArgs {
+    /// The folder
+    #[arg(long, value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// Whose a folder becomes.
+#[derive(Clone, Debug, Args)]
+pub struct PrepareArgs {
+    /// The folder.
+    #[command(flatten)]
+    pub folder: FolderArgs,
+    /// Number of the user, and of the group, that gets it
+    #[arg(long, value_name = "UID")]
+    pub owner: u32,
+}
 
 /// Which model, and where its files are kept.
 #[derive(Clone, Debug, Args)]

@@ -48,11 +48,19 @@ async fn try_fetch(args: &ModelArgs) -> Result<Report, StartError> {
     })?;
     let (files, bytes) = (lock.files.len(), lock.total_size());
     tracing::info!(%source, commit = lock.commit, files, bytes, "fetching");
-    let told = AtomicU64::new(0);
-    let progress = |progress| log_step(progress, &told);
+    let (told, received) = (AtomicU64::new(0), AtomicU64::new(0));
+    let progress = |progress: Progress| {
+        received.fetch_max(progress.bytes_received, Ordering::Relaxed);
+        log_step(progress, &told);
+    };
     chandler_source::fetch(&lock, &source, &access, &cache, &progress).await?;
-    tracing::info!(%source, files, bytes, "fetched");
-    Ok(Report::Fetched { files, bytes })
+    let received = received.into_inner();
+    tracing::info!(%source, files, bytes, received, "fetched");
+    Ok(Report::Fetched {
+        files,
+        bytes,
+        received,
+    })
 }
 
 /// Logs each further step of a phase once. `told` counts the steps of both phases; files that are

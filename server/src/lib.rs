@@ -10,6 +10,7 @@ pub mod lifecycle;
 pub mod load;
 pub mod metrics;
 pub mod models;
+pub mod node_cache;
 pub mod reporter;
 pub mod serve;
 pub mod startup;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use chandler_server::cli::{Cli, Command};
 use chandler_server::delivery;
+use chandler_server::node_cache;
 use chandler_server::serve::serve;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -23,6 +24,8 @@ fn main() -> ExitCode {
             Command::Serve(args) => serve(args).await,
             Command::Fetch(args) => delivery::fetch(&args).await,
             Command::Resolve(args) => delivery::resolve(&args).await,
+            Command::PrepareCache(args) => node_cache::prepare(&args),
+            Command::HoldCache(args) => node_cache::hold(&args).await,
         }
     });
     // A load or a computation that still runs has nobody left to wait for it.

@@ -14,6 +14,7 @@ use crate::engine::EngineError;
 use crate::http::App;
 use crate::lifecycle::Phase;
 use crate::load::{LoadError, LoadedModel, load};
+use crate::node_cache::NodeCacheError;
 use crate::tasks::Served;
 
 /// Why the server cannot serve.
@@ -50,6 +51,9 @@ pub enum StartError {
     /// The model's files cannot be had.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// A folder can't be what servers keep models in.
+    #[error(transparent)]
+    NodeCache(#[from] NodeCacheError),
     /// The model's files cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -76,6 +80,7 @@ impl StartError {
             Self::Lock { .. } => "InvalidLock",
             Self::ReportTooLong { .. } => "ReportTooLong",
             Self::Source(error) => error.reason(),
+            Self::NodeCache(error) => error.reason(),
             Self::Load(error) => error.reason(),
             Self::LoadPanicked(_) => "LoadPanicked",
             Self::Warm(_) => "WarmingFailed",
@@ -93,6 +98,7 @@ impl StartError {
             Self::System(_) => true,
             Self::Lock { .. }
             | Self::ReportTooLong { .. }
+            | Self::NodeCache(_)
             | Self::Load(_)
             | Self::LoadPanicked(_)
             | Self::Warm(_)

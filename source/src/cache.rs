@@ -14,8 +14,10 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -187,11 +189,13 @@ pub(crate) fn make_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), std::fs::create_dir_all)
 }
 
-/// A hidden name in the same folder that nobody else uses.
+/// A hidden name in the same folder that nobody else uses. A process is told by chance and not by
+/// its id: in a container of its own, each has the same.
 fn unique_sibling(path: &Path) -> PathBuf {
+    static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    path.with_file_name(format!(".{}-{number}.new", std::process::id()))
+    path.with_file_name(format!(".{:016x}-{number}.new", *PROCESS))
 }
 
 fn default_root(lookup: impl Fn(&str) -> Option<OsString>) -> PathBuf {

@@ -315,7 +315,7 @@ impl Partial {
         let count = bytes.len() as u64;
         blocking(&self.path, move || (&open.file).write_all(&bytes)).await?;
         self.len += count;
-        tracker.add_downloaded(count);
+        tracker.add_received(count);
         Ok(())
     }
 

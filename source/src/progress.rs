@@ -21,6 +21,8 @@ pub struct Progress {
     pub bytes_done: u64,
     /// Bytes of all files together.
     pub bytes_total: u64,
+    /// Bytes that a store has sent so far, also for tries that failed. What was here before is none.
+    pub bytes_received: u64,
 }
 
 /// Sums the progress of files that are fetched at the same time.
@@ -29,6 +31,7 @@ pub(crate) struct Tracker<'a> {
     total: u64,
     downloaded: AtomicU64,
     verified: AtomicU64,
+    received: AtomicU64,
 }
 
 impl<'a> Tracker<'a> {
@@ -38,6 +41,7 @@ impl<'a> Tracker<'a> {
             total,
             downloaded: AtomicU64::new(0),
             verified: AtomicU64::new(0),
+            received: AtomicU64::new(0),
         }
     }
 
@@ -45,6 +49,13 @@ impl<'a> Tracker<'a> {
         self.total
     }
 
+    /// Bytes came from a store.
+    pub(crate) fn add_received(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+        self.add_downloaded(bytes);
+    }
+
+    /// Bytes are here, wherever they came from.
     pub(crate) fn add_downloaded(&self, bytes: u64) {
         self.downloaded.fetch_add(bytes, Ordering::Relaxed);
         self.tell();
@@ -77,6 +88,7 @@ impl<'a> Tracker<'a> {
             phase,
             bytes_done: done.min(self.total),
             bytes_total: self.total,
+            bytes_received: self.received.load(Ordering::Relaxed),
         });
     }
 }

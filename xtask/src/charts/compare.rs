@@ -11,12 +11,12 @@ const HOOK: &str = "helm.sh/hook";
 /// Names the tool that installed an object.
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
-/// Every difference, each in one line. The chart does not make its namespace, and the
-/// kustomization has no hooks.
+/// Every difference, each in one line. The chart does not make the namespace of its release, and
+/// the kustomization has no hooks.
 pub(super) fn compare(chart: &Objects, kustomization: &Objects) -> Vec<String> {
     let chart = without_helm(chart);
     let mut kustomization = kustomization.clone();
-    kustomization.retain(|id, _| id.kind != "Namespace");
+    kustomization.retain(|id, _| id.kind != "Namespace" || chart.contains_key(id));
     let ids: BTreeSet<&Id> = chart.keys().chain(kustomization.keys()).collect();
     let mut findings = Vec::new();
     for id in ids {
@@ -136,6 +136,18 @@ metadata: {name: t, annotations: {helm.sh/hook: test}}
             found(chart, &format!("{PLAIN}{namespace}")),
             [] as [&str; 0]
         );
+    }
+
+    #[test]
+    fn a_namespace_of_the_chart_is_compared() {
+        let of = |level: &str| {
+            format!(
+                "apiVersion: v1\nkind: Namespace\nmetadata: {{name: n, labels: {{l: {level}}}}}\n"
+            )
+        };
+        assert_eq!(found(&of("a"), &of("a")), [] as [&str; 0]);
+        assert_eq!(found(&of("a"), &of("b")).len(), 1);
+        assert_eq!(found(&of("a"), PLAIN).len(), 2);
     }
 
     #[test]

@@ -22,6 +22,7 @@ const SAME: &[(&str, &[&str])] = &[
         "config/overlays/monitoring",
         &["metrics.serviceMonitor.enabled=true"],
     ),
+    ("config/overlays/node-cache", &["nodeCache.enabled=true"]),
 ];
 
 /// Checks everything.

@@ -10,6 +10,7 @@ use std::fmt::{Display, Formatter};
 /// Kinds that an installation may hold. Any other is a slip, or needs a thought and its line here.
 const KINDS: &[(&str, &str)] = &[
     ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
+    ("apps/v1", "DaemonSet"),
     ("apps/v1", "Deployment"),
     ("monitoring.coreos.com/v1", "ServiceMonitor"),
     ("networking.k8s.io/v1", "NetworkPolicy"),

@@ -22,13 +22,14 @@ const WRONG: &[&str] = &[
     "imagePullPolicy=Sometimes",
     "imagePullSecrets[0]=pull",
     "metrics.serviceMonitor.interval=30",
+    "nodeCache.folder=/",
+    "nodeCache.folder=models",
     "operator.extraEnv[0].value=nameless",
     "operator.image.digest=123",
     "operator.replicas=-1",
     "operator.replicas=two",
     "server.env.0DIGIT=a",
     "server.env.FLAG=true",
-    "server.nodeCache=models",
 ];
 
 /// The default values.

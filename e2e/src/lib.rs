@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod chandler;
+pub mod counters;
 pub mod hub;
 pub mod layout;
 pub mod output;
@@ -22,6 +23,9 @@ use std::time::Duration;
 
 /// The longest that anything is waited for. It only bounds a hang: nothing measures it.
 pub const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Label of the namespaces that tests on a cluster make.
+pub const SPACE_LABEL: &str = "e2e-space";
 
 /// Held by a test while it serves models: a small machine has cores for one at a time.
 pub fn take_turn() -> MutexGuard<'static, ()> {

@@ -1,4 +1,4 @@
-//! Real stores of models on loopback: an S3 service and an OCI registry, from `e2e/stores/`.
+//! Real stores of models: an S3 service and an OCI registry, from `e2e/stores/`.
 
 use crate::process::Process;
 use crate::{PATIENCE, layout};
@@ -12,6 +12,24 @@ use std::sync::{Mutex, PoisonError};
 const MODULE: &str = "e2e/stores";
 /// Where it is built, below the repository's root.
 const BUILT: &str = "target/stores";
+/// A free port that only this machine reaches.
+const LOOPBACK: &str = "127.0.0.1:0";
+
+/// What the stores of a cluster's tests hold, and who may read it.
+pub mod shared {
+    /// Where the small embeddings model is in the S3 service: a folder of a bucket.
+    pub const FOLDER: &str = "models/small/embeddings";
+    /// Name and secret of the key that the S3 service knows.
+    pub const KEY: (&str, &str) = ("AKIAE2E", "a-key-of-the-tests");
+    /// The same model in the registry.
+    pub const ARTIFACT: &str = "acme/embeddings";
+    /// Its tag.
+    pub const TAG: &str = "v1";
+    /// User and password that the registry lets in.
+    pub const USER: (&str, &str) = ("reader", "a-password-of-the-tests");
+    /// Tells the tests the `host:port` of the registry.
+    pub const REGISTRY: &str = "CHANDLER_REGISTRY";
+}
 
 /// A running store; it ends when dropped.
 #[derive(Debug)]
@@ -21,28 +39,57 @@ pub struct Store {
 }
 
 impl Store {
-    /// An S3 service that takes only requests signed with the key, if there is one. A seed is a
-    /// bucket and the folder of its objects.
+    /// An S3 service on loopback that takes only requests signed with the key, if there is one. A
+    /// seed is a bucket, or `bucket/folder`, and the folder of its objects.
     ///
     /// # Errors
     /// When it can't be built or does not start.
     pub fn s3(seeds: &[(&str, &Path)], key: Option<(&str, &str)>) -> Result<Self> {
-        let mut flags = Vec::new();
+        Self::s3_at(LOOPBACK, seeds, key)
+    }
+
+    /// The same at an address; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When it can't be built or does not start.
+    pub fn s3_at(
+        address: &str,
+        seeds: &[(&str, &Path)],
+        key: Option<(&str, &str)>,
+    ) -> Result<Self> {
+        let mut flags = vec!["--listen", address];
         if let Some((name, secret)) = key {
             flags.extend(["--access-key", name, "--secret-key", secret]);
         }
         Self::start("s3", seeds, &flags)
     }
 
-    /// An OCI registry that lets only the user in, if there is one. A seed is `name:tag` and the
-    /// folder whose files are the artifact's layers. Blobs are kept in the folder `blobs`, under
-    /// `sha256/<hex>`.
+    /// An OCI registry on loopback that lets only the user in, if there is one. A seed is
+    /// `name:tag` and the folder whose files are the artifact's layers. Blobs are kept in the folder
+    /// `blobs`, under `sha256/<hex>`.
     ///
     /// # Errors
     /// When it can't be built or does not start.
     pub fn oci(seeds: &[(&str, &Path)], user: Option<(&str, &str)>, blobs: &Path) -> Result<Self> {
-        let blobs = blobs.to_str().context("the folder's name is no text")?;
-        let mut flags = vec!["--blobs", blobs];
+        Self::oci_at(LOOPBACK, seeds, user, Some(blobs))
+    }
+
+    /// The same at an address, where port 0 takes a free one. Without a folder, blobs are kept in
+    /// memory.
+    ///
+    /// # Errors
+    /// When it can't be built or does not start.
+    pub fn oci_at(
+        address: &str,
+        seeds: &[(&str, &Path)],
+        user: Option<(&str, &str)>,
+        blobs: Option<&Path>,
+    ) -> Result<Self> {
+        let mut flags = vec!["--listen", address];
+        if let Some(blobs) = blobs {
+            let blobs = blobs.to_str().context("the folder's name is no text")?;
+            flags.extend(["--blobs", blobs]);
+        }
         if let Some((name, password)) = user {
             flags.extend(["--username", name, "--password", password]);
         }

@@ -1,8 +1,8 @@
-// Command stores serves stores of models on loopback, for tests: an S3 service that checks
+// Command stores serves stores of models, on loopback if not told otherwise, for tests: an S3 service that checks
 // signatures, and an OCI registry with or without a login.
 //
-//	stores s3  --seed bucket=FOLDER…    [--access-key K --secret-key S]
-//	stores oci --seed name:tag=FOLDER…  [--username U --password P]
+//	stores s3  --seed bucket[/folder]=FOLDER…    [--access-key K --secret-key S]
+//	stores oci --seed name:tag=FOLDER…           [--username U --password P]
 //
 // It prints one JSON line once it serves, {"event":"listening","addr":"127.0.0.1:40123"}, and
 // ends with its standard input when --exit-with-parent is given.

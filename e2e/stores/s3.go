@@ -6,12 +6,15 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path"
+	"strings"
 
 	"github.com/rclone/gofakes3"
 	"github.com/rclone/gofakes3/s3mem"
 )
 
-// newBuckets is an S3 service in memory, with one bucket a seed.
+// newBuckets is an S3 service in memory. A seed is a bucket of its own, or a folder of one: its name
+// is then bucket/folder.
 func newBuckets(opts options, _ net.Listener) (http.Handler, func() error, error) {
 	if (opts.accessKey == "") != (opts.secretKey == "") {
 		return nil, nil, errors.New("give both --access-key and --secret-key, or neither")
@@ -34,11 +37,16 @@ func newBuckets(opts options, _ net.Listener) (http.Handler, func() error, error
 
 func fillBucket(backend gofakes3.Backend, seed seed) error {
 	ctx := context.Background()
-	if err := backend.CreateBucket(ctx, seed.name); err != nil {
+	bucket, prefix, _ := strings.Cut(seed.name, "/")
+	exists, err := backend.BucketExists(ctx, bucket)
+	if err == nil && !exists {
+		err = backend.CreateBucket(ctx, bucket)
+	}
+	if err != nil {
 		return err
 	}
-	return filesBelow(seed.folder, func(name, path string) error {
-		file, err := os.Open(path)
+	return filesBelow(seed.folder, func(name, source string) error {
+		file, err := os.Open(source)
 		if err != nil {
 			return err
 		}
@@ -47,7 +55,7 @@ func fillBucket(backend gofakes3.Backend, seed seed) error {
 		if err != nil {
 			return err
 		}
-		_, err = backend.PutObject(ctx, seed.name, name, map[string]string{}, file, info.Size())
+		_, err = backend.PutObject(ctx, bucket, path.Join(prefix, name), map[string]string{}, file, info.Size())
 		return err
 	})
 }

@@ -73,14 +73,9 @@ enum Command {
     /// What `e2e` runs in the cluster's network.
     #[command(hide = true)]
     E2eInside(e2e::Options),
-    /// Compare Chandler's speed with a peer's.
-    Bench {
-        /// What to measure.
-        name: bench::Name,
-        /// Pairs of runs.
-        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-        runs: u32,
-    },
+    /// Measure Chandler.
+    #[command(subcommand)]
+    Bench(bench::Command),
 }
 
 fn main() -> ExitCode {
@@ -109,6 +104,6 @@ fn run(command: Command) -> Result<()> {
         Command::Charts => charts::run(),
         Command::E2e(options) => e2e::run(&options),
         Command::E2eInside(options) => e2e::run_inside(&options),
-        Command::Bench { name, runs } => bench::run(name, runs),
+        Command::Bench(command) => bench::run(&command),
     }
 }

@@ -2,21 +2,27 @@
 //! up, installs Chandler on it and runs them; each has a namespace of its own and waits for
 //! conditions alone.
 
+mod credentials;
+mod fault;
 mod gateway;
 mod load;
 pub mod operator;
+mod replicas;
 mod served;
+mod settled;
 mod space;
 mod tell;
 mod tools;
 mod wait;
 
+pub use fault::Fault;
 pub use gateway::Gateway;
 pub use load::{Load, Tally};
+pub use replicas::{fewest_ready, replicas};
 pub use served::Served;
 pub use space::{Space, in_space};
-pub use tools::{kubectl, xtask};
-pub use wait::{condition, eventually, gone, is, ready, until};
+pub use tools::{helm, kubectl, xtask};
+pub use wait::{condition, eventually, gone, holds, is, ready, until};
 
 use std::time::Duration;
 

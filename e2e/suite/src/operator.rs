@@ -1,12 +1,21 @@
-//! The operator's own pods: which leads, and how it is made to fail.
+//! The operators: which leads, and one outside of the installation that a test can make fail.
 
-use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use chandler_crds::names::env;
+use chandler_e2e::layout;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Pod};
 use kube::api::ListParams;
 use kube::{Api, Client};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
-use crate::{RELEASE, SYSTEM, eventually, kubectl};
+use crate::{Fault, PATIENCE, RELEASE, SYSTEM, credentials, eventually, kubectl};
 
 /// Exit code of an operator that a failpoint ended.
 const FAILPOINT_EXIT: i32 = 70;
@@ -14,6 +23,9 @@ const FAILPOINT_EXIT: i32 = 70;
 const OPERATOR: &str = "chandler-operator";
 const PODS: &str = "app.kubernetes.io/component=operator";
 const WAIT: &str = "--timeout=300s";
+/// What the one outside calls itself; each takes the lease of the one before it at once, as a
+/// container that starts again does.
+const NAME: &str = "outside";
 
 /// Who holds the lease.
 ///
@@ -29,46 +41,135 @@ pub async fn leader(client: &Client) -> Result<String> {
     .await
 }
 
-/// Has every operator end itself at a boundary, such as `after:SetTraffic`; `None` has it live.
-///
-/// # Errors
-/// It does not come up so.
-pub fn set_failpoint(boundary: Option<&str>) -> Result<()> {
-    let variable = match boundary {
-        Some(boundary) => format!("CHANDLER_FAILPOINT={boundary}"),
-        None => "CHANDLER_FAILPOINT-".to_owned(),
-    };
-    let deployment = format!("deployment/{RELEASE}-operator");
-    kubectl(&["set", "env", "-n", SYSTEM, &deployment, &variable])?;
-    // An operator of before could still do what the new one shall die of.
-    kubectl(&["rollout", "status", "-n", SYSTEM, &deployment, WAIT]).map(drop)
+/// The operator as it is installed, to be run outside of the cluster with the same arguments and
+/// the same rights.
+#[derive(Debug)]
+pub struct Outside {
+    arguments: Vec<String>,
+    variables: BTreeMap<String, String>,
+    credentials: PathBuf,
 }
 
-/// Waits until a failpoint has ended an operator.
+/// One that runs.
+#[derive(Debug)]
+pub struct Running(Child);
+
+/// Takes the installation's own pods away. They are back when the fault ends.
 ///
 /// # Errors
-/// It ends none.
-pub async fn wait_failpoint(client: &Client) -> Result<()> {
+/// They do not go.
+pub async fn none_installed(client: &Client) -> Result<Fault> {
+    let scale = |count: i32| {
+        let (deployment, count) = (deployment(), format!("--replicas={count}"));
+        kubectl(&["scale", "-n", SYSTEM, &deployment, &count]).map(drop)
+    };
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
+    let installed = deployments.get(&format!("{RELEASE}-operator")).await?;
+    let count = installed.spec.replicas.unwrap_or(1);
+    let away = Fault::begin(
+        || scale(0),
+        move || {
+            scale(count)?;
+            kubectl(&["rollout", "status", "-n", SYSTEM, &deployment(), WAIT]).map(drop)
+        },
+    )?;
     let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
     let operators = ListParams::default().labels(PODS);
-    eventually("ended by the failpoint", async || {
-        let pods = pods.list(&operators).await.ok()?;
-        pods.items
-            .iter()
-            .any(|pod| ended(pod).is_some())
-            .then_some(())
-    })
-    .await
-    .context("no operator was ended by its failpoint")
+    let gone = async || {
+        let left = pods.list(&operators).await.ok()?;
+        left.items.is_empty().then_some(())
+    };
+    eventually("without an operator", gone).await?;
+    Ok(away)
 }
 
-fn ended(pod: &Pod) -> Option<()> {
-    let container = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
-    let states = [&container.state, &container.last_state];
-    let mut ends = states
-        .into_iter()
-        .flatten()
-        .filter_map(|it| it.terminated.as_ref());
-    ends.any(|end| end.exit_code == FAILPOINT_EXIT)
-        .then_some(())
+fn deployment() -> String {
+    format!("deployment/{RELEASE}-operator")
+}
+
+impl Outside {
+    /// Of what is installed.
+    ///
+    /// # Errors
+    /// Nothing is.
+    pub async fn of_installed(client: &Client) -> Result<Self> {
+        let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
+        let installed = deployments.get(&format!("{RELEASE}-operator")).await?;
+        let pod = installed.spec.template.spec;
+        let pod = pod.context("the operator's Deployment has a pod")?;
+        let container = pod.containers.into_iter().next().context("a container")?;
+        let account = pod.service_account_name.context("an account")?;
+        Ok(Self {
+            variables: variables(&container),
+            arguments: container.args.unwrap_or_default(),
+            credentials: credentials::of(SYSTEM, &account)?,
+        })
+    }
+
+    /// Starts it; one with a boundary, such as `after:SetTraffic`, ends itself there.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub fn start(&self, failpoint: Option<&str>) -> Result<Running> {
+        let mut command = Command::new(layout::binary(OPERATOR)?);
+        let arguments = self.arguments.iter().map(|text| self.expanded(text));
+        // Its own port may be taken here.
+        command.args(arguments.filter(|text| !text.starts_with("--listen=")));
+        command.arg("--listen=127.0.0.1:0").envs(&self.variables);
+        command.env("KUBECONFIG", &self.credentials);
+        command.env("RUST_LOG", "warn");
+        command.env(env::POD_NAME, NAME);
+        command.env(env::POD_NAMESPACE, SYSTEM);
+        command.envs(failpoint.map(|boundary| (env::FAILPOINT, boundary)));
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        Ok(Running(command.spawn().context("can't start an operator")?))
+    }
+
+    /// An argument with its `$(NAME)`s replaced, as the kubelet does it.
+    fn expanded(&self, argument: &str) -> String {
+        let variables = self.variables.iter();
+        variables.fold(argument.to_owned(), |text, (name, value)| {
+            text.replace(&format!("$({name})"), value)
+        })
+    }
+}
+
+fn variables(container: &Container) -> BTreeMap<String, String> {
+    let all = container.env.iter().flatten();
+    all.filter_map(|it| Some((it.name.clone(), it.value.clone()?)))
+        .collect()
+}
+
+impl Running {
+    /// Waits until its failpoint has ended it.
+    ///
+    /// # Errors
+    /// It ends otherwise, or not at all.
+    pub async fn wait_failpoint(self) -> Result<()> {
+        let code = self.ended().await?;
+        ensure!(
+            code == Some(FAILPOINT_EXIT),
+            "the operator ended with {code:?}"
+        );
+        Ok(())
+    }
+
+    /// Ends it as a kubelet does, by which it hands its lease over.
+    ///
+    /// # Errors
+    /// It does not end well.
+    pub async fn stop(self) -> Result<()> {
+        let pid = self.0.id().context("the operator has ended before")?;
+        let told = Command::new("kill").arg(pid.to_string()).status().await?;
+        ensure!(told.success(), "the operator could not be told to stop");
+        let code = self.ended().await?;
+        ensure!(code == Some(0), "the operator ended with {code:?}");
+        Ok(())
+    }
+
+    async fn ended(mut self) -> Result<Option<i32>> {
+        let ended = timeout(PATIENCE, self.0.wait()).await;
+        let ended = ended.context("the operator does not end")?;
+        Ok(ended?.code())
+    }
 }

@@ -1,9 +1,12 @@
 //! A model that serves while something befalls it.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use anyhow::Result;
 use chandler_crds::ModelDeployment;
 
-use crate::{EMBEDDINGS, Gateway, Load, Space, eventually};
+use crate::settled::{self, Wanted};
+use crate::{EMBEDDINGS, Gateway, Load, Space, eventually, holds, kubectl};
 
 /// Callers at once while something happens.
 const CALLERS: usize = 2;
@@ -15,7 +18,8 @@ pub struct Served {
     pub space: Space,
     /// How callers reach it.
     pub gateway: Gateway,
-    replicas: u32,
+    replicas: AtomicU32,
+    queue: AtomicU32,
 }
 
 impl Served {
@@ -30,7 +34,8 @@ impl Served {
         let served = Self {
             space: space.clone(),
             gateway: space.gateway().await?,
-            replicas,
+            replicas: replicas.into(),
+            queue: 0.into(),
         };
         served.change(100).await?;
         served.wait_ready().await?;
@@ -50,7 +55,8 @@ impl Served {
     /// # Errors
     /// What the API server refuses.
     pub async fn change(&self, queue: u32) -> Result<ModelDeployment> {
-        let (model, replicas) = (self.model(), self.replicas);
+        self.queue.store(queue, Ordering::Relaxed);
+        let (model, replicas) = (self.model(), self.wanted().replicas);
         let spec = format!(
             "{{model: {{source: {EMBEDDINGS}, servedName: {model}}}, replicas: {replicas}, \
              server: {{drainSeconds: 2, maxQueue: {queue}}}}}"
@@ -64,6 +70,46 @@ impl Served {
     /// It does not come to that.
     pub async fn wait_ready(&self) -> Result<ModelDeployment> {
         self.space.wait_ready(Self::NAME).await
+    }
+
+    /// Scales it as `kubectl scale` does.
+    ///
+    /// # Errors
+    /// What the API server refuses.
+    pub fn scale(&self, replicas: u32) -> Result<()> {
+        self.replicas.store(replicas, Ordering::Relaxed);
+        let (namespace, count) = (self.model(), format!("--replicas={replicas}"));
+        kubectl(&["scale", "-n", namespace, "mdl", Self::NAME, &count]).map(drop)
+    }
+
+    /// Waits until the cluster holds what the spec asks for, and of before at most pods that have
+    /// been told to stop.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub async fn wait_current(&self) -> Result<()> {
+        let current = async || settled::check(&self.space, self.wanted()).await;
+        holds("as the spec says", current).await
+    }
+
+    /// Waits until the cluster holds what the spec asks for, and nothing of before.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub async fn wait_settled(&self) -> Result<()> {
+        let settled = async || {
+            settled::check(&self.space, self.wanted()).await?;
+            settled::check_gone(&self.space).await
+        };
+        holds("as the spec says with nothing of before", settled).await
+    }
+
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            name: Self::NAME,
+            replicas: self.replicas.load(Ordering::Relaxed),
+            queue: self.queue.load(Ordering::Relaxed),
+        }
     }
 
     /// Callers that ask until they are stopped.

@@ -2,10 +2,12 @@
 
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, resume_unwind};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use chandler_crds::conditions::ConditionType;
 use chandler_crds::{ModelDeployment, ModelDeploymentSpec};
+use chandler_e2e::SPACE_LABEL;
 use futures::FutureExt;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
@@ -45,11 +47,13 @@ pub async fn in_space<F>(name: &str, test: impl FnOnce(Space) -> F)
 where
     F: Future<Output = Result<()>>,
 {
+    let began = Instant::now();
     let space = Space::new(name).await.expect("a namespace on the cluster");
     let outcome = AssertUnwindSafe(test(space.clone())).catch_unwind().await;
     if !matches!(outcome, Ok(Ok(()))) {
         tell::all(&space);
     }
+    println!("{name}: {:.1} s", began.elapsed().as_secs_f64());
     space.remove().await.expect("the namespace goes");
     match outcome {
         Ok(Ok(())) => {}
@@ -65,15 +69,15 @@ impl Space {
             .context("no cluster: run the tests by `cargo xtask e2e`")?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let name = format!("{test}-{:x}", now.as_micros());
-        let strict = ("pod-security.kubernetes.io/enforce", "restricted");
+        let labels = [
+            ("pod-security.kubernetes.io/enforce", "restricted"),
+            (SPACE_LABEL, test),
+        ];
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let namespace = Namespace {
             metadata: ObjectMeta {
                 name: Some(name.clone()),
-                labels: Some(
-                    [strict]
-                        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                        .into(),
-                ),
+                labels: Some(labels.into()),
                 ..ObjectMeta::default()
             },
             ..Namespace::default()
@@ -85,12 +89,12 @@ impl Space {
         Ok(Self { client, name })
     }
 
+    /// Lets it go. What becomes of it is looked at when all tests have ended.
     async fn remove(&self) -> Result<()> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        namespaces
-            .delete(&self.name, &DeleteParams::default())
-            .await?;
-        wait::gone(&namespaces, &self.name).await
+        let how = DeleteParams::default();
+        namespaces.delete(&self.name, &how).await?;
+        Ok(())
     }
 
     /// The objects of one kind in it.
@@ -138,6 +142,26 @@ impl Space {
     /// It does not come to that.
     pub async fn wait_ready(&self, name: &str) -> Result<ModelDeployment> {
         wait::until(&self.models(), name, "ready", wait::ready).await
+    }
+
+    /// Waits until a condition of a model has this reason and its message these words.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub async fn wait_told(
+        &self,
+        name: &str,
+        kind: ConditionType,
+        reason: &str,
+        words: &[&str],
+    ) -> Result<ModelDeployment> {
+        let is_told = |model: &ModelDeployment| {
+            wait::condition(model, kind).is_some_and(|it| {
+                it.reason == reason && words.iter().all(|word| it.message.contains(word))
+            })
+        };
+        let what = format!("{} {reason} with {words:?}", kind.as_str());
+        wait::until(&self.models(), name, &what, is_told).await
     }
 
     /// The door of the installation.

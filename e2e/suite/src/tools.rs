@@ -4,6 +4,8 @@ use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail};
 
+use crate::SYSTEM;
+
 /// The one that runs the tests, for faults of the cluster.
 const XTASK: &str = "CHANDLER_XTASK";
 
@@ -13,6 +15,16 @@ const XTASK: &str = "CHANDLER_XTASK";
 /// It failed.
 pub fn kubectl(arguments: &[&str]) -> Result<String> {
     run(Command::new("kubectl").args(arguments))
+}
+
+/// Runs helm on the installation; gives what it printed.
+///
+/// # Errors
+/// It failed.
+pub fn helm(arguments: &[&str]) -> Result<String> {
+    run(Command::new("helm")
+        .args(["--namespace", SYSTEM])
+        .args(arguments))
 }
 
 /// Runs `cargo xtask` with these arguments; gives what it printed.

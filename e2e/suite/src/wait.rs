@@ -1,5 +1,6 @@
 //! Waiting for what shall come. An API server that is away for a while is waited for too.
 
+use std::cell::Cell;
 use std::fmt::Debug;
 
 use anyhow::{Context, Result, bail};
@@ -90,6 +91,26 @@ pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> Res
     };
     let outcome = timeout(PATIENCE, looked).await;
     outcome.with_context(|| format!("not {what} after {PATIENCE:?}"))
+}
+
+/// Looks again and again until all is as `look` wants it.
+///
+/// # Errors
+/// It is not within [`PATIENCE`]; the error tells what was last amiss.
+pub async fn holds(what: &str, look: impl AsyncFn() -> Result<()>) -> Result<()> {
+    let amiss = Cell::new(None);
+    let looked = eventually(what, async || match look().await {
+        Ok(()) => Some(()),
+        Err(error) => {
+            amiss.set(Some(error));
+            None
+        }
+    });
+    let looked = looked.await;
+    match amiss.take() {
+        Some(error) if looked.is_err() => Err(error.context(format!("not {what}"))),
+        _ => looked,
+    }
 }
 
 /// A model's condition of one type.

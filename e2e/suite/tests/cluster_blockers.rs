@@ -1,27 +1,11 @@
 //! What holds a model up is named in its status.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, ensure};
 use chandler_crds::ModelDeployment;
 use chandler_crds::conditions::ConditionType;
-use chandler_e2e_suite::{EMBEDDINGS, Space, condition, in_space, is, ready, until};
+use chandler_e2e_suite::{EMBEDDINGS, condition, in_space, is, ready, until};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
-
-/// Waits until a condition has this reason and its message these words.
-async fn told(
-    space: &Space,
-    kind: ConditionType,
-    reason: &str,
-    words: &[&str],
-) -> Result<ModelDeployment> {
-    let fits = |model: &ModelDeployment| {
-        condition(model, kind).is_some_and(|it| {
-            it.reason == reason && words.iter().all(|word| it.message.contains(word))
-        })
-    };
-    let what = format!("{} {reason} with {words:?}", kind.as_str());
-    until(&space.models(), "m", &what, fits).await
-}
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
@@ -34,7 +18,7 @@ async fn no_node_with_a_gpu() {
         space.apply_model("m", &spec).await?;
         let words = ["Insufficient nvidia.com/gpu"];
         let kind = ConditionType::CapacityAvailable;
-        let model = told(&space, kind, "Unschedulable", &words).await?;
+        let model = space.wait_told("m", kind, "Unschedulable", &words).await?;
         ensure!(!is(&model, ConditionType::Stalled), "a node may yet come");
         ensure!(is(&model, ConditionType::Reconciling));
         // Asking for less is a new revision, which finds room.
@@ -72,7 +56,9 @@ async fn a_model_that_no_hub_has() {
             .apply_model("m", "{model: {source: 'hf://org/missing'}}")
             .await?;
         let words = ["org/missing"];
-        let model = told(&space, ConditionType::ModelResolved, "NotFound", &words).await?;
+        let model = space
+            .wait_told("m", ConditionType::ModelResolved, "NotFound", &words)
+            .await?;
         ensure!(
             is(&model, ConditionType::Stalled),
             "only a person can mend it"
@@ -91,7 +77,9 @@ async fn a_gated_model_needs_its_secret() {
         space
             .apply_model("m", "{model: {source: 'hf://org/gated'}}")
             .await?;
-        told(&space, ConditionType::ModelResolved, "Unauthorized", &[]).await?;
+        space
+            .wait_told("m", ConditionType::ModelResolved, "Unauthorized", &[])
+            .await?;
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some("hub".to_owned()),
@@ -116,7 +104,9 @@ async fn content_that_is_not_what_was_locked() {
             .apply_model("m", "{model: {source: 'hf://org/corrupt'}}")
             .await?;
         let words = ["model.safetensors", "SHA-256"];
-        told(&space, ConditionType::Ready, "HashMismatch", &words).await?;
+        space
+            .wait_told("m", ConditionType::Ready, "HashMismatch", &words)
+            .await?;
         Ok(())
     })
     .await;
@@ -128,10 +118,12 @@ async fn too_little_memory() {
     in_space("oom", async |space| {
         let spec = format!(
             "{{model: {{source: {EMBEDDINGS}}}, \
-             server: {{resources: {{limits: {{memory: 48Mi}}}}}}}}"
+             server: {{resources: {{limits: {{memory: 80Mi}}}}}}}}"
         );
         space.apply_model("m", &spec).await?;
-        told(&space, ConditionType::Ready, "OOMKilled", &["48Mi"]).await?;
+        space
+            .wait_told("m", ConditionType::Ready, "OOMKilled", &["80Mi"])
+            .await?;
         Ok(())
     })
     .await;
@@ -147,7 +139,9 @@ async fn a_bad_revision_leaves_the_good_one_serving() {
         space.wait_ready("m").await?;
         let bad = format!("{{model: {{source: 'hf://org/truncated', servedName: {served}}}}}");
         space.apply_model("m", &bad).await?;
-        let model = told(&space, ConditionType::Stalled, "WeightsTruncated", &[]).await?;
+        let model = space
+            .wait_told("m", ConditionType::Stalled, "WeightsTruncated", &[])
+            .await?;
         ensure!(
             is(&model, ConditionType::Stalled),
             "only a person can mend it"

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use chandler_e2e_suite::{EMBEDDINGS, Space, eventually, in_space, kubectl, until};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use kube::api::DeleteParams;
 
@@ -78,6 +79,11 @@ async fn a_deleted_child_comes_back() {
             let back = |service: &Service| service.uid() != before;
             until(&services, service, "made again", back).await?;
         }
+        let budgets = space.api::<PodDisruptionBudget>();
+        let before = budgets.get(&name).await?.uid();
+        budgets.delete(&name, &DeleteParams::default()).await?;
+        let back = |budget: &PodDisruptionBudget| budget.uid() != before;
+        until(&budgets, &name, "made again", back).await?;
         let deployments = space.api::<Deployment>();
         let before = deployments.get(&name).await?.uid();
         deployments.delete(&name, &DeleteParams::default()).await?;

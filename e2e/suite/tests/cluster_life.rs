@@ -11,6 +11,7 @@ use chandler_e2e_suite::{EMBEDDINGS, Load, Space, eventually, gone, in_space, is
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
 
@@ -171,9 +172,14 @@ async fn deletion_leaves_nothing_behind() {
             let deployments = space.api::<Deployment>().list(&of_model).await.ok()?;
             let services = space.api::<Service>().list(&of_model).await.ok()?;
             let jobs = space.api::<Job>().list(&of_model).await.ok()?;
+            let budgets = space
+                .api::<PodDisruptionBudget>()
+                .list(&of_model)
+                .await
+                .ok()?;
             let pods = space.api::<Pod>().list(&of_model).await.ok()?;
             let left = deployments.items.len() + services.items.len() + jobs.items.len();
-            (left + pods.items.len() == 0).then_some(())
+            (left + budgets.items.len() + pods.items.len() == 0).then_some(())
         })
         .await
     })

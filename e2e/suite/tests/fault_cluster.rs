@@ -1,159 +1,235 @@
 //! What goes wrong with a cluster while a model is asked and changed. Every request is answered,
 //! and in the end all is as the spec says.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use chandler_crds::names::labels;
-use chandler_e2e_suite::{SYSTEM, Served, Tally, eventually, in_space, kubectl, operator, xtask};
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
+use chandler_e2e_suite::{
+    Fault, SYSTEM, Served, Space, eventually, fewest_ready, gone, in_space, kubectl, operator,
+    replicas, until, xtask,
+};
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use tokio::task::spawn_blocking;
 
-/// A pod of the model.
-async fn a_pod(served: &Served) -> Result<Pod> {
-    let pods = served.space.api::<Pod>();
-    let server = format!("{}={}", labels::COMPONENT, labels::SERVER);
-    let found = pods.list(&ListParams::default().labels(&server)).await?;
-    found.items.into_iter().next().context("a pod of the model")
+/// Requests that are answered before a fault, and again after it.
+const SOME: usize = 10;
+
+/// Asks the model while `fault` befalls it or its cluster. In the end it must be as its spec says
+/// and nobody must have been refused.
+async fn befall(served: &Served, fault: impl AsyncFnOnce(&Served) -> Result<()>) -> Result<()> {
+    let load = served.load();
+    load.wait_answers(SOME).await?;
+    let before = load.answered();
+    fault(served).await?;
+    let during = load.answered() - before;
+    served.wait_settled().await?;
+    load.wait_answers(SOME).await?;
+    println!("{during} requests answered during the fault");
+    ensure!(during > 0, "nobody was answered during the fault");
+    load.stop().await.assert_all_answered();
+    Ok(())
 }
 
-/// What becomes of the requests to a model while `fault` befalls it or its cluster; in the end the
-/// model must be as its spec says.
-async fn under_load(
-    name: &str,
-    replicas: u32,
-    fault: impl AsyncFnOnce(&Served) -> Result<()>,
-    judge: impl FnOnce(&Tally),
-) {
-    in_space(name, async |space| {
-        let served = Served::new(&space, replicas).await?;
-        let load = served.load();
-        fault(&served).await?;
-        served.wait_ready().await?;
-        judge(&load.stop().await);
-        Ok(())
-    })
-    .await;
+/// The node of a pod.
+fn node_of(pod: &Pod) -> Result<String> {
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+    node.context("the pod's node")
 }
 
-/// The node of a pod of the model.
-async fn a_node(served: &Served) -> Result<String> {
-    let pod = a_pod(served).await?;
-    pod.spec
-        .and_then(|spec| spec.node_name)
-        .context("the pod's node")
+/// The nodes of pods.
+fn nodes_of(pods: &[Pod]) -> Result<BTreeSet<String>> {
+    pods.iter().map(node_of).collect()
+}
+
+/// Ends a pod's processes with no warning and deletes the pod before they are started again.
+async fn kill(pods: &Api<Pod>, namespace: &str, name: &str) -> Result<()> {
+    xtask(&["cluster", "fault", "pod-kill", namespace, name])?;
+    let delete = ["delete", "pod", "-n", namespace, name, "--grace-period=0"];
+    kubectl(&[&delete[..], &["--force"]].concat())?;
+    gone(pods, name).await
+}
+
+fn restarts(pod: &Pod) -> i32 {
+    let containers = pod
+        .status
+        .as_ref()
+        .and_then(|it| it.container_statuses.as_ref());
+    containers
+        .into_iter()
+        .flatten()
+        .map(|it| it.restart_count)
+        .sum()
 }
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn a_serving_pod_is_killed() {
-    let kill = async |served: &Served| {
-        let space = &served.space;
-        let pod = a_pod(served).await?.name_any();
-        let kill = [
-            "delete",
-            "pod",
-            "-n",
-            &space.name,
-            &pod,
-            "--grace-period=0",
-            "--force",
-        ];
-        kubectl(&kill)?;
-        let gone = async || {
-            let found = space.api::<Pod>().get_opt(&pod).await.ok()?;
-            found.is_none().then_some(())
-        };
-        eventually("gone", gone).await
-    };
-    under_load("podkill", 2, kill, Tally::assert_all_answered).await;
+    in_space("podkill", async |space| {
+        let served = Served::new(&space, 2).await?;
+        befall(&served, async |served| {
+            let (pods, namespace) = (space.api::<Pod>(), space.name.as_str());
+            let found = replicas(&space).await?;
+            let pod = found.first().context("a replica")?.name_any();
+            xtask(&["cluster", "fault", "pod-kill", namespace, &pod])?;
+            until(&pods, &pod, "started again", |pod| restarts(pod) > 0).await?;
+            served.wait_current().await?;
+            kill(&pods, namespace, &pod).await
+        })
+        .await
+    })
+    .await;
 }
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn the_leader_is_killed_and_the_standby_takes_over() {
-    let kill = async |served: &Served| {
-        let client = &served.space.client;
-        let leader = operator::leader(client).await?;
-        kubectl(&[
-            "delete",
-            "pod",
-            "-n",
-            SYSTEM,
-            &leader,
-            "--grace-period=0",
-            "--force",
-        ])?;
-        served.change(101).await?;
-        served.wait_ready().await?;
-        let next = operator::leader(client).await?;
-        ensure!(next != leader, "{leader} is gone and still leads");
-        Ok(())
-    };
-    under_load("leader", 1, kill, Tally::assert_all_answered).await;
+    in_space("leader", async |space| {
+        let served = Served::new(&space, 1).await?;
+        befall(&served, async |served| {
+            let leader = operator::leader(&space.client).await?;
+            let pods = Api::namespaced(space.client.clone(), SYSTEM);
+            kill(&pods, SYSTEM, &leader).await?;
+            served.change(101).await?;
+            served.wait_ready().await?;
+            let next = operator::leader(&space.client).await?;
+            ensure!(next != leader, "{leader} is gone and still leads");
+            Ok(())
+        })
+        .await
+    })
+    .await;
 }
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn the_api_server_restarts() {
-    let restart = async |served: &Served| {
-        served.change(101).await?;
-        xtask(&["cluster", "fault", "api-restart"])?;
-        served.wait_ready().await?;
-        served.change(102).await.map(drop)
-    };
-    under_load("apirestart", 1, restart, Tally::assert_all_answered).await;
+    in_space("apirestart", async |space| {
+        let served = Served::new(&space, 1).await?;
+        befall(&served, async |served| {
+            served.change(101).await?;
+            xtask(&["cluster", "fault", "api-restart"])?;
+            served.wait_ready().await?;
+            served.change(102).await.map(drop)
+        })
+        .await
+    })
+    .await;
 }
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn etcd_is_slow() {
-    let slow = async |served: &Served| {
-        xtask(&["cluster", "fault", "etcd-delay", "200"])?;
-        let changed = async {
+    in_space("slowetcd", async |space| {
+        let served = Served::new(&space, 1).await?;
+        befall(&served, async |served| {
+            let slow = Fault::slow_etcd(200)?;
             served.change(101).await?;
-            served.wait_ready().await
-        };
-        let changed = changed.await;
-        xtask(&["cluster", "fault", "etcd-delay", "0"])?;
-        changed.map(drop)
-    };
-    under_load("slowetcd", 1, slow, Tally::assert_all_answered).await;
+            served.wait_current().await?;
+            slow.end()
+        })
+        .await
+    })
+    .await;
 }
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn a_kubelet_stops_for_a_minute() {
-    let stop = async |served: &Served| {
-        let node = a_node(served).await?;
-        let number = node.trim_start_matches('n');
-        xtask(&["cluster", "fault", "kubelet-stop", number])?;
-        // How long the fault lasts; nothing is waited for.
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        xtask(&["cluster", "fault", "kubelet-start", number])?;
-        served.change(101).await.map(drop)
-    };
-    under_load("kubelet", 2, stop, Tally::assert_answered_or_told).await;
+    in_space("kubelet", async |space| {
+        gateways_on_two_nodes(&space).await?;
+        let served = Served::new(&space, 2).await?;
+        befall(&served, async |served| {
+            let found = replicas(&space).await?;
+            let node = node_of(found.first().context("a replica")?)?;
+            let away = Fault::no_kubelet(&node)?;
+            served.change(101).await?;
+            // How long the fault lasts; nothing is waited for.
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let nodes = Api::all(space.client.clone());
+            until(&nodes, &node, "missed", |node| !is_ready(node)).await?;
+            away.end()
+        })
+        .await
+    })
+    .await;
+}
+
+fn is_ready(node: &Node) -> bool {
+    let conditions = node.status.as_ref().and_then(|it| it.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|it| it.type_ == "Ready" && it.status == "True")
+}
+
+/// An earlier drain may have left all gateways on one node, and whoever takes that node takes the
+/// door. They prefer to be apart, so one that is made anew goes elsewhere.
+async fn gateways_on_two_nodes(space: &Space) -> Result<()> {
+    let pods: Api<Pod> = Api::namespaced(space.client.clone(), SYSTEM);
+    let gateways = ListParams::default().labels("app.kubernetes.io/component=gateway");
+    let found = pods.list(&gateways).await?.items;
+    if nodes_of(&found)?.len() > 1 {
+        return Ok(());
+    }
+    let moved = found.first().context("a gateway")?.name_any();
+    kubectl(&["delete", "pod", "-n", SYSTEM, &moved])?;
+    eventually("on two nodes", async || {
+        let found = pods.list(&gateways).await.ok()?.items;
+        (nodes_of(&found).ok()?.len() > 1).then_some(())
+    })
+    .await?;
+    let status = [
+        "rollout",
+        "status",
+        "-n",
+        SYSTEM,
+        "deployment/chandler-gateway",
+    ];
+    kubectl(&status).map(drop)
 }
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn a_node_is_drained() {
-    let drain = async |served: &Served| {
-        let node = a_node(served).await?;
-        let drained = kubectl(&[
+    in_space("drain", async |space| {
+        // All replicas on the node that goes: the worst that can be.
+        let elsewhere = Fault::cordoned("n2")?;
+        let served = Served::new(&space, 2).await?;
+        elsewhere.end()?;
+        let nodes = nodes_of(&replicas(&space).await?)?;
+        ensure!(nodes == BTreeSet::from(["n1".to_owned()]), "on {nodes:?}");
+        befall(&served, async |served| {
+            let fewest = fewest_ready(&space, drain(served, "n1")).await?;
+            ensure!(fewest > 0, "for a while no replica was ready");
+            Ok(())
+        })
+        .await
+    })
+    .await;
+}
+
+/// Drains a node until the model has settled on others, then lets it take pods again.
+async fn drain(served: &Served, node: &str) -> Result<()> {
+    // A drain begins with it.
+    let cordoned = Fault::cordoned(node)?;
+    let node = node.to_owned();
+    let drained = spawn_blocking(move || {
+        kubectl(&[
             "drain",
             &node,
             "--ignore-daemonsets",
             "--delete-emptydir-data",
             "--force",
             "--timeout=240s",
-        ]);
-        let settled = served.wait_ready().await;
-        kubectl(&["uncordon", &node])?;
-        drained?;
-        settled.map(drop)
-    };
-    under_load("drain", 2, drain, Tally::assert_answered_or_told).await;
+        ])
+    });
+    drained.await??;
+    served.wait_current().await?;
+    let nodes = nodes_of(&replicas(&served.space).await?)?;
+    ensure!(
+        nodes == BTreeSet::from(["n2".to_owned()]),
+        "still on {nodes:?}"
+    );
+    cordoned.end()
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: Chandler against a peer on the same machine, with the same threads.
+//! `cargo xtask bench`: Chandler against a peer on the same machine, with the same threads, and
+//! ([`quiet`]) what models at rest cost a cluster.
 //!
 //! Machines are noisy, so the two take turns: each run measures one, then the other, and the
 //! ratio is taken within the pair. A measurement is the best of three, since a disturbance only
@@ -8,13 +9,15 @@
 mod embeddings;
 mod generate;
 mod peer;
+mod quiet;
 mod row;
 
 use crate::{models, shell};
 use anyhow::{Context, Result};
 use chandler_e2e::layout;
-use clap::ValueEnum;
+use clap::{Args, Subcommand};
 use row::{Pair, Row};
+use serde::Serialize;
 use std::fs;
 use std::path::Path;
 
@@ -24,36 +27,62 @@ const THREADS: usize = 2;
 /// Measurements of which the best counts.
 const REPEATS: u32 = 3;
 
-/// What can be measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Name {
+/// What can be measured. The results go to `target/bench` as well.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
     /// Text generation over HTTP, against llama.cpp in its own process.
-    Generate,
+    Generate(Runs),
     /// Embeddings over HTTP, against sentence-transformers in its own process.
-    Embeddings,
+    Embeddings(Runs),
+    /// Requests and memory of models at rest, on a cluster.
+    Quiet(quiet::Options),
+    /// What `quiet` runs in the cluster's network.
+    #[command(hide = true)]
+    QuietInside(quiet::Options),
 }
 
-/// Measures, writes `target/bench/<name>.json`, and prints the same as a table.
+/// How often something is measured.
+#[derive(Debug, Args)]
+pub(crate) struct Runs {
+    /// Pairs of runs.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+}
+
+/// Measures, and tells what came of it.
 ///
 /// # Errors
-/// When a peer can't be installed, or either side fails.
-pub(crate) fn run(name: Name, runs: u32) -> Result<()> {
+/// When something that is needed can't be had, or what is measured fails.
+pub(crate) fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Generate(runs) => compare("generate", runs, generate::measure),
+        Command::Embeddings(runs) => compare("embeddings", runs, embeddings::measure),
+        Command::Quiet(options) => quiet::run(options),
+        Command::QuietInside(options) => quiet::run_inside(options),
+    }
+}
+
+/// Measures against a peer, and prints a table.
+fn compare(name: &str, runs: &Runs, measure: fn(u32) -> Result<Vec<Row>>) -> Result<()> {
     models::fetch(Path::new(models::FOLDER))?;
     shell::build_workspace()?;
-    let (file, rows) = match name {
-        Name::Generate => ("generate", generate::measure(runs)?),
-        Name::Embeddings => ("embeddings", embeddings::measure(runs)?),
-    };
-    let folder = layout::root().join("target/bench");
-    fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
-    let path = folder.join(format!("{file}.json"));
-    let text = serde_json::to_string_pretty(&rows)?;
-    fs::write(&path, text + "\n").with_context(|| format!("can't write {}", path.display()))?;
+    let rows = measure(runs.runs)?;
+    write(name, &rows)?;
     print!("{}", row::table(&rows));
     if rows.iter().any(|row| row.noisy) {
         println!("* the machine was busy with something else: measure again when it is quiet");
     }
-    println!("written to target/bench/{file}.json");
+    Ok(())
+}
+
+/// Writes a result to `target/bench/<name>.json`.
+fn write(name: &str, result: &impl Serialize) -> Result<()> {
+    let folder = layout::root().join("target/bench");
+    fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
+    let path = folder.join(format!("{name}.json"));
+    let text = serde_json::to_string_pretty(result)?;
+    fs::write(&path, text + "\n").with_context(|| format!("can't write {}", path.display()))?;
+    println!("written to target/bench/{name}.json");
     Ok(())
 }
 

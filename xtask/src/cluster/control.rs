@@ -5,6 +5,8 @@ use super::place::{self, Node};
 use super::wait::{self, Seen};
 use super::{build, kubectl, pki, process, template};
 use anyhow::{Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Its components, in the order in which they need each other.
@@ -20,6 +22,9 @@ pub(crate) const COMPONENTS: &[&str] = &[
 pub(crate) const APISERVER: &str = "kube-apiserver";
 const PROXY: &str = "kube-proxy";
 const PROXY_TEMPLATE: &str = include_str!("../../../e2e/cluster/config/kube-proxy.yaml");
+const AUDIT_POLICY: &str = include_str!("../../../e2e/cluster/config/audit.yaml");
+/// Megabytes that a file of the audit log may have, and files that are kept beside the newest.
+const AUDIT_SIZE: (u32, u32) = (32, 7);
 
 const ETCD: &str = "127.0.0.1:2379";
 const ETCD_PEERS: &str = "http://127.0.0.1:2380";
@@ -31,24 +36,39 @@ const API_LIMIT: Duration = Duration::from_secs(180);
 /// that time it answers nobody.
 const END_GRACE: Duration = Duration::from_secs(5);
 
-/// Starts every component that isn't running.
+/// Starts every component that isn't running, and anew one that runs with other arguments than it
+/// would be started with.
 ///
 /// # Errors
 /// When one can't be started.
 pub(crate) fn ensure() -> Result<()> {
-    for name in COMPONENTS
-        .iter()
-        .filter(|name| process::find(name).is_none())
-    {
-        start(name)?;
+    for name in COMPONENTS {
+        match process::find(name) {
+            Some(process) if process.runs(&command(name)?) => {}
+            Some(_) => {
+                println!("{name} gets other arguments");
+                restart(name)?;
+            }
+            None => start(name)?,
+        }
     }
     Ok(())
 }
 
 fn start(name: &str) -> Result<()> {
+    write_settings(name)?;
+    process::start(name, &place::control_network(), &command(name)?).map(drop)
+}
+
+fn restart(name: &str) -> Result<()> {
+    process::end(name, END_GRACE)?;
+    start(name)
+}
+
+fn command(name: &str) -> Result<Vec<String>> {
     let mut command = vec![build::program(name)?.display().to_string()];
     command.extend(arguments(name)?);
-    process::start(name, &place::control_network(), &command).map(drop)
+    Ok(command)
 }
 
 fn arguments(name: &str) -> Result<Vec<String>> {
@@ -58,21 +78,34 @@ fn arguments(name: &str) -> Result<Vec<String>> {
         APISERVER => apiserver(),
         "kube-controller-manager" => controller_manager(),
         "kube-scheduler" => client("scheduler"),
-        PROXY => {
-            // Its node is the first one: it waits for none of its own in vain.
-            let settings = place::run("kube-proxy.yaml");
-            write_proxy_settings(&settings, Node(1))?;
-            vec![format!("--config={}", settings.display())]
-        }
+        PROXY => vec![format!("--config={}", proxy_settings().display())],
         _ => bail!("the control plane has no {name}"),
     })
+}
+
+fn proxy_settings() -> PathBuf {
+    place::run("kube-proxy.yaml")
+}
+
+fn audit_policy() -> PathBuf {
+    place::run("audit.yaml")
+}
+
+/// Writes what a component reads as it starts; some end when it changes.
+fn write_settings(name: &str) -> Result<()> {
+    match name {
+        // Its node is the first one: it waits for none of its own in vain.
+        PROXY => write_proxy_settings(&proxy_settings(), Node(1)),
+        APISERVER => Ok(fs::write(audit_policy(), AUDIT_POLICY)?),
+        _ => Ok(()),
+    }
 }
 
 /// Writes the settings of a kube-proxy.
 ///
 /// # Errors
 /// When the file can't be written.
-pub(crate) fn write_proxy_settings(path: &std::path::Path, node: Node) -> Result<()> {
+pub(crate) fn write_proxy_settings(path: &Path, node: Node) -> Result<()> {
     let credentials = place::credentials(PROXY).display().to_string();
     let values = [
         ("CREDENTIALS", credentials.as_str()),
@@ -129,6 +162,13 @@ fn apiserver() -> Vec<String> {
         "--requestheader-extra-headers-prefix=X-Remote-Extra-".to_owned(),
         "--requestheader-group-headers=X-Remote-Group".to_owned(),
         "--requestheader-username-headers=X-Remote-User".to_owned(),
+        format!("--audit-policy-file={}", audit_policy().display()),
+        format!(
+            "--audit-log-path={}",
+            place::audit_folder().join("audit.log").display()
+        ),
+        format!("--audit-log-maxsize={}", AUDIT_SIZE.0),
+        format!("--audit-log-maxbackup={}", AUDIT_SIZE.1),
     ]
 }
 
@@ -196,7 +236,6 @@ pub(crate) fn check_components() -> Result<()> {
 /// # Errors
 /// When it doesn't end, or doesn't become ready.
 pub(crate) fn restart_apiserver() -> Result<()> {
-    process::end(APISERVER, END_GRACE)?;
-    start(APISERVER)?;
+    restart(APISERVER)?;
     wait_until_ready()
 }

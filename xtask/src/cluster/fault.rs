@@ -2,13 +2,13 @@
 
 use super::owner::{self, Cluster, Lock};
 use super::place::{self, Node};
-use super::{control, node};
-use anyhow::{Result, bail};
+use super::{control, kubectl, node};
+use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use std::fs;
 
 /// A fault, or its end.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Fault {
     /// End the API server and start it again; returns when it is ready.
     ApiRestart,
@@ -26,6 +26,13 @@ pub(crate) enum Fault {
     EtcdDelay {
         /// How long, in milliseconds.
         milliseconds: u32,
+    },
+    /// Kill the first container of a pod, as running out of memory does; its kubelet starts it again.
+    PodKill {
+        /// The pod's namespace.
+        namespace: String,
+        /// The pod.
+        name: String,
     },
     /// Cut a node's power: everything on it is gone at once, but for its disk.
     NodeCrash {
@@ -48,12 +55,8 @@ pub(crate) fn run(fault: Fault) -> Result<()> {
     let cluster = owner::require()?;
     match fault {
         Fault::ApiRestart => control::restart_apiserver(),
-        Fault::EtcdDelay { milliseconds } => {
-            // Replaced in one step: it is read at any time.
-            let draft = place::run("etcd-delay.draft");
-            fs::write(&draft, milliseconds.to_string())?;
-            Ok(fs::rename(draft, place::run("etcd-delay"))?)
-        }
+        Fault::EtcdDelay { milliseconds } => delay_etcd(milliseconds),
+        Fault::PodKill { namespace, name } => kill_pod(&namespace, &name, cluster),
         Fault::KubeletStop { node } => node::stop_kubelet(find(node, cluster)?),
         Fault::NodeCrash { node } => node::cut_power(find(node, cluster)?),
         Fault::KubeletStart { node } => {
@@ -67,11 +70,37 @@ pub(crate) fn run(fault: Fault) -> Result<()> {
     }
 }
 
+/// Delays every request to etcd.
+///
+/// # Errors
+/// When the file that tells it can't be written.
+pub(crate) fn delay_etcd(milliseconds: u32) -> Result<()> {
+    // Replaced in one step: it is read at any time.
+    let draft = place::run("etcd-delay.draft");
+    fs::write(&draft, milliseconds.to_string())?;
+    Ok(fs::rename(draft, place::run("etcd-delay"))?)
+}
+
 fn find(number: u8, cluster: Cluster) -> Result<Node> {
     let found = Node::first(cluster.nodes).find(|node| node.0 == number);
     found.ok_or_else(|| {
         anyhow::anyhow!("there is no node {number}: they are 1 to {}", cluster.nodes)
     })
+}
+
+/// With no signal before: a pod that is deleted is asked to stop first, and may say good-bye.
+fn kill_pod(namespace: &str, name: &str, cluster: Cluster) -> Result<()> {
+    let fields = "jsonpath={.spec.nodeName} {.status.containerStatuses[0].containerID}";
+    let pod = ["get", "pod", "--namespace", namespace, name];
+    let told = kubectl::ask(&[&pod[..], &["--output", fields]].concat())?;
+    let (node, container) = told
+        .split_once(" containerd://")
+        .with_context(|| format!("{namespace}/{name} runs no container"))?;
+    let node = Node::first(cluster.nodes).find(|it| it.to_string() == node);
+    let node = node.with_context(|| format!("{namespace}/{name} is on no node of this cluster"))?;
+    let kill = ["--namespace", "k8s.io", "tasks", "kill", "--signal", "KILL"];
+    let mut command = node::inside(node, "ctr")?;
+    kubectl::answer(command.args(kill).arg(container), "").map(drop)
 }
 
 fn start(node: Node, cluster: Cluster) -> Result<()> {

@@ -22,7 +22,7 @@ mod process;
 mod status;
 mod template;
 mod up;
-mod wait;
+pub(crate) mod wait;
 
 use anyhow::Result;
 use clap::Subcommand;

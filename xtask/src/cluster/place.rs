@@ -51,6 +51,11 @@ pub(crate) fn log(name: &str) -> PathBuf {
     folder().join("logs").join(format!("{name}.log"))
 }
 
+/// The API server's audit log of the last cluster, whose older files lie beside the newest.
+pub(crate) fn audit_folder() -> PathBuf {
+    folder().join("logs/audit")
+}
+
 /// What one cluster consists of, from its start until it is taken down.
 pub(crate) fn run(name: &str) -> PathBuf {
     folder().join("run").join(name)

@@ -40,6 +40,18 @@ impl Process {
         Self::find(self.pid) == Some(self)
     }
 
+    /// Whether it runs exactly this command.
+    pub(crate) fn runs(self, command: &[String]) -> bool {
+        let Ok(bytes) = fs::read(format!("/proc/{}/cmdline", self.pid)) else {
+            return false;
+        };
+        let expected: Vec<u8> = command
+            .iter()
+            .flat_map(|word| word.bytes().chain([0]))
+            .collect();
+        bytes == expected
+    }
+
     fn signal(self, signal: Signal) -> Result<()> {
         if !self.is_alive() {
             return Ok(());
@@ -287,6 +299,16 @@ mod tests {
         };
         assert_eq!(parse_stat(text), Some(expected));
         assert_eq!(parse_stat("42 (a) S 7"), None);
+    }
+
+    #[test]
+    fn a_process_runs_the_command_that_it_was_started_with() {
+        let own = Process::find(i32::try_from(std::process::id()).expect("an id"));
+        let own = own.expect("this process");
+        let mut command: Vec<String> = std::env::args().collect();
+        assert!(own.runs(&command));
+        command.push("--more".to_owned());
+        assert!(!own.runs(&command));
     }
 
     #[test]

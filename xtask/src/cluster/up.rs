@@ -3,7 +3,9 @@
 use super::owner::{self, Cluster, Lock};
 use super::place::{self, Node};
 use super::wait::{self, Seen};
-use super::{build, clear, control, host, kubectl, load, network, node, pki, process, template};
+use super::{
+    build, clear, control, fault, host, kubectl, load, network, node, pki, process, template,
+};
 use crate::shell;
 use anyhow::{Context, Result};
 use std::fs;
@@ -90,6 +92,8 @@ fn prepare_new() -> Result<()> {
 }
 
 fn bring_up(wanted: Cluster) -> Result<()> {
+    // Faults that an interrupted test has left in force.
+    fault::delay_etcd(0)?;
     control::ensure()?;
     control::wait_until_ready()?;
     let addons = [
@@ -109,6 +113,7 @@ fn bring_up(wanted: Cluster) -> Result<()> {
     }
     for one in Node::first(wanted.nodes) {
         node::wait_until_ready(one)?;
+        kubectl::ask(&["uncordon", &one.to_string()])?;
         if wanted.gpus > 0 {
             node::offer_gpus(one, wanted.gpus)?;
         }

@@ -1,5 +1,6 @@
 //! The tests' model hub, with good repositories and bad ones.
 
+use super::install::ServerEnv;
 use anyhow::{Context, Result};
 use chandler_e2e::hub::{Fault, Files, Hub, files_below};
 use chandler_e2e::layout;
@@ -18,7 +19,7 @@ const TOKEN: &str = "open-sesame";
 ///
 /// # Errors
 /// When the models have not been fetched, or there is no port.
-pub(super) fn start(address: &str) -> Result<Hub> {
+pub(crate) fn start(address: &str) -> Result<Hub> {
     let hub = Hub::start_at(&format!("{address}:0"), EMBEDDINGS)?;
     let small = files_below(&layout::model(layout::EMBEDDING_MODEL)?)?;
     hub.push(COMMIT, small.clone());
@@ -30,6 +31,11 @@ pub(super) fn start(address: &str) -> Result<Hub> {
     hub.spoil_in("org/corrupt", WEIGHTS, Fault::Corrupt);
     hub.push_to("org/truncated", COMMIT, truncated(small)?);
     Ok(hub)
+}
+
+/// What servers must know to find it.
+pub(crate) fn server_env(hub: &Hub) -> ServerEnv {
+    ("HF_ENDPOINT", hub.endpoint())
 }
 
 /// The same files with weights that end early, and digests that agree with them.

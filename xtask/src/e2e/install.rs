@@ -5,19 +5,22 @@ use anyhow::{Result, bail};
 use std::process::Command;
 
 /// Where it is installed; the tests look there.
-const NAMESPACE: &str = "chandler-system";
+pub(crate) const NAMESPACE: &str = "chandler-system";
 /// What the installation is called.
 const RELEASE: &str = "chandler";
 const CHART: &str = "charts/chandler";
 /// Ample for images that are on the nodes.
 const TIMEOUT: &str = "300s";
 
+/// A variable that every server gets, and its value.
+pub(crate) type ServerEnv = (&'static str, String);
+
 /// Installs it, or brings what is installed to the same state.
 ///
 /// # Errors
 /// When it does not become ready.
-pub(super) fn install(hub: &str) -> Result<()> {
-    run(&mut helm_upgrade(hub))
+pub(crate) fn install(env: &[ServerEnv]) -> Result<()> {
+    run(&mut helm_upgrade(env))
 }
 
 /// Runs the chart's own test.
@@ -32,8 +35,8 @@ pub(super) fn test() -> Result<()> {
 ///
 /// # Errors
 /// When it does not become ready again.
-pub(super) fn upgrade(hub: &str) -> Result<()> {
-    run(helm_upgrade(hub).args(["--set", "gateway.replicas=1"]))
+pub(super) fn upgrade(env: &[ServerEnv]) -> Result<()> {
+    run(helm_upgrade(env).args(["--set", "gateway.replicas=1"]))
 }
 
 /// Uninstalls it: nothing stays but the definition of the resource, and with it users' models.
@@ -61,7 +64,7 @@ pub(super) fn uninstall() -> Result<()> {
     run(command("kubectl").args(wait))?;
     let cluster_wide = [
         "get",
-        "clusterroles,clusterrolebindings",
+        "clusterroles,clusterrolebindings,namespaces",
         "-l",
         &label,
         "-o",
@@ -74,12 +77,15 @@ pub(super) fn uninstall() -> Result<()> {
     run(command("kubectl").args(["get", "crd", "modeldeployments.chandler.dev"]))
 }
 
-fn helm_upgrade(hub: &str) -> Command {
+fn helm_upgrade(env: &[ServerEnv]) -> Command {
     let mut helm = helm("upgrade");
-    let hub = format!("server.env.HF_ENDPOINT={hub}");
     helm.args(["--install", RELEASE, CHART, "--create-namespace"])
-        .args(["--set-string", &hub])
+        .args(["--set", "nodeCache.enabled=true"])
         .args(["--wait", "--timeout", TIMEOUT]);
+    for (name, value) in env {
+        helm.arg("--set-string");
+        helm.arg(format!("server.env.{name}={value}"));
+    }
     helm
 }
 

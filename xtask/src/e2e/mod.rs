@@ -1,9 +1,11 @@
 //! `cargo xtask e2e`: a cluster, the images on it, Chandler installed by its chart, and every test
 //! that needs one.
 
-mod hub;
+pub(crate) mod hub;
 mod inside;
-mod install;
+pub(crate) mod install;
+mod rights;
+mod stores;
 
 use crate::cluster::{self, place};
 use crate::shell::{build_workspace, command, run as execute, step};
@@ -12,9 +14,12 @@ use anyhow::Result;
 use chandler_e2e::layout;
 use clap::Args;
 use std::path::Path;
+use std::process::Command;
 
 /// Two, so that one can be drained.
 const NODES: u8 = 2;
+/// On each node. They are none, so models that ask for one compute on the CPU.
+const GPUS: u32 = 1;
 
 /// Which tests, and what becomes of the cluster.
 #[derive(Debug, Default, Args)]
@@ -22,12 +27,8 @@ pub(crate) struct Options {
     /// Leave the cluster and the installation up, for a look or another run.
     #[arg(long)]
     keep: bool,
-    /// Run the tests of faults as well, which take longer and leave a broken cluster when they are
-    /// interrupted; `cluster up` mends it.
-    #[arg(long)]
-    faults: bool,
-    /// Only the tests whose name has this in it.
-    filter: Option<String>,
+    /// Only the tests whose name has one of these in it.
+    filters: Vec<String>,
 }
 
 /// Runs all of it.
@@ -48,44 +49,58 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// # Errors
 /// The failed step's, or that a test failed.
 pub(crate) fn on_cluster(options: &Options) -> Result<()> {
+    // Here, since in the cluster's network no module can be downloaded.
+    step("stores", || chandler_e2e::stores::build().map(drop))?;
+    with_cluster(options.keep, || within(options))
+}
+
+/// Does `work` on a cluster that is up and has the images; it goes afterwards, unless `keep`.
+///
+/// # Errors
+/// The failed step's, or that of `work`.
+pub(crate) fn with_cluster(keep: bool, work: impl FnOnce() -> Result<()>) -> Result<()> {
     step("images", || {
         image::run(&[], Path::new(image::FOLDER), false)
     })?;
     step("cluster", || {
         cluster::run(cluster::Command::Up {
             nodes: Some(NODES),
-            gpus: None,
+            gpus: Some(GPUS),
         })
     })?;
-    let tested = step("load images", || {
+    let done = step("load images", || {
         cluster::run(cluster::Command::LoadImage {
             archives: image::archives(),
         })
     })
-    .and_then(|()| within(options));
-    if !options.keep {
+    .and_then(|()| work());
+    if !keep {
         step("cluster down", || cluster::run(cluster::Command::Down))?;
     }
-    tested
+    done
+}
+
+/// This program in the cluster's network, still without its arguments.
+///
+/// # Errors
+/// When it has not been built.
+pub(crate) fn own_program_inside() -> Result<Command> {
+    // The path of this very process may be of a program that a build has replaced since.
+    let own = layout::binary("xtask")?;
+    let mut inside = command(&own);
+    inside.args(["cluster", "run", "--"]).arg(&own);
+    inside.env("CHANDLER_XTASK", &own);
+    Ok(inside)
 }
 
 /// Goes on in the cluster's network, as a process of its own.
 fn within(options: &Options) -> Result<()> {
-    // The path of this very process may be of a program that a build has replaced since.
-    let own = layout::binary("xtask")?;
-    let mut inside = command(&own);
-    inside
-        .args(["cluster", "run", "--"])
-        .arg(&own)
-        .arg("e2e-inside");
-    inside.env("CHANDLER_XTASK", &own);
+    let mut inside = own_program_inside()?;
+    inside.arg("e2e-inside");
     if options.keep {
         inside.arg("--keep");
     }
-    if options.faults {
-        inside.arg("--faults");
-    }
-    inside.args(options.filter.as_deref());
+    inside.args(&options.filters);
     execute(&mut inside)
 }
 
@@ -94,11 +109,17 @@ fn within(options: &Options) -> Result<()> {
 /// # Errors
 /// The failed step's, or that a test failed.
 pub(crate) fn run_inside(options: &Options) -> Result<()> {
-    let hub = hub::start(place::CONTROL_ADDRESS)?;
-    step("install", || install::install(&hub.endpoint()))?;
-    inside::test(options.faults, options.filter.as_deref())?;
+    let stores = stores::start(place::CONTROL_ADDRESS)?;
+    let env = stores.server_env();
+    step("install", || install::install(&env))?;
+    inside::test(&options.filters, stores.registry())?;
+    step("clearing", inside::wait_until_cleared)?;
     step("helm test", install::test)?;
-    step("upgrade", || install::upgrade(&hub.endpoint()))?;
+    step("upgrade", || install::upgrade(&env))?;
+    // A part of the tests uses a part of the rights.
+    if options.filters.is_empty() {
+        step("rights", rights::check)?;
+    }
     if !options.keep {
         step("uninstall", install::uninstall)?;
     }

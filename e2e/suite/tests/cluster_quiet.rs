@@ -1,0 +1,96 @@
+//! Models at rest: nobody writes anything of theirs, and nobody reads it beyond the watches. The
+//! API server's own counters tell.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use chandler_e2e::counters::{Counters, Labels};
+use chandler_e2e_suite::{EMBEDDINGS, Space, eventually, in_space, kubectl};
+
+const MODELS: usize = 5;
+/// Nothing is waited for in it: it is what is measured. A turn that asks for another one after a
+/// while does so several times in it, at the pace of any of the operator's backoffs.
+const WINDOW: Duration = Duration::from_secs(30);
+/// A start is over when nothing was asked for so long.
+const CALM: Duration = Duration::from_secs(5);
+const COUNTER: &str = "apiserver_request_total";
+/// All that a model consists of, and what is told of it.
+const RESOURCES: &[&str] = &[
+    "modeldeployments",
+    "deployments",
+    "replicasets",
+    "services",
+    "endpointslices",
+    "jobs",
+    "poddisruptionbudgets",
+    "pods",
+    "events",
+];
+
+/// Requests by verb and object.
+type Asked = BTreeMap<String, u64>;
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask e2e"]
+async fn models_at_rest_are_neither_written_nor_read() {
+    in_space("quiet", async |space| {
+        for number in 0..MODELS {
+            apply(&space, number).await?;
+        }
+        for number in 0..MODELS {
+            space.wait_ready(&name(number)).await?;
+        }
+        eventually("at rest", async || {
+            let asked = asked_in(CALM).await.ok()?;
+            asked.is_empty().then_some(())
+        })
+        .await?;
+        let asked = asked_in(WINDOW).await?;
+        ensure!(asked.is_empty(), "asked of the API server: {asked:#?}");
+        Ok(())
+    })
+    .await;
+}
+
+fn name(number: usize) -> String {
+    format!("m-{number}")
+}
+
+async fn apply(space: &Space, number: usize) -> Result<()> {
+    let (model, served) = (name(number), &space.name);
+    let spec = format!(
+        "{{model: {{source: {EMBEDDINGS}, servedName: {served}-{number}}}, \
+         server: {{drainSeconds: 1}}}}"
+    );
+    space.apply_model(&model, &spec).await.map(drop)
+}
+
+/// What anybody asks of the API server in a stretch of time, of what models consist of. Watches
+/// are open all the time, and opened again every few minutes.
+async fn asked_in(window: Duration) -> Result<Asked> {
+    let before = counters()?;
+    tokio::time::sleep(window).await;
+    let gone = counters()?.since(&before)?;
+    let mut asked = Asked::new();
+    for (labels, count) in gone.of(COUNTER) {
+        let label = |key: &str| labels.get(key).map(String::as_str).unwrap_or_default();
+        let (verb, resource) = (label("verb"), label("resource"));
+        // The API server itself looks at the address of its own Service every ten seconds.
+        let is_its_own = (verb, resource) == ("GET", "endpointslices");
+        if RESOURCES.contains(&resource) && verb != "WATCH" && !is_its_own {
+            *asked.entry(shown(labels)).or_default() += count;
+        }
+    }
+    Ok(asked)
+}
+
+fn counters() -> Result<Counters> {
+    Counters::parse(&kubectl(&["get", "--raw", "/metrics"])?, &[COUNTER])
+}
+
+fn shown(labels: &Labels) -> String {
+    let keys = ["verb", "resource", "subresource", "dry_run", "code"];
+    let values = keys.iter().filter_map(|key| labels.get(*key));
+    values.map(String::as_str).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,197 @@
+//! Rights against their use.
+
+use super::granted::{Grant, Place, Rights};
+use super::used::Request;
+use std::collections::BTreeMap;
+
+/// What no account of ours may so much as see: credentials are the business of the kubelet.
+const SECRETS: &str = "secrets";
+
+/// One right, and how many requests needed it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) grant: Grant,
+    pub(super) uses: usize,
+}
+
+/// Every right, and what is wrong, each in one line.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub(super) rows: Vec<Row>,
+    pub(super) findings: Vec<String>,
+}
+
+/// Compares what was granted with what was asked.
+pub(super) fn compare(rights: &Rights, requests: &[Request]) -> Verdict {
+    let allowed: Vec<&Request> = requests.iter().filter(|it| it.refused.is_none()).collect();
+    let uses = |grant: &Grant| allowed.iter().filter(|it| is_for(grant, it)).count();
+    let rows: Vec<Row> = rights
+        .grants
+        .iter()
+        .map(|grant| Row {
+            grant: grant.clone(),
+            uses: uses(grant),
+        })
+        .collect();
+    let mut findings = rights.refused.clone();
+    let secrets = rights.grants.iter().filter(|it| of_secrets(it));
+    findings.extend(secrets.map(|grant| format!("{grant}: nobody shall see Secrets")));
+    let unused = rows.iter().filter(|row| row.uses == 0);
+    findings.extend(unused.map(|row| format!("{}, and nothing used it", row.grant)));
+    findings.extend(refusals(rights, requests));
+    Verdict { rows, findings }
+}
+
+fn of_secrets(grant: &Grant) -> bool {
+    grant.group.is_empty() && grant.resource.split('/').next() == Some(SECRETS)
+}
+
+/// Whether a request needed this right.
+fn is_for(grant: &Grant, request: &Request) -> bool {
+    request.verbs.contains(&grant.verb) && is_about(grant, request)
+}
+
+/// Whether a right is about what a request was about.
+fn is_about(grant: &Grant, request: &Request) -> bool {
+    let is_here = match &grant.place {
+        Place::Cluster => true,
+        Place::Namespace(name) => request.namespace.as_ref() == Some(name),
+    };
+    let is_named = match &request.name {
+        Some(name) => grant.names.is_empty() || grant.names.contains(name),
+        None => grant.names.is_empty(),
+    };
+    is_here
+        && is_named
+        && grant.account == request.account
+        && grant.group == request.group
+        && grant.resource == request.resource
+}
+
+/// What was refused for want of a right, each right once. An API server forbids other things too,
+/// such as to make an object in a namespace that is going, and, while it starts, whatever it has
+/// not yet read the roles for.
+fn refusals(rights: &Rights, requests: &[Request]) -> Vec<String> {
+    let mut missing: BTreeMap<String, (usize, &str)> = BTreeMap::new();
+    for request in requests {
+        let Some(told) = &request.refused else {
+            continue;
+        };
+        for verb in &request.verbs {
+            let mut grants = rights.grants.iter();
+            if !grants.any(|it| it.verb == *verb && is_about(it, request)) {
+                let (account, resource) = (&request.account, &request.resource);
+                let what = format!("{account} lacks {verb} on {resource}");
+                missing.entry(what).or_insert((0, told)).0 += 1;
+            }
+        }
+    }
+    let lines = missing
+        .iter()
+        .map(|(what, (count, told))| format!("{what} ({count} requests refused): {told}"));
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(resource: &str, verb: &str) -> Grant {
+        Grant {
+            account: "worker".to_owned(),
+            place: Place::Cluster,
+            group: String::new(),
+            resource: resource.to_owned(),
+            verb: verb.to_owned(),
+            names: Vec::new(),
+        }
+    }
+
+    fn request(resource: &str, verbs: &[&str]) -> Request {
+        Request {
+            account: "worker".to_owned(),
+            group: String::new(),
+            resource: resource.to_owned(),
+            verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+            namespace: Some("n".to_owned()),
+            name: Some("a".to_owned()),
+            refused: None,
+        }
+    }
+
+    fn verdict(grants: &[Grant], requests: &[Request]) -> Verdict {
+        let rights = Rights {
+            grants: grants.iter().cloned().collect(),
+            refused: Vec::new(),
+        };
+        compare(&rights, requests)
+    }
+
+    #[test]
+    fn what_is_used_is_counted() {
+        let grants = [grant("pods", "create"), grant("pods", "patch")];
+        let asked = [
+            request("pods", &["patch", "create"]),
+            request("pods", &["patch"]),
+        ];
+        let verdict = verdict(&grants, &asked);
+        let counts: Vec<_> = verdict.rows.iter().map(|row| row.uses).collect();
+        assert_eq!(counts, [1, 2]);
+        assert_eq!(verdict.findings, [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_verb_that_nothing_used_is_told() {
+        let grants = [grant("pods", "list"), grant("pods", "watch")];
+        let verdict = verdict(&grants, &[request("pods", &["list"])]);
+        assert_eq!(
+            verdict.findings,
+            ["worker may watch pods (cluster-wide), and nothing used it"]
+        );
+    }
+
+    #[test]
+    fn only_a_request_that_the_right_is_for_counts() {
+        let of_another = |change: fn(&mut Grant)| {
+            let mut grant = grant("pods", "list");
+            change(&mut grant);
+            verdict(&[grant], &[request("pods", &["list"])])
+                .findings
+                .len()
+        };
+        assert_eq!(of_another(|_| {}), 0);
+        assert_eq!(of_another(|it| it.place = Place::Namespace("n".into())), 0);
+        assert_eq!(of_another(|it| it.names = vec!["b".into(), "a".into()]), 0);
+        assert_eq!(of_another(|it| it.place = Place::Namespace("x".into())), 1);
+        assert_eq!(of_another(|it| it.names = vec!["b".into()]), 1);
+        assert_eq!(of_another(|it| it.account = "front".into()), 1);
+        assert_eq!(of_another(|it| it.group = "apps".into()), 1);
+        assert_eq!(of_another(|it| it.resource = "pods/log".into()), 1);
+    }
+
+    #[test]
+    fn a_refused_request_uses_nothing_and_tells_what_is_missing() {
+        let mut asked = request("pods", &["patch", "create"]);
+        asked.refused = Some("cannot create".to_owned());
+        let found = verdict(&[grant("pods", "patch")], &[asked.clone(), asked.clone()]);
+        assert_eq!(
+            found.findings,
+            [
+                "worker may patch pods (cluster-wide), and nothing used it",
+                "worker lacks create on pods (2 requests refused): cannot create",
+            ]
+        );
+        let grants = [grant("pods", "patch"), grant("pods", "create")];
+        let served = request("pods", &["patch", "create"]);
+        let found = verdict(&grants, &[asked, served]).findings;
+        assert_eq!(found, [] as [&str; 0], "forbidden for another reason");
+    }
+
+    #[test]
+    fn secrets_are_nobodys() {
+        let grants = [grant("secrets", "get")];
+        let found = verdict(&grants, &[request("secrets", &["get"])]).findings;
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("Secrets"), "{found:?}");
+    }
+}

@@ -2,6 +2,7 @@
 //! up, installs Chandler on it and runs them; each has a namespace of its own and waits for
 //! conditions alone.
 
+mod claim;
 mod credentials;
 mod fault;
 mod gateway;
@@ -15,6 +16,7 @@ mod tell;
 mod tools;
 mod wait;
 
+pub use claim::Claim;
 pub use fault::Fault;
 pub use gateway::Gateway;
 pub use load::{Load, Tally};

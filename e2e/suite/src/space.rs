@@ -10,8 +10,8 @@ use chandler_crds::{ModelDeployment, ModelDeploymentSpec};
 use chandler_e2e::SPACE_LABEL;
 use futures::FutureExt;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -89,12 +89,31 @@ impl Space {
         Ok(Self { client, name })
     }
 
-    /// Lets it go. What becomes of it is looked at when all tests have ended.
+    /// Ends its models and lets it go. Whether it goes is looked at when all tests have ended: that
+    /// takes longer, and disturbs no other test.
     async fn remove(&self) -> Result<()> {
+        let (all, how) = (ListParams::default(), DeleteParams::default());
+        self.models().delete_collection(&how, &all).await?;
+        let pods = self.api::<Pod>();
+        let gone = async || pods.list(&all).await.ok()?.items.is_empty().then_some(());
+        wait::eventually("gone", gone).await?;
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let how = DeleteParams::default();
         namespaces.delete(&self.name, &how).await?;
         Ok(())
+    }
+
+    /// Waits until the tests before have left nothing.
+    ///
+    /// # Errors
+    /// They do not come to that.
+    pub async fn wait_alone(&self) -> Result<()> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let of_tests = ListParams::default().labels(SPACE_LABEL);
+        let alone = async || {
+            let found = namespaces.list(&of_tests).await.ok()?;
+            (found.items.len() == 1).then_some(())
+        };
+        wait::eventually("alone", alone).await
     }
 
     /// The objects of one kind in it.

@@ -1,14 +1,20 @@
-//! What a node keeps of the models that its replicas have fetched.
+//! What a node or a claim keeps of the models that replicas have fetched.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result, ensure};
 use chandler_crds::conditions::ConditionType;
 use chandler_crds::names::{containers, labels, mounts};
 use chandler_crds::report::Report;
 use chandler_e2e::layout;
-use chandler_e2e_suite::{EMBEDDINGS, RELEASE, Space, eventually, helm, in_space, is, kubectl};
+use chandler_e2e_suite::{
+    Claim, EMBEDDINGS, RELEASE, Space, eventually, helm, in_space, is, kubectl,
+};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use kube::api::ListParams;
+use tempfile::tempdir_in;
 
 /// Below the repository's root.
 const CHART: &str = "charts/chandler";
@@ -81,6 +87,15 @@ async fn fetched(space: &Space, model: &str) -> Result<Report> {
     Report::parse(&message).context(message)
 }
 
+/// Files were wanted, and no store sent any of them.
+fn had_them_already(told: &Report) -> Result<()> {
+    ensure!(
+        matches!(told, Report::Fetched { bytes, received: 0, .. } if *bytes > 0),
+        "they were fetched again: {told:?}"
+    );
+    Ok(())
+}
+
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn a_node_fetches_a_file_once_for_all_its_models() {
@@ -98,12 +113,29 @@ async fn a_node_fetches_a_file_once_for_all_its_models() {
             space.wait_ready(name).await?;
             eventually("answered", async || gateway.embed(&served).await.ok()).await?;
         }
-        let told = fetched(&space, "second").await?;
-        ensure!(
-            matches!(told, Report::Fetched { bytes, received: 0, .. } if bytes > 0),
-            "the node had the files already: {told:?}"
-        );
-        Ok(())
+        had_them_already(&fetched(&space, "second").await?)
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask e2e"]
+async fn a_claim_keeps_what_was_fetched() {
+    in_space("claimcache", async |space| {
+        let folder = tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+        // A folder of the machine keeps its owner, whatever user a pod's volumes are for.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o777))?;
+        let claim = Claim::new(&space, "cache", folder.path(), "ReadWriteMany").await?;
+        let cache = "cache: {kind: persistentVolumeClaim, claimName: cache}";
+        for name in ["first", "second"] {
+            let served = format!("{}-{name}", space.name);
+            let spec =
+                format!("{{model: {{source: {EMBEDDINGS}, servedName: {served}, {cache}}}}}");
+            space.apply_model(name, &spec).await?;
+            space.wait_ready(name).await?;
+        }
+        had_them_already(&fetched(&space, "second").await?)?;
+        claim.remove().await
     })
     .await;
 }

@@ -35,6 +35,7 @@ type Asked = BTreeMap<String, u64>;
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn models_at_rest_are_neither_written_nor_read() {
     in_space("quiet", async |space| {
+        space.wait_alone().await?;
         for number in 0..MODELS {
             apply(&space, number).await?;
         }

@@ -6,6 +6,12 @@ use std::collections::BTreeMap;
 /// What tells the counters of one name apart.
 pub type Labels = BTreeMap<String, String>;
 
+/// The value of one label; empty if there is none.
+#[must_use]
+pub fn label<'a>(labels: &'a Labels, key: &str) -> &'a str {
+    labels.get(key).map(String::as_str).unwrap_or_default()
+}
+
 /// The counters of some names, as they stand at one time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counters(BTreeMap<(String, Labels), f64>);

@@ -6,10 +6,9 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use crate::cli::{FolderArgs, PrepareArgs};
 use crate::reporter::Reporter;
+use crate::serve::stops;
 use crate::startup::StartError;
 
 /// What a file system has at its root before anyone has written to it.
@@ -86,14 +85,14 @@ pub fn prepare(args: &PrepareArgs) -> u8 {
 
 /// Checks that a folder can be written, and waits until told to stop. Gives the exit code.
 pub async fn hold(args: &FolderArgs) -> u8 {
-    let tried = try_writing(&args.folder).map_err(StartError::from);
-    told(match tried {
-        Ok(()) => {
-            tracing::info!(folder = %args.folder.display(), "ready to keep models");
-            stopped().await.map_err(StartError::from)
-        }
-        failed => failed,
-    })
+    told(try_holding(&args.folder).await)
+}
+
+async fn try_holding(folder: &Path) -> Result<(), StartError> {
+    try_writing(folder)?;
+    tracing::info!(folder = %folder.display(), "ready to keep models");
+    stops(false)?.recv().await;
+    Ok(())
 }
 
 fn told(result: Result<(), StartError>) -> u8 {
@@ -145,16 +144,6 @@ fn try_writing(folder: &Path) -> Result<(), NodeCacheError> {
         folder: folder.to_owned(),
         error,
     })
-}
-
-async fn stopped() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }
 
 #[cfg(test)]

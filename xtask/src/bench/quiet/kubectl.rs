@@ -1,9 +1,8 @@
 //! The cluster's administrator, in whose credentials this runs.
 
+use crate::cluster::kubectl::answer;
 use crate::shell::{capture, command, run as execute};
-use anyhow::{Context, Result};
-use chandler_e2e::layout;
-use std::fs;
+use anyhow::Result;
 
 /// What kubectl answers.
 ///
@@ -26,9 +25,6 @@ pub(super) fn run(arguments: &[&str]) -> Result<()> {
 /// # Errors
 /// When the API server refuses.
 pub(super) fn send(arguments: &[&str], manifest: &str) -> Result<()> {
-    let path = layout::root().join("target/bench/quiet.yaml");
-    fs::create_dir_all(path.parent().unwrap_or(&path))?;
-    fs::write(&path, manifest).with_context(|| format!("can't write {}", path.display()))?;
-    let path = path.display().to_string();
-    ask(&[arguments, &["--filename", &path]].concat()).map(drop)
+    let mut command = command("kubectl");
+    answer(command.args(arguments).arg("--filename=-"), manifest).map(drop)
 }

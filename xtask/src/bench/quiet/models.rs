@@ -1,12 +1,12 @@
 //! The models that are to rest: real servers, each with its own copy of a small embeddings model.
 
 use super::kubectl;
+use crate::e2e::hub::EMBEDDINGS;
 use anyhow::{Result, bail};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 const NAMESPACE: &str = "quiet";
-const SOURCE: &str = "hf://sentence-transformers/all-MiniLM-L6-v2";
 /// Models that start together: a small machine has cores for a few.
 const TOGETHER: u16 = 10;
 /// For those that start together.
@@ -106,7 +106,7 @@ apiVersion: chandler.dev/v1alpha1
 kind: ModelDeployment
 metadata: {{name: quiet-{number}, namespace: {NAMESPACE}}}
 spec:
-  model: {{source: {SOURCE}}}
+  model: {{source: 'hf://{EMBEDDINGS}'}}
   server:
     drainSeconds: 1
     resources: {{requests: {{cpu: 5m, memory: 64Mi}}}}

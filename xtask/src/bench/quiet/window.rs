@@ -4,7 +4,7 @@ use super::accounts::{self, Kind};
 use super::{kubectl, processes};
 use crate::cluster::wait::{self, Seen};
 use anyhow::{Context, Result};
-use chandler_e2e::counters::{Counters, Labels};
+use chandler_e2e::counters::{Counters, Labels, label};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::thread;
@@ -145,10 +145,6 @@ fn object(labels: &Labels) -> Option<String> {
         name += " (dry run)";
     }
     Some(name)
-}
-
-fn label<'a>(labels: &'a Labels, key: &str) -> &'a str {
-    labels.get(key).map(String::as_str).unwrap_or_default()
 }
 
 fn counters() -> Result<Counters> {

@@ -97,9 +97,9 @@ impl Log {
     fn add(&mut self, text: &str, namespace: &str) -> Result<()> {
         // What stands behind the last line's end is being written.
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let prefix = format!("system:serviceaccount:{namespace}:");
         for line in whole.lines() {
             let event: Event = serde_json::from_str(line).with_context(|| line.to_owned())?;
-            let prefix = format!("system:serviceaccount:{namespace}:");
             let account = event.user.username.strip_prefix(&prefix).map(str::to_owned);
             if let Some(account) = account
                 && self.known.insert(event.id.clone())

@@ -15,7 +15,8 @@ use kube::{Api, Client};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::{Fault, PATIENCE, RELEASE, SYSTEM, credentials, eventually, kubectl};
+use crate::wait::none_left;
+use crate::{Fault, PATIENCE, SYSTEM, credentials, eventually, kubectl};
 
 /// Exit code of an operator that a failpoint ended.
 const FAILPOINT_EXIT: i32 = 70;
@@ -63,9 +64,7 @@ pub async fn none_installed(client: &Client) -> Result<Fault> {
         let (deployment, count) = (deployment(), format!("--replicas={count}"));
         kubectl(&["scale", "-n", SYSTEM, &deployment, &count]).map(drop)
     };
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
-    let installed = deployments.get(&format!("{RELEASE}-operator")).await?;
-    let count = installed.spec.replicas.unwrap_or(1);
+    let count = installed(client).await?.spec.replicas.unwrap_or(1);
     let away = Fault::begin(
         || scale(0),
         move || {
@@ -75,16 +74,17 @@ pub async fn none_installed(client: &Client) -> Result<Fault> {
     )?;
     let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
     let operators = ListParams::default().labels(PODS);
-    let gone = async || {
-        let left = pods.list(&operators).await.ok()?;
-        left.items.is_empty().then_some(())
-    };
-    eventually("without an operator", gone).await?;
+    none_left(&pods, &operators).await?;
     Ok(away)
 }
 
+async fn installed(client: &Client) -> Result<Deployment> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
+    Ok(deployments.get(OPERATOR).await?)
+}
+
 fn deployment() -> String {
-    format!("deployment/{RELEASE}-operator")
+    format!("deployment/{OPERATOR}")
 }
 
 impl Outside {
@@ -93,9 +93,7 @@ impl Outside {
     /// # Errors
     /// Nothing is.
     pub async fn of_installed(client: &Client) -> Result<Self> {
-        let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
-        let installed = deployments.get(&format!("{RELEASE}-operator")).await?;
-        let pod = installed.spec.template.spec;
+        let pod = installed(client).await?.spec.template.spec;
         let pod = pod.context("the operator's Deployment has a pod")?;
         let container = pod.containers.into_iter().next().context("a container")?;
         let account = pod.service_account_name.context("an account")?;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use chandler_crds::ModelDeployment;
 
 use crate::settled::{self, Wanted};
-use crate::{EMBEDDINGS, Gateway, Load, Space, eventually, holds, kubectl};
+use crate::{EMBEDDINGS, Gateway, Load, Space, eventually, holds};
 
 /// Callers at once while something happens.
 const CALLERS: usize = 2;
@@ -78,8 +78,7 @@ impl Served {
     /// What the API server refuses.
     pub fn scale(&self, replicas: u32) -> Result<()> {
         self.replicas.store(replicas, Ordering::Relaxed);
-        let (namespace, count) = (self.model(), format!("--replicas={replicas}"));
-        kubectl(&["scale", "-n", namespace, "mdl", Self::NAME, &count]).map(drop)
+        self.space.scale(Self::NAME, replicas)
     }
 
     /// Waits until the cluster holds what the spec asks for, and of before at most pods that have

@@ -1,6 +1,6 @@
 //! A namespace of a test's own, and what is done in it.
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -10,13 +10,13 @@ use chandler_crds::{ModelDeployment, ModelDeploymentSpec};
 use chandler_e2e::SPACE_LABEL;
 use futures::FutureExt;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Gateway, tell, wait};
+use crate::{Gateway, kubectl, tell, wait};
 
 /// Who the tests are to the API server.
 const FIELD_MANAGER: &str = "e2e";
@@ -94,9 +94,7 @@ impl Space {
     async fn remove(&self) -> Result<()> {
         let (all, how) = (ListParams::default(), DeleteParams::default());
         self.models().delete_collection(&how, &all).await?;
-        let pods = self.api::<Pod>();
-        let gone = async || pods.list(&all).await.ok()?.items.is_empty().then_some(());
-        wait::eventually("gone", gone).await?;
+        wait::none_left(&self.api::<Pod>(), &all).await?;
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         namespaces.delete(&self.name, &how).await?;
         Ok(())
@@ -181,6 +179,38 @@ impl Space {
         };
         let what = format!("{} {reason} with {words:?}", kind.as_str());
         wait::until(&self.models(), name, &what, is_told).await
+    }
+
+    /// Scales a model as a user does.
+    ///
+    /// # Errors
+    /// What the API server refuses.
+    pub fn scale(&self, name: &str, replicas: impl Display) -> Result<()> {
+        let count = format!("--replicas={replicas}");
+        kubectl(&["scale", "-n", &self.name, "modeldeployment", name, &count]).map(drop)
+    }
+
+    /// Makes a Secret of a model, or changes it.
+    ///
+    /// # Errors
+    /// What the API server refuses.
+    pub async fn apply_secret<const N: usize>(
+        &self,
+        name: &str,
+        kind: &str,
+        content: [(&str, &str); N],
+    ) -> Result<Secret> {
+        let content = content.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let secret = Secret {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                ..ObjectMeta::default()
+            },
+            type_: Some(kind.to_owned()),
+            string_data: Some(content.into()),
+            ..Secret::default()
+        };
+        self.apply(&secret).await
     }
 
     /// The door of the installation.

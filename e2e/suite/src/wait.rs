@@ -8,6 +8,7 @@ use chandler_crds::ModelDeployment;
 use chandler_crds::conditions::ConditionType;
 use futures::{Stream, StreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::ListParams;
 use kube::{Api, Resource};
 use kube_runtime::WatchStreamExt;
 use kube_runtime::watcher::watch_object;
@@ -91,6 +92,18 @@ pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> Res
     };
     let outcome = timeout(PATIENCE, looked).await;
     outcome.with_context(|| format!("not {what} after {PATIENCE:?}"))
+}
+
+/// Waits until there is no object of a kind.
+///
+/// # Errors
+/// One is still there after [`PATIENCE`].
+pub(crate) async fn none_left<K>(api: &Api<K>, which: &ListParams) -> Result<()>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    let none = async || api.list(which).await.ok()?.items.is_empty().then_some(());
+    eventually("without any", none).await
 }
 
 /// Looks again and again until all is as `look` wants it.

@@ -4,8 +4,6 @@ use anyhow::{Context, ensure};
 use chandler_crds::ModelDeployment;
 use chandler_crds::conditions::ConditionType;
 use chandler_e2e_suite::{EMBEDDINGS, condition, in_space, is, ready, until};
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::ObjectMeta;
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
@@ -80,15 +78,8 @@ async fn a_gated_model_needs_its_secret() {
         space
             .wait_told("m", ConditionType::ModelResolved, "Unauthorized", &[])
             .await?;
-        let secret = Secret {
-            metadata: ObjectMeta {
-                name: Some("hub".to_owned()),
-                ..ObjectMeta::default()
-            },
-            string_data: Some([("HF_TOKEN".to_owned(), "open-sesame".to_owned())].into()),
-            ..Secret::default()
-        };
-        space.apply(&secret).await?;
+        let token = [("HF_TOKEN", "open-sesame")];
+        space.apply_secret("hub", "Opaque", token).await?;
         space.apply_model("m", spec).await?;
         space.wait_ready("m").await?;
         Ok(())

@@ -7,9 +7,7 @@ use anyhow::{Context, Result, ensure};
 use chandler_crds::ModelDeployment;
 use chandler_crds::conditions::ConditionType;
 use chandler_crds::names::containers;
-use chandler_e2e_suite::{
-    EMBEDDINGS, Space, condition, eventually, in_space, is, kubectl, replicas, until,
-};
+use chandler_e2e_suite::{EMBEDDINGS, Space, condition, eventually, in_space, is, replicas, until};
 use k8s_openapi::api::core::v1::{Container, Node, Pod};
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
@@ -92,13 +90,7 @@ async fn each_replica_has_one_and_the_others_wait_for_room() {
         let taken: Result<BTreeSet<_>> = replicas(&space).await?.iter().map(placed).collect();
         ensure!(taken? == nodes, "not one on each of {nodes:?}");
 
-        kubectl(&[
-            "scale",
-            "-n",
-            &space.name,
-            "mdl/first",
-            &format!("--replicas={}", count + 1),
-        ])?;
+        space.scale("first", count + 1)?;
         let model = wait_short(&space, "first", count).await?;
         ensure!(ready_replicas(&model) == Some(ready), "fewer serve now");
         ensure!(is(&model, ConditionType::Ready), "it answers as before");

@@ -7,7 +7,7 @@ use chandler_crds::ModelDeployment;
 use chandler_crds::conditions::ConditionType;
 use chandler_crds::names::labels;
 use chandler_e2e::layout;
-use chandler_e2e_suite::{EMBEDDINGS, Load, Space, eventually, gone, in_space, is, kubectl, until};
+use chandler_e2e_suite::{EMBEDDINGS, Load, eventually, gone, in_space, is, kubectl, until};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -102,7 +102,7 @@ async fn kubectl_scale_changes_the_count_under_load() {
         eventually("known", async || gateway.embed(&served).await.ok()).await?;
         let load = Load::start(&gateway, &served, 2);
         for count in [2, 1] {
-            scale(&space, "m", count)?;
+            space.scale("m", count)?;
             let settled = |model: &ModelDeployment| {
                 let status = model.status.as_ref();
                 let counts = status.map(|it| (it.replicas, it.ready_replicas));
@@ -111,7 +111,7 @@ async fn kubectl_scale_changes_the_count_under_load() {
             until(&space.models(), "m", "scaled", settled).await?;
         }
         load.stop().await.assert_all_answered();
-        scale(&space, "m", 0)?;
+        space.scale("m", 0)?;
         let asleep = |model: &ModelDeployment| {
             let status = model.status.as_ref();
             status.is_some_and(|it| it.replicas == Some(0))
@@ -120,11 +120,6 @@ async fn kubectl_scale_changes_the_count_under_load() {
         Ok(())
     })
     .await;
-}
-
-fn scale(space: &Space, name: &str, count: i32) -> Result<()> {
-    let count = format!("--replicas={count}");
-    kubectl(&["scale", "-n", &space.name, "modeldeployment", name, &count]).map(drop)
 }
 
 #[tokio::test]

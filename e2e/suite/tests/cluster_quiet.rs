@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use chandler_e2e::counters::{Counters, Labels};
+use chandler_e2e::counters::{Counters, Labels, label};
 use chandler_e2e_suite::{EMBEDDINGS, Space, eventually, in_space, kubectl};
 
 const MODELS: usize = 5;
@@ -75,8 +75,7 @@ async fn asked_in(window: Duration) -> Result<Asked> {
     let gone = counters()?.since(&before)?;
     let mut asked = Asked::new();
     for (labels, count) in gone.of(COUNTER) {
-        let label = |key: &str| labels.get(key).map(String::as_str).unwrap_or_default();
-        let (verb, resource) = (label("verb"), label("resource"));
+        let (verb, resource) = (label(labels, "verb"), label(labels, "resource"));
         // The API server itself looks at the address of its own Service every ten seconds.
         let is_its_own = (verb, resource) == ("GET", "endpointslices");
         if RESOURCES.contains(&resource) && verb != "WATCH" && !is_its_own {

@@ -1,7 +1,5 @@
 //! Models from a bucket and from a registry, with the Secrets that a user would write for them.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, Result, ensure};
 use chandler_crds::ModelDeployment;
 use chandler_crds::conditions::ConditionType;
@@ -9,7 +7,6 @@ use chandler_crds::names::{credentials, env};
 use chandler_e2e::stores::shared;
 use chandler_e2e_suite::{Space, eventually, in_space, is};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::ObjectMeta;
 use serde_json::json;
 
 /// Name of the Secret that each model names.
@@ -44,23 +41,6 @@ async fn apply(space: &Space, source: &str) -> Result<ModelDeployment> {
     space.apply_model("m", &spec).await
 }
 
-async fn apply_secret(
-    space: &Space,
-    kind: &str,
-    content: BTreeMap<String, String>,
-) -> Result<Secret> {
-    let secret = Secret {
-        metadata: ObjectMeta {
-            name: Some(SECRET.to_owned()),
-            ..ObjectMeta::default()
-        },
-        type_: Some(kind.to_owned()),
-        string_data: Some(content),
-        ..Secret::default()
-    };
-    space.apply(&secret).await
-}
-
 /// Keys to the bucket.
 async fn apply_keys(space: &Space, secret_key: &str) -> Result<Secret> {
     let (name, _) = shared::KEY;
@@ -68,16 +48,15 @@ async fn apply_keys(space: &Space, secret_key: &str) -> Result<Secret> {
         (env::AWS_ACCESS_KEY, name),
         (env::AWS_SECRET_KEY, secret_key),
     ];
-    let content = content.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    apply_secret(space, "Opaque", content.into()).await
+    space.apply_secret(SECRET, "Opaque", content).await
 }
 
 /// A login to the registry, as `kubectl create secret docker-registry` makes it.
 async fn apply_login(space: &Space, password: &str) -> Result<Secret> {
     let login = json!({"username": shared::USER.0, "password": password});
     let config = json!({"auths": {registry()?: login}}).to_string();
-    let content = [(credentials::DOCKER_CONFIG.to_owned(), config)].into();
-    apply_secret(space, DOCKER_CONFIG, content).await
+    let content = [(credentials::DOCKER_CONFIG, &*config)];
+    space.apply_secret(SECRET, DOCKER_CONFIG, content).await
 }
 
 /// The model answers, and its files are locked; gives the lock's commit.

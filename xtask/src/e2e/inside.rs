@@ -17,9 +17,9 @@ pub(super) fn test(filters: &[String], registry: &str) -> Result<()> {
         "--workspace",
         "--no-fail-fast",
         "--test",
-        "cluster_*",
+        "cluster",
         "--test",
-        "fault_*",
+        "fault",
     ]);
     tests.args(["--", "--ignored", "--test-threads=1", "--nocapture"]);
     tests.env(shared::REGISTRY, registry);

@@ -1,0 +1,12 @@
+//! What an installed Chandler does on a cluster: one file a subject, each test in a namespace of its
+//! own. One program, since linking takes longer than many a test.
+
+mod blockers;
+mod cache;
+mod drift;
+mod gpus;
+mod life;
+mod quiet;
+mod sources;
+mod stores;
+mod upgrades;

@@ -1,0 +1,4 @@
+//! Faults that break what all tests use: they run after the others, one at a time.
+
+mod cluster;
+mod operator;

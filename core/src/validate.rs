@@ -1,6 +1,7 @@
 //! Parses the wire spec into one validated type, once. Everything after this speaks of
 //! [`Validated`], where every default is applied and every combination is possible.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chandler_crds::ModelDeployment;
@@ -12,6 +13,12 @@ use crate::worker::{self, Worker};
 const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 /// Time without progress after which a rollout has failed, if the spec doesn't say.
 const DEFAULT_PROGRESS: Duration = Duration::from_secs(600);
+
+/// Time that a request has, if the spec doesn't say.
+pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
+/// Bounds of that time.
+const REQUEST_TIMEOUTS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 
 /// Namespace and name of a model.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +67,9 @@ pub struct Validated {
     pub strategy: TakeOver,
     /// Time without progress after which the rollout has failed.
     pub progress_deadline: Duration,
+    /// Longest time from a request's arrival to the end of its answer. The gateway keeps it, so
+    /// it is no part of a revision.
+    pub request_timeout: Duration,
     /// Leave everything as it is.
     pub paused: bool,
 }
@@ -124,6 +134,10 @@ pub fn validate(object: &ModelDeployment) -> Result<Validated, Vec<Invalid>> {
     let replicas = replicas(spec.replicas, spec.autoscaling.as_ref(), &mut invalid);
     let strategy = strategy(spec.rollout.as_ref(), &mut invalid);
     let drain = drain(spec.server.as_ref(), &mut invalid);
+    let request_timeout = request_timeout(spec.server.as_ref()).unwrap_or_else(|error| {
+        invalid.push(error);
+        DEFAULT_REQUEST_TIMEOUT
+    });
     if !invalid.is_empty() {
         return Err(invalid);
     }
@@ -145,6 +159,7 @@ pub fn validate(object: &ModelDeployment) -> Result<Validated, Vec<Invalid>> {
             .as_ref()
             .and_then(|rollout| rollout.progress_deadline)
             .map_or(DEFAULT_PROGRESS, unsigned),
+        request_timeout,
         paused: spec.paused.unwrap_or(false),
         key,
     })
@@ -263,6 +278,26 @@ fn drain(server: Option<&Server>, invalid: &mut Vec<Invalid>) -> Duration {
             });
             DEFAULT_DRAIN
         })
+}
+
+/// The time that a model's requests have. The gateway asks this alone: whatever else is wrong with
+/// a spec, the requests to the revision that still serves go on.
+///
+/// # Errors
+/// It is out of its bounds.
+pub fn request_timeout(server: Option<&Server>) -> Result<Duration, Invalid> {
+    let Some(timeout) = server.and_then(|server| server.request_timeout) else {
+        return Ok(DEFAULT_REQUEST_TIMEOUT);
+    };
+    let length = unsigned(timeout); // A negative one is too short in any case.
+    if REQUEST_TIMEOUTS.contains(&length) {
+        return Ok(length);
+    }
+    let message = format!("{timeout} is not from 1s to 24h: write such as 90s or 10m");
+    Err(Invalid {
+        field: "spec.server.requestTimeout",
+        message,
+    })
 }
 
 /// A negative duration means at once.

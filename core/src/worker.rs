@@ -57,6 +57,7 @@ impl Worker {
         let mut server = server.cloned().unwrap_or_default();
         server.device.get_or_insert_default();
         server.drain_seconds = None; // `drain` tells it.
+        server.request_timeout = None; // The gateway's business.
         Self {
             model,
             server,

@@ -72,6 +72,16 @@ fn each_invalid_field_is_told_with_what_to_write_instead() {
             "spec.server.drainSeconds",
             "write 0 or more seconds",
         ),
+        (
+            json!({"server": {"requestTimeout": "0s"}}),
+            "spec.server.requestTimeout",
+            "1s to 24h",
+        ),
+        (
+            json!({"server": {"requestTimeout": "-90s"}}),
+            "spec.server.requestTimeout",
+            "-90s",
+        ),
     ];
     for (fields, field, hint) in cases {
         let invalid = validate(&object(fields.clone())).expect_err(&fields.to_string());
@@ -104,6 +114,7 @@ fn defaults_are_applied() {
     assert_eq!(spec.strategy, TakeOver::BlueGreen);
     assert_eq!(spec.progress_deadline, Duration::from_secs(600));
     assert_eq!(spec.worker.drain(), Duration::from_secs(30));
+    assert_eq!(spec.request_timeout, Duration::from_secs(600));
     assert!(!spec.paused);
 }
 
@@ -113,9 +124,10 @@ fn what_is_written_wins_over_defaults() {
         "model": {"source": "hf://a/b", "revision": "v1", "servedName": "a/b"},
         "autoscaling": {"maxReplicas": 3},
         "rollout": {"strategy": "recreate", "progressDeadline": "-5s"},
-        "server": {"drainSeconds": 0},
+        "server": {"drainSeconds": 0, "requestTimeout": "1m30s"},
         "paused": true,
     }));
+    assert_eq!(spec.request_timeout, Duration::from_secs(90));
     assert_eq!(spec.served_name, "a/b");
     assert_eq!(spec.worker.source_revision(), Some("v1"));
     assert_eq!(spec.replicas, Replicas::Scaled { min: 1, max: 3 });
@@ -138,6 +150,7 @@ fn a_revision_is_what_changes_a_replica_and_nothing_else() {
         json!({"autoscaling": {"maxReplicas": 3}}),
         json!({"rollout": {"strategy": "recreate"}}),
         json!({"paused": true}),
+        json!({"server": {"requestTimeout": "90s"}}),
     ] {
         assert_eq!(revision(same.clone()), first, "{same}");
     }

@@ -41,7 +41,8 @@ fn a_manifest_with_every_field_is_admitted() {
         },
         "server": {
             "image": "example/server:1", "device": "cuda", "resources": {"limits": {"nvidia.com/gpu": 1}},
-            "maxBatch": 8, "maxQueue": 100, "drainSeconds": 30, "nodeSelector": {"gpu": "yes"},
+            "maxBatch": 8, "maxQueue": 100, "drainSeconds": 30, "requestTimeout": "1h30m",
+            "nodeSelector": {"gpu": "yes"},
             "tolerations": [{"key": "gpu", "operator": "Exists"}], "priorityClassName": "high",
             "runtimeClassName": "nvidia", "serviceAccountName": "serving"
         },
@@ -131,6 +132,16 @@ fn bad_values_are_told_with_what_to_write() {
             json!({"model": {"source": "hf://org/name"}, "server": {"drainSeconds": -1}}),
             "spec.server.drainSeconds",
             "0 to",
+        ),
+        (
+            json!({"model": {"source": "hf://org/name"}, "server": {"requestTimeout": "100ms"}}),
+            "spec.server.requestTimeout",
+            "1s to 24h",
+        ),
+        (
+            json!({"model": {"source": "hf://org/name"}, "server": {"requestTimeout": "25h"}}),
+            "spec.server.requestTimeout",
+            "such as 90s",
         ),
         (
             json!({"model": {"source": "hf://org/name"}, "autoscaling": {"minReplicas": 3, "maxReplicas": 2}}),

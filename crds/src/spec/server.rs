@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 use k8s_openapi::api::core::v1::Toleration;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
+use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,13 @@ pub struct Server {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self >= 0 && self <= 86400").message("drainSeconds must be from 0 to 86400 seconds"))]
     pub drain_seconds: Option<i32>,
+
+    /// Longest time that a request may take, from its arrival at the gateway to the end of its
+    /// answer, such as `90s` or `10m`. A caller may ask for less by the header
+    /// `x-request-timeout`. Default: `10m`. A change of it alone makes no new revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("requestTimeout must be from 1s to 24h: write such as 90s or 10m"))]
+    pub request_timeout: Option<Duration>,
 
     /// Labels a node must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]

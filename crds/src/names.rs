@@ -187,6 +187,10 @@ pub mod credentials {
 pub mod headers {
     /// The revision that answered.
     pub const REVISION: &str = "x-chandler-revision";
+    /// A replica's load in ORCA's text form, such as `TEXT named_metrics.queued_tokens=123`.
+    pub const LOAD: &str = "endpoint-load-metrics";
+    /// The tokens of [`LOAD`] that wait to be computed.
+    pub const LOAD_QUEUED_TOKENS: &str = "named_metrics.queued_tokens";
 }
 
 /// Metric names. The server's follow vLLM, so endpoint pickers and dashboards work unconfigured.

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use chandler_core::traffic::RouteTable;
@@ -29,6 +30,7 @@ pub(crate) struct Inner {
     pub(crate) draining: CancellationToken,
     /// Set when requests in flight can be waited for no longer.
     pub(crate) ending: CancellationToken,
+    began: Instant,
     turns: AtomicU64,
 }
 
@@ -46,6 +48,7 @@ impl Gateway {
             leaving: AtomicBool::new(false),
             draining: CancellationToken::new(),
             ending: CancellationToken::new(),
+            began: Instant::now(),
             turns: AtomicU64::new(0),
             config,
         })))
@@ -90,6 +93,11 @@ impl Gateway {
 }
 
 impl Inner {
+    /// The time as the policies of `core::traffic` take it.
+    pub(crate) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     pub(crate) fn next_turn(&self) -> u64 {
         self.turns.fetch_add(1, Ordering::Relaxed)
     }

@@ -18,6 +18,7 @@ mod event_gate;
 mod gateway;
 mod headers;
 mod in_flight;
+mod load_report;
 mod metrics;
 mod proxy;
 mod request;

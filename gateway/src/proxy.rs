@@ -1,6 +1,6 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use chandler_core::traffic::NoRoute;
+use chandler_core::traffic::{Ask, NoRoute};
 use chandler_crds::names;
 use http::{HeaderName, HeaderValue, Request, response};
 
@@ -8,10 +8,11 @@ use crate::attempt::{Answer, AnswerBody, AttemptError};
 use crate::errors::GatewayError;
 use crate::gateway::{Gateway, Inner};
 use crate::in_flight::Lease;
+use crate::load_report;
 use crate::metrics::Exchange;
 use crate::request::Call;
 use crate::stream::{self, Hold};
-use crate::table::Snapshot;
+use crate::table::{Snapshot, draws};
 use crate::wait::{GivenUp, Patience};
 
 /// Answers a request to one of the API's model paths.
@@ -76,11 +77,15 @@ impl<'a> Effort<'a> {
     async fn run(&mut self) -> Result<(Answer, Lease), GatewayError> {
         loop {
             let snapshot = self.inner.routes.load();
-            if self.exchange.is_none() && snapshot.table.models.contains_key(&self.call.model) {
+            if self.exchange.is_none() && snapshot.model(&self.call.model).is_some() {
                 self.exchange = Some(self.inner.metrics.exchange(&self.call.model));
             }
-            let turn = self.inner.next_turn();
-            match snapshot.lease(&self.call.model, &self.tried, turn) {
+            let ask = Ask {
+                tried: &self.tried,
+                draws: draws(self.inner.next_turn()),
+                ..Ask::default()
+            };
+            match snapshot.lease(&self.call.model, &ask, self.inner.now()) {
                 Ok(lease) => {
                     if let Some(answer) = self.ask(&lease).await? {
                         return Ok((answer, lease));
@@ -100,7 +105,9 @@ impl<'a> Effort<'a> {
             self.inner.metrics.retried(&self.call.model);
         }
         let (upstream, metrics) = (&self.inner.upstream, &self.inner.metrics);
-        let error = match upstream.attempt(self.call, lease, metrics).await {
+        let attempt = upstream.attempt(self.call, lease, metrics).await;
+        self.learn(lease, &attempt);
+        let error = match attempt {
             Ok(answer) => return Ok(Some(answer)),
             Err(error) => error,
         };
@@ -119,6 +126,26 @@ impl<'a> Effort<'a> {
         }
         self.last = Some(error);
         Ok(None)
+    }
+
+    /// Takes down what the attempt tells of the replica.
+    fn learn(&self, lease: &Lease, attempt: &Result<Answer, AttemptError>) {
+        let now = self.inner.now();
+        match attempt {
+            Ok(answer) => {
+                if let Some(tokens) = load_report::queued_tokens(&answer.parts.headers) {
+                    lease.report_queued_tokens(tokens, now);
+                }
+                if answer.parts.status.is_server_error() {
+                    lease.failed(now);
+                } else {
+                    lease.succeeded();
+                }
+            }
+            // It is well, and says itself that it takes nothing now.
+            Err(AttemptError::NotReady) => {}
+            Err(_) => lease.failed(now),
+        }
     }
 
     async fn wait(&mut self, snapshot: &Snapshot, none: NoRoute) -> Result<(), GatewayError> {

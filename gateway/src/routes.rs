@@ -126,9 +126,8 @@ async fn one_model(
         return no_such_path(uri).await.into_response();
     };
     let snapshot = gateway.inner().routes.load();
-    let models = &snapshot.table.models;
-    match models.get(&name) {
-        Some(route) => Json(Model::new(&name, route)).into_response(),
+    match snapshot.model(&name) {
+        Some(model) => Json(Model::new(&name, &model.route)).into_response(),
         None => GatewayError::UnknownModel {
             name,
             known: snapshot.listed().map(|(name, _)| name.to_owned()).collect(),

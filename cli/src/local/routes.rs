@@ -10,6 +10,7 @@ pub(super) fn table(models: &Models) -> RouteTable {
             served_name: model.served_name.clone(),
             created: model.created.as_second(),
             revisions: revisions(model),
+            ..ModelRoute::default()
         };
         (model.served_name.clone(), route)
     });

@@ -1,9 +1,28 @@
-//! Traffic policies: pure functions that the gateway asks on each request. Whoever calls them
-//! brings the random draw, the load and the turn, so a simulation can run the same code.
+//! Traffic policies: what the gateway asks on each request. Whoever calls them brings the time,
+//! the dice and the load, so a simulation can run the same code.
+//!
+//! - [`route`]: the table, as data.
+//! - [`pick`]: the revision and the replica that take a request.
+//! - [`health`]: which replicas to pass over, from what became of the requests sent there.
+//! - [`budget`]: whether a request may be sent a second time.
+//! - [`wake`]: how long a model that has to start will take.
 
+pub mod affinity;
+pub mod budget;
+pub mod health;
+pub mod pick;
 pub mod route;
+pub mod wake;
 
 #[cfg(test)]
-mod route_tests;
+mod balance_tests;
+#[cfg(test)]
+mod pick_tests;
+#[cfg(test)]
+mod testing;
 
-pub use route::{Choice, Endpoint, ModelRoute, NoRoute, RevisionRoute, RouteTable, pick};
+pub use budget::RetryBudget;
+pub use health::{Ejection, Health};
+pub use pick::{Ask, Draws, Load, Place, pick};
+pub use route::{Endpoint, ModelRoute, NoRoute, RevisionRoute, RouteTable};
+pub use wake::ColdStarts;

@@ -1,9 +1,16 @@
-//! Which replica takes a request: a weighted choice of revision, then the least loaded replica.
+//! Where each model's requests can go, as data.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::Serialize;
+
+/// How long a request may take where neither the caller nor the model's spec says.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
+/// Requests that a replica is taken to work on at once where the model's spec leaves it to the
+/// engine.
+pub const SLOTS: u32 = 8;
 
 /// Where each name leads. A whole new table replaces the old one; nothing edits it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -23,6 +30,27 @@ pub struct ModelRoute {
     pub created: i64,
     /// In any order. A model whose replicas are all away keeps its place with no endpoints.
     pub revisions: Vec<RevisionRoute>,
+    /// How long a request may take whose caller sets no deadline.
+    pub request_timeout: Duration,
+    /// Requests that one replica works on at once; more wait at the replica.
+    pub slots: u32,
+    /// How long the last start of a replica took, from being wanted to its first answer; `None`
+    /// if none is known.
+    pub cold_start: Option<Duration>,
+}
+
+impl Default for ModelRoute {
+    fn default() -> Self {
+        Self {
+            key: String::new(),
+            served_name: String::new(),
+            created: 0,
+            revisions: Vec::new(),
+            request_timeout: REQUEST_TIMEOUT,
+            slots: SLOTS,
+            cold_start: None,
+        }
+    }
 }
 
 /// One revision's share of the traffic and its ready replicas.
@@ -36,6 +64,14 @@ pub struct RevisionRoute {
     pub endpoints: Vec<Endpoint>,
 }
 
+impl RevisionRoute {
+    /// Whether it takes traffic now.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        self.weight > 0 && !self.endpoints.is_empty()
+    }
+}
+
 /// One ready replica.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Endpoint {
@@ -43,15 +79,6 @@ pub struct Endpoint {
     pub id: String,
     /// Where it listens.
     pub addr: SocketAddr,
-}
-
-/// What [`pick`] chose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Choice<'table> {
-    /// The revision's hash.
-    pub revision: &'table str,
-    /// The replica.
-    pub endpoint: &'table Endpoint,
 }
 
 /// Why no replica could be chosen.
@@ -63,6 +90,9 @@ pub enum NoRoute {
     /// The model is known, but no revision with a weight has a ready replica.
     #[error("no replica of the model is ready")]
     NoReadyReplica,
+    /// The caller asked for a revision that takes no traffic or has no ready replica.
+    #[error("the revision asked for takes no requests; ask for none, or for one that does")]
+    RevisionNotAvailable,
     /// Each ready replica is among those excluded.
     #[error("every ready replica of the model was tried")]
     AllTried,
@@ -70,99 +100,13 @@ pub enum NoRoute {
 
 impl NoRoute {
     /// A stable CamelCase word for conditions and logs.
+    #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
             Self::UnknownModel => "UnknownModel",
             Self::NoReadyReplica => "NoReadyReplica",
+            Self::RevisionNotAvailable => "RevisionNotAvailable",
             Self::AllTried => "AllTried",
         }
     }
-}
-
-/// Chooses a replica for one request to `model`.
-///
-/// - `tried`: ids of endpoints that must not be chosen.
-/// - `in_flight`: requests in flight at an endpoint, by its id.
-/// - `draw`: uniform in `[0, 1)`, chooses the revision; anything outside is clamped.
-/// - `turn`: any number that moves on with each request, so that equally loaded replicas share.
-///
-/// # Errors
-/// [`NoRoute`], when there is nothing to choose from.
-pub fn pick<'table>(
-    table: &'table RouteTable,
-    model: &str,
-    tried: &[String],
-    in_flight: impl Fn(&str) -> u64,
-    draw: f64,
-    turn: u64,
-) -> Result<Choice<'table>, NoRoute> {
-    let route = table.models.get(model).ok_or(NoRoute::UnknownModel)?;
-    let untried = |endpoint: &&Endpoint| !tried.contains(&endpoint.id);
-    let weighted = || route.revisions.iter().filter(|r| r.weight > 0);
-
-    // A revision without an untried endpoint leaves its share to the others.
-    let open = || weighted().filter(|r| r.endpoints.iter().any(|e| untried(&e)));
-    let Some(revision) = by_weight(open, draw) else {
-        let any_ready = weighted().any(|r| !r.endpoints.is_empty());
-        return Err(if any_ready {
-            NoRoute::AllTried
-        } else {
-            NoRoute::NoReadyReplica
-        });
-    };
-    let endpoint = least_loaded(revision.endpoints.iter().filter(untried), in_flight, turn)
-        .ok_or(NoRoute::AllTried)?;
-    Ok(Choice {
-        revision: &revision.revision,
-        endpoint,
-    })
-}
-
-/// The revision in whose slice of the summed weights `draw` falls; `None` when there is none.
-fn by_weight<'table, I>(revisions: impl Fn() -> I, draw: f64) -> Option<&'table RevisionRoute>
-where
-    I: Iterator<Item = &'table RevisionRoute>,
-{
-    let total: u64 = revisions().map(|r| u64::from(r.weight)).sum();
-    let draw = if draw.is_nan() {
-        0.0
-    } else {
-        draw.clamp(0.0, 1.0)
-    };
-    let mut point = (draw * total as f64) as u64;
-    let mut last = None;
-    for revision in revisions() {
-        let weight = u64::from(revision.weight);
-        if point < weight {
-            return Some(revision);
-        }
-        point -= weight;
-        last = Some(revision);
-    }
-    // A draw of 1.0, or one that rounding lifted to it, falls behind the last slice.
-    last
-}
-
-/// The endpoint with the fewest requests in flight; of equals, the one whose turn it is.
-fn least_loaded<'table>(
-    endpoints: impl Iterator<Item = &'table Endpoint>,
-    in_flight: impl Fn(&str) -> u64,
-    turn: u64,
-) -> Option<&'table Endpoint> {
-    let mut least = u64::MAX;
-    let mut equals: Vec<&Endpoint> = Vec::new();
-    for endpoint in endpoints {
-        // Read once: the count moves while we look.
-        let load = in_flight(&endpoint.id);
-        if load < least {
-            least = load;
-            equals.clear();
-        }
-        if load == least {
-            equals.push(endpoint);
-        }
-    }
-    let count = u64::try_from(equals.len()).unwrap_or(u64::MAX);
-    let index = turn.checked_rem(count)?;
-    equals.get(usize::try_from(index).unwrap_or(0)).copied()
 }

@@ -7,12 +7,14 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
+use chandler_core::traffic::route::SLOTS;
 use chandler_core::traffic::{Endpoint, ModelRoute, RevisionRoute, RouteTable};
 use chandler_core::validate::validate;
 use chandler_crds::ModelDeployment;
 use chandler_crds::names::{labels, ports};
-use chandler_crds::status::RevisionStatus;
+use chandler_crds::status::{RevisionStatus, StartupTimes};
 use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
@@ -90,14 +92,17 @@ fn served<'a>(model: &'a ModelDeployment, replicas: &Replicas<'_>) -> Option<Ser
     }
     let (namespace, name) = (metadata.namespace.as_deref()?, metadata.name.as_deref()?);
     let created = metadata.creation_timestamp.as_ref();
-    let revisions = model.status.iter().flat_map(|status| &status.revisions);
+    let revisions = || model.status.iter().flat_map(|status| &status.revisions);
     let route = ModelRoute {
         key: format!("{namespace}/{name}"),
         served_name: served_name(model)?,
         created: created.map_or(0, |time| time.0.as_second()),
-        revisions: revisions
+        revisions: revisions()
             .map(|revision| route(revision, replicas.ready(namespace, name, &revision.name)))
             .collect(),
+        slots: slots(model),
+        cold_start: cold_start(revisions()),
+        ..ModelRoute::default()
     };
     Some(Served { namespace, route })
 }
@@ -107,6 +112,38 @@ fn served<'a>(model: &'a ModelDeployment, replicas: &Replicas<'_>) -> Option<Ser
 fn served_name(model: &ModelDeployment) -> Option<String> {
     let told = model.status.as_ref().and_then(|s| s.served_name.clone());
     told.or_else(|| validate(model).ok().map(|spec| spec.served_name))
+}
+
+fn slots(model: &ModelDeployment) -> u32 {
+    let server = model.spec.server.as_ref();
+    let told = server.and_then(|server| server.max_batch);
+    told.and_then(|slots| u32::try_from(slots).ok())
+        .map_or(SLOTS, |slots| slots.max(1))
+}
+
+/// How long the newest revision that has answered took to start, all its steps together.
+fn cold_start<'a>(revisions: impl Iterator<Item = &'a RevisionStatus>) -> Option<Duration> {
+    let told = revisions.filter_map(|r| Some((&r.created_at, r.startup.as_ref()?)));
+    let (_, startup) = told.max_by_key(|(created, _)| *created)?;
+    let StartupTimes {
+        schedule_ms,
+        pull_ms,
+        fetch_ms,
+        load_ms,
+        warm_up_ms,
+        first_answer_ms,
+    } = *startup;
+    let steps = [
+        schedule_ms,
+        pull_ms,
+        fetch_ms,
+        load_ms,
+        warm_up_ms,
+        first_answer_ms,
+    ];
+    let steps = steps.into_iter().flatten();
+    let whole = steps.reduce(u64::saturating_add)?;
+    Some(Duration::from_millis(whole))
 }
 
 fn route(revision: &RevisionStatus, endpoints: Vec<Endpoint>) -> RevisionRoute {

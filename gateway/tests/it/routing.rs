@@ -16,7 +16,7 @@ use crate::upstream::Upstream;
 async fn held_requests_spread_over_the_least_loaded() {
     let gate = Arc::new(Semaphore::new(0));
     let mut upstreams = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..2 {
         let gate = gate.clone();
         let held = move |_| {
             let gate = gate.clone();
@@ -33,7 +33,7 @@ async fn held_requests_spread_over_the_least_loaded() {
         }
         until("all arrivals", || arrived() == 6).await;
         let loads = endpoints.iter().map(|e| door.gateway.in_flight(&e.id));
-        assert_eq!(loads.collect::<Vec<_>>(), [2, 2, 2]);
+        assert_eq!(loads.collect::<Vec<_>>(), [3, 3]);
         assert!(
             door.has_metric(r#"chandler_gateway_requests_in_flight{model="chat"} 6"#)
                 .await
@@ -44,7 +44,7 @@ async fn held_requests_spread_over_the_least_loaded() {
     let (answers, ()) = tokio::join!(requests, one_by_one);
     assert!(answers.iter().all(|a| a.status == StatusCode::OK));
     for (upstream, endpoint) in upstreams.iter().zip(&endpoints) {
-        assert_eq!(upstream.requests(), 2);
+        assert_eq!(upstream.requests(), 3);
         door.idle(endpoint).await;
     }
     assert!(
@@ -57,10 +57,12 @@ async fn held_requests_spread_over_the_least_loaded() {
 async fn idle_replicas_share() {
     let (a, b) = (Upstream::named("a").await, Upstream::named("b").await);
     let door = Door::before(&[a.endpoint.clone(), b.endpoint.clone()]).await;
-    for _ in 0..10 {
+    for _ in 0..40 {
         assert_eq!(door.chat().await.status, StatusCode::OK);
     }
-    assert_eq!((a.requests(), b.requests()), (5, 5));
+    // Six standard deviations of forty fair coins.
+    assert!(a.requests() >= 2 && b.requests() >= 2, "{}", a.requests());
+    assert_eq!(a.requests() + b.requests(), 40);
 }
 
 #[tokio::test]

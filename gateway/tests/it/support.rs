@@ -232,6 +232,7 @@ pub(crate) fn table(models: &[(&str, &[Revision<'_>])]) -> RouteTable {
                 endpoints: endpoints.to_vec(),
             })
             .collect(),
+        ..ModelRoute::default()
     };
     let models = models.iter();
     RouteTable {

@@ -1,6 +1,7 @@
-//! `chandler`: models served on this machine, and the API for those that are served in a cluster.
+//! `chandler`: models served on this machine, and the API and keys of those served in a cluster.
 
 mod args;
+mod keys;
 mod local;
 mod manifest;
 mod output;
@@ -15,6 +16,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     match args::Cli::parse().command {
         args::Command::Up(up) => up::run(&up),
+        args::Command::Keys(keys) => keys::run(&keys),
         args::Command::Crd => crd(),
     }
 }

@@ -81,7 +81,7 @@ impl Runner {
         mut object: ModelDeployment,
     ) -> Option<Timestamp> {
         if let Ok(spec) = validate(&object) {
-            local.know(key, &spec.served_name);
+            local.know(&spec);
             self.spec = Some(spec);
         }
         object.status = Some(self.status.clone());

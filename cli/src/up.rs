@@ -9,6 +9,7 @@ use std::{env, io};
 use anyhow::{Context, Result, bail};
 use chandler_core::validate::{ModelKey, validate};
 use chandler_crds::ModelDeployment;
+use chandler_gateway::accounts::KeysFile;
 use chandler_gateway::{Gateway, GatewayConfig};
 use chandler_source::{Access, Cache};
 use tokio::net::TcpListener;
@@ -85,6 +86,10 @@ async fn up(args: &UpArgs, objects: Vec<ModelDeployment>, events: Events) -> Res
     };
     let gateway =
         Gateway::new(gateway_config(&objects)).context("cannot set up the gateway's metrics")?;
+    if let Some(path) = &args.keys_file {
+        let keys = KeysFile::open(path, &gateway).await?;
+        tokio::spawn(keys.follow());
+    }
     let local = Local::new(config, gateway.clone(), events.clone());
     let mut models = Models {
         local: Arc::clone(&local),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chandler_crds::ModelDeployment;
 use chandler_crds::spec::{Autoscaling, Rollout, Server, Strategy, Task};
 
+use crate::traffic::route::REQUEST_TIMEOUT;
 use crate::worker::{self, Worker};
 
 /// Seconds that a stopping replica has, if the spec doesn't say.
@@ -14,9 +15,7 @@ const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 /// Time without progress after which a rollout has failed, if the spec doesn't say.
 const DEFAULT_PROGRESS: Duration = Duration::from_secs(600);
 
-/// Time that a request has, if the spec doesn't say.
-pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
-/// Bounds of that time.
+/// Bounds of the time that a request has.
 const REQUEST_TIMEOUTS: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 
@@ -136,7 +135,7 @@ pub fn validate(object: &ModelDeployment) -> Result<Validated, Vec<Invalid>> {
     let drain = drain(spec.server.as_ref(), &mut invalid);
     let request_timeout = request_timeout(spec.server.as_ref()).unwrap_or_else(|error| {
         invalid.push(error);
-        DEFAULT_REQUEST_TIMEOUT
+        REQUEST_TIMEOUT
     });
     if !invalid.is_empty() {
         return Err(invalid);
@@ -287,7 +286,7 @@ fn drain(server: Option<&Server>, invalid: &mut Vec<Invalid>) -> Duration {
 /// It is out of its bounds.
 pub fn request_timeout(server: Option<&Server>) -> Result<Duration, Invalid> {
     let Some(timeout) = server.and_then(|server| server.request_timeout) else {
-        return Ok(DEFAULT_REQUEST_TIMEOUT);
+        return Ok(REQUEST_TIMEOUT);
     };
     let length = unsigned(timeout); // A negative one is too short in any case.
     if REQUEST_TIMEOUTS.contains(&length) {

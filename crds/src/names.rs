@@ -14,6 +14,8 @@ pub const FIELD_MANAGER: &str = "chandler";
 pub const EVENT_REPORTER: &str = "chandler.dev/operator";
 /// The lease that operators elect their leader by.
 pub const LEASE: &str = "chandler-operator";
+/// The namespace that an installation has unless told otherwise.
+pub const SYSTEM_NAMESPACE: &str = "chandler-system";
 
 /// Labels on owned objects.
 pub mod labels {
@@ -35,6 +37,8 @@ pub mod labels {
     pub const RESOLVER: &str = "resolver";
     /// Value of [`REVISION`] in the selector of a Service that nothing shall be behind.
     pub const NO_REVISION: &str = "none";
+    /// `true` on a Secret that is an API key; see [`crate::names::api_key`].
+    pub const API_KEY: &str = "chandler.dev/api-key";
     /// Kubernetes' own label for the pods of one template of a Deployment.
     pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
     /// Kubernetes' own label for a node: the topology that replicas are spread over.
@@ -121,6 +125,12 @@ pub mod paths {
     pub const METRICS: &str = "/metrics";
 }
 
+/// Paths of others that Chandler sends to.
+pub mod collector {
+    /// Where an OpenTelemetry collector takes spans.
+    pub const TRACES: &str = "/v1/traces";
+}
+
 /// Paths of the API that callers use.
 pub mod api {
     /// Answers in a conversation.
@@ -167,6 +177,8 @@ pub mod env {
     pub const FAILPOINT: &str = "CHANDLER_FAILPOINT";
     /// Name of the pod that a process runs in.
     pub const POD_NAME: &str = "POD_NAME";
+    /// Base address of a collector of traces, as OpenTelemetry names it.
+    pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
     /// Namespace of the pod that a process runs in.
     pub const POD_NAMESPACE: &str = "POD_NAMESPACE";
 }
@@ -183,14 +195,115 @@ pub mod credentials {
     pub const DOCKER_CONFIG: &str = ".dockerconfigjson";
 }
 
+/// Keys of a Secret that is an API key. What is not there does not bound.
+pub mod api_key {
+    /// Value of the label on such a Secret.
+    pub const LABELLED: &str = "true";
+    /// How the text of every key begins that Chandler makes.
+    pub const PREFIX: &str = "sk-chandler-";
+    /// SHA-256 of the whole key, in hexadecimal.
+    pub const HASH: &str = "hash";
+    /// Names of models as callers use them, by commas; `*` allows all.
+    pub const MODELS: &str = "models";
+    /// Requests a minute.
+    pub const REQUESTS: &str = "requestsPerMinute";
+    /// Tokens of prompts and answers a minute.
+    pub const TOKENS: &str = "tokensPerMinute";
+    /// Requests at one time.
+    pub const CONCURRENT: &str = "maxConcurrent";
+    /// Share of a saturated model, relative to other keys; 1 unless told otherwise.
+    pub const WEIGHT: &str = "weight";
+    /// When the key was made, RFC 3339.
+    pub const CREATED: &str = "created";
+}
+
 /// HTTP headers of ours.
 pub mod headers {
-    /// The revision that answered.
+    /// In an answer, the revision that gave it; in a request, the one that shall.
     pub const REVISION: &str = "x-chandler-revision";
+    /// A key of the caller's: requests that have the same one go to one revision, and to one
+    /// replica while it is not too busy.
+    pub const SESSION: &str = "x-session-id";
+    /// Seconds that the caller waits for the whole answer, as a decimal number.
+    pub const REQUEST_TIMEOUT: &str = "x-request-timeout";
     /// A replica's load in ORCA's text form, such as `TEXT named_metrics.queued_tokens=123`.
     pub const LOAD: &str = "endpoint-load-metrics";
-    /// The tokens of [`LOAD`] that wait to be computed.
-    pub const LOAD_QUEUED_TOKENS: &str = "named_metrics.queued_tokens";
+    /// A request's own name, given by its caller or else by the gateway, and echoed.
+    pub const REQUEST_ID: &str = "x-request-id";
+    /// W3C Trace Context: the trace and the span that a request belongs to.
+    pub const TRACEPARENT: &str = "traceparent";
+    /// W3C Trace Context: what vendors add to it.
+    pub const TRACESTATE: &str = "tracestate";
+}
+
+/// OpenAI's headers of rate limits: a minute's limit, what is left of it, and until it is whole.
+pub mod rate_headers {
+    /// Requests a minute.
+    pub const LIMIT_REQUESTS: &str = "x-ratelimit-limit-requests";
+    /// Tokens a minute.
+    pub const LIMIT_TOKENS: &str = "x-ratelimit-limit-tokens";
+    /// Requests left now.
+    pub const REMAINING_REQUESTS: &str = "x-ratelimit-remaining-requests";
+    /// Tokens left now.
+    pub const REMAINING_TOKENS: &str = "x-ratelimit-remaining-tokens";
+    /// Until all requests of a minute are left.
+    pub const RESET_REQUESTS: &str = "x-ratelimit-reset-requests";
+    /// Until all tokens of a minute are left.
+    pub const RESET_TOKENS: &str = "x-ratelimit-reset-tokens";
+}
+
+/// Fields of the load that a replica reports in [`headers::LOAD`].
+pub mod load {
+    /// Tokens of prompts that wait.
+    pub const QUEUED_TOKENS: &str = "named_metrics.queued_tokens";
+    /// Requests being computed.
+    pub const RUNNING: &str = "named_metrics.running";
+}
+
+/// Targets of log lines that are switched on and off by themselves.
+pub mod logs {
+    /// One line a request, of the gateway.
+    pub const ACCESS: &str = "access";
+}
+
+/// Names in traces. Those without a prefix of ours follow OpenTelemetry's semantic conventions.
+pub mod spans {
+    /// One request, as the gateway saw it.
+    pub const REQUEST: &str = "gateway.request";
+    /// One try at a replica; child of [`REQUEST`].
+    pub const ATTEMPT: &str = "gateway.attempt";
+    /// The service in every trace.
+    pub const SERVICE: &str = "chandler-gateway";
+    /// Attribute of the resource: the service's name.
+    pub const SERVICE_NAME: &str = "service.name";
+    /// Attribute of the resource: the service's version.
+    pub const SERVICE_VERSION: &str = "service.version";
+    /// Attribute: method of the request.
+    pub const METHOD: &str = "http.request.method";
+    /// Attribute: path without its query.
+    pub const PATH: &str = "url.path";
+    /// Attribute: status of the answer.
+    pub const STATUS: &str = "http.response.status_code";
+    /// Attribute: bytes of the request's body.
+    pub const REQUEST_BYTES: &str = "http.request.body.size";
+    /// Attribute: bytes of the answer's body.
+    pub const RESPONSE_BYTES: &str = "http.response.body.size";
+    /// Attribute: how often the request had been sent before.
+    pub const RESEND_COUNT: &str = "http.request.resend_count";
+    /// Attribute: what went wrong.
+    pub const ERROR: &str = "error.type";
+    /// Attribute: the model that the caller asked for.
+    pub const MODEL: &str = "gen_ai.request.model";
+    /// Attribute: what is asked of the model.
+    pub const OPERATION: &str = "gen_ai.operation.name";
+    /// Attribute: the revision that answered.
+    pub const REVISION: &str = "chandler.revision";
+    /// Attribute: the replica.
+    pub const ENDPOINT: &str = "chandler.endpoint";
+    /// Attribute: whose key the caller had.
+    pub const ACCOUNT: &str = "chandler.account";
+    /// Attribute: the request's own name.
+    pub const REQUEST_ID: &str = "chandler.request_id";
 }
 
 /// Metric names. The server's follow vLLM, so endpoint pickers and dashboards work unconfigured.
@@ -235,12 +348,34 @@ pub mod metrics {
     pub const GATEWAY_REQUESTS: &str = "chandler_gateway_requests_total";
     /// Gauge by model: requests being proxied.
     pub const GATEWAY_IN_FLIGHT: &str = "chandler_gateway_requests_in_flight";
+    /// Gauge by model, `namespace/name`: requests that wait for a first replica. What a model at
+    /// rest is woken by.
+    pub const GATEWAY_WAITING: &str = "chandler_gateway_requests_waiting";
     /// Counter by model: requests sent again to another replica.
     pub const GATEWAY_RETRIES: &str = "chandler_gateway_retries_total";
     /// Gauge by kind of object: 1 while the API server tells of changes.
     pub const GATEWAY_WATCH_CONNECTED: &str = "chandler_gateway_watch_connected";
     /// Histogram by model: seconds until the upstream's response head.
     pub const GATEWAY_UPSTREAM_SECONDS: &str = "chandler_gateway_upstream_response_seconds";
+
+    /// Counter by account, model and direction: tokens of prompts and of answers.
+    pub const GATEWAY_TOKENS: &str = "chandler_gateway_tokens_total";
+    /// Counter by account and bound: requests refused because of an account's limits.
+    pub const GATEWAY_RATE_LIMITED: &str = "chandler_gateway_rate_limited_total";
+    /// Gauge by model: requests that wait for their turn at a saturated model.
+    pub const GATEWAY_QUEUED: &str = "chandler_gateway_requests_queued";
+    /// Gauge: 1 while no API key is configured and everyone may ask.
+    pub const GATEWAY_OPEN: &str = "chandler_gateway_open";
+    /// Gauge: connections of callers that are open.
+    pub const GATEWAY_CONNECTIONS: &str = "chandler_gateway_connections";
+    /// Counter by reason: connections of callers that the gateway itself ended.
+    pub const GATEWAY_CONNECTIONS_ENDED: &str = "chandler_gateway_connections_ended_total";
+    /// Gauge: 1 while the certificate's files hold a pair that can't be used.
+    pub const GATEWAY_CERTIFICATE_REFUSED: &str = "chandler_gateway_certificate_refused";
+    /// Counter: lines of the access log that were dropped because they were not taken fast enough.
+    pub const GATEWAY_ACCESS_LINES_LOST: &str = "chandler_gateway_access_lines_lost_total";
+    /// Counter: spans that no collector took.
+    pub const GATEWAY_SPANS_LOST: &str = "chandler_gateway_spans_lost_total";
 
     /// Counter by outcome: turns of the operator.
     pub const OPERATOR_TURNS: &str = "chandler_operator_reconciles_total";

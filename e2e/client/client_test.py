@@ -1,6 +1,6 @@
 """What the official client sees of a running gateway with the two sample models.
 
-    python client_test.py http://127.0.0.1:8080/v1
+    python client_test.py http://127.0.0.1:8080/v1 [KEY]
 
 Each check is a function; all run, and any failure makes the exit status 1.
 """
@@ -204,7 +204,8 @@ CHECKS = [
 
 
 def main():
-    client = openai.OpenAI(base_url=sys.argv[1], api_key="unused", max_retries=0)
+    key = sys.argv[2] if len(sys.argv) > 2 else "unused"
+    client = openai.OpenAI(base_url=sys.argv[1], api_key=key, max_retries=0)
     failures = 0
     for check in CHECKS:
         try:

@@ -10,6 +10,9 @@ pub const CHAT_MODEL: &str = "target/models/smollm2-135m-instruct/SmolLM2-135M-I
 /// The virtual environment of the official client, below the repository's root.
 pub const CLIENT_VENV: &str = "target/venv-client";
 
+/// The packages of the official JavaScript client, below the repository's root.
+pub const CLIENT_NPM: &str = "target/client-npm";
+
 /// The repository's root.
 #[must_use]
 pub fn root() -> PathBuf {
@@ -59,6 +62,20 @@ pub fn client_python() -> Result<PathBuf> {
     let path = root().join(CLIENT_VENV).join("bin/python");
     if !path.exists() {
         bail!("{CLIENT_VENV} is missing: run `cargo xtask ci` first, which makes it");
+    }
+    Ok(path)
+}
+
+/// The JavaScript client's module, for a script to import.
+///
+/// # Errors
+/// When it has not been installed.
+pub fn client_npm_module() -> Result<PathBuf> {
+    let path = root()
+        .join(CLIENT_NPM)
+        .join("node_modules/openai/index.mjs");
+    if !path.exists() {
+        bail!("{CLIENT_NPM} is missing: run `cargo xtask ci` first, which installs it");
     }
     Ok(path)
 }

@@ -2,31 +2,23 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::uri::{Authority, Scheme};
-use http::{Request, StatusCode, Uri, header, response};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http::{StatusCode, header, response};
 use tokio::time::Instant;
 
+use crate::call::Call;
 use crate::config::GatewayConfig;
-use crate::connector::connector;
 use crate::event_gate::EventTooLong;
 use crate::headers::{self, Kind};
 use crate::in_flight::Lease;
 use crate::metrics::Metrics;
-use crate::request::Call;
+use crate::observe::Attempt;
 use crate::stream::EventSource;
+use crate::upstream::{Flow, Opener, SendError};
 
-/// How long an unused connection to a replica is kept.
-const POOL_IDLE: Duration = Duration::from_secs(60);
-
-/// The pooled connections to replicas.
+/// The way to replicas.
 #[derive(Debug, Clone)]
 pub(crate) struct Upstream {
-    client: Client<HttpConnector, Full<Bytes>>,
+    opener: Opener,
     hold_limit: usize,
 }
 
@@ -45,7 +37,7 @@ pub(crate) enum AnswerBody {
     /// Its first events, and where more come from.
     Events(Bytes, EventSource),
     /// Its first frames, and where more come from.
-    Open(VecDeque<Bytes>, Incoming),
+    Open(VecDeque<Bytes>, Flow),
 }
 
 /// Why a replica gave no answer. The caller has been sent nothing yet.
@@ -82,39 +74,36 @@ impl AttemptError {
 
 impl Upstream {
     pub(crate) fn new(config: &GatewayConfig) -> Self {
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .build(connector(Some(config.connect_timeout)));
         Self {
-            client,
+            opener: Opener::new(config.connect_timeout),
             hold_limit: config.hold_limit,
         }
     }
 
-    /// Sends `call` to the replica of `lease`. Dropping the future, or the answer, closes the
+    /// Sends `call` to the replica of `lease`, which has `left` to answer it. Dropping the future, or the answer, closes the
     /// connection, by which the replica learns that nobody waits.
     pub(crate) async fn attempt(
         &self,
         call: &Call,
         lease: &Lease,
+        left: Duration,
+        attempt: &Attempt,
         metrics: &Metrics,
     ) -> Result<Answer, AttemptError> {
-        let request = request(call, lease)?;
         let began = Instant::now();
-        let response = self.client.request(request).await.map_err(|error| {
-            let message = with_causes(&error);
-            if error.is_connect() {
-                AttemptError::Unreachable(message)
-            } else {
-                AttemptError::LostBeforeHead(message)
-            }
-        })?;
+        let request = || {
+            let mut request = call.to_replica(lease, left);
+            attempt.trace(request.headers_mut());
+            request
+        };
+        let (pool, addr) = (&lease.replica.pool, lease.endpoint.addr);
+        let sent = pool.send(&self.opener, addr, request).await;
+        let (mut parts, body) = sent.map_err(AttemptError::from)?;
+        attempt.answered(parts.status);
         metrics.upstream_seconds(&call.model, began.elapsed().as_secs_f64());
-        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        if parts.status == StatusCode::SERVICE_UNAVAILABLE {
             return Err(AttemptError::NotReady);
         }
-        let (mut parts, body) = response.into_parts();
         let kind = headers::kind(&parts.headers);
         headers::remove_hop_by_hop(&mut parts.headers);
         let body = match kind {
@@ -130,33 +119,22 @@ impl Upstream {
     }
 }
 
-fn request(call: &Call, lease: &Lease) -> Result<Request<Full<Bytes>>, AttemptError> {
-    let invalid = |error: http::Error| AttemptError::Unreachable(error.to_string());
-    let address = lease.endpoint.addr.to_string();
-    let authority: Authority = address.parse().map_err(|e| invalid(http::Error::from(e)))?;
-    let uri = Uri::builder()
-        .scheme(Scheme::HTTP)
-        .authority(authority)
-        .path_and_query(call.path.clone())
-        .build()
-        .map_err(invalid)?;
-    let mut request = Request::new(Full::new(call.body_for(&lease.served_name)));
-    *request.method_mut() = call.method.clone();
-    *request.uri_mut() = uri;
-    *request.headers_mut() = call.headers.clone();
-    Ok(request)
+impl From<SendError> for AttemptError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Unreachable(error) => Self::Unreachable(with_causes(&error)),
+            SendError::Lost(error) => Self::LostBeforeHead(with_causes(&error)),
+        }
+    }
 }
 
 /// Waits for the whole body, so that a replica that dies midway can be replaced unseen. One over
 /// `limit` is let through as it comes.
-async fn hold(mut body: Incoming, limit: usize) -> Result<AnswerBody, AttemptError> {
+async fn hold(mut body: Flow, limit: usize) -> Result<AnswerBody, AttemptError> {
     let mut frames = VecDeque::new();
     let mut held = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| AttemptError::BrokeOff(with_causes(&error)))?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
+    while let Some(data) = body.data().await {
+        let data = data.map_err(|error| AttemptError::BrokeOff(with_causes(&error)))?;
         held += data.len();
         frames.push_back(data);
         if held > limit {
@@ -175,7 +153,7 @@ async fn hold(mut body: Incoming, limit: usize) -> Result<AnswerBody, AttemptErr
     Ok(AnswerBody::Whole(whole))
 }
 
-async fn first_events(body: Incoming) -> Result<AnswerBody, AttemptError> {
+async fn first_events(body: Flow) -> Result<AnswerBody, AttemptError> {
     let mut source = EventSource::new(body);
     match source.next().await? {
         Some(first) => Ok(AnswerBody::Events(first, source)),

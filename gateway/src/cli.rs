@@ -1,9 +1,10 @@
 //! The command line of `chandler-gateway`.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
-use chandler_crds::names::ports;
-use clap::{Args, Parser, Subcommand};
+use chandler_crds::names::{env, ports};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Leads requests to the models of a Kubernetes cluster: one address that speaks the OpenAI API.
 #[derive(Debug, Parser)]
@@ -30,7 +31,8 @@ served name, the oldest has it, and each of the others has the longer name alone
 
 The cluster is the one that the pod runs in, or that of the current context of KUBECONFIG. While
 its API server is away, requests go where they went last. Logs are JSON lines on standard error;
-RUST_LOG filters them.
+RUST_LOG filters them. The access log, a JSON line a request, is on standard output; it is the
+target \"access\" of RUST_LOG.
 
 On SIGTERM or SIGINT the gateway stops being ready, answers for --shutdown-delay-seconds whoever
 still comes, then takes no new connection and finishes requests in flight, for --drain-seconds at
@@ -49,12 +51,46 @@ pub struct RunArgs {
     /// Follow the models of this namespace alone [default: of all]
     #[arg(long, value_name = "NAMESPACE")]
     pub watch_namespace: Option<String>,
+    /// Follow the API keys of this namespace: its Secrets labelled chandler.dev/api-key=true. With
+    /// neither this nor a file everyone may ask
+    #[arg(long, value_name = "NAMESPACE", env = env::POD_NAMESPACE)]
+    pub keys_namespace: Option<String>,
+    /// Take API keys from this file of Secrets instead, and follow its changes
+    #[arg(long, value_name = "FILE")]
+    pub keys_file: Option<PathBuf>,
     /// How long to go on answering new requests after the signal to stop
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub shutdown_delay_seconds: u64,
     /// Longest wait for requests in flight after that
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub drain_seconds: u64,
+    /// Certificate for callers, PEM, with those that lead to its authority; a change is seen
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Most connections of callers at one time
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub max_connections: usize,
+    /// Whether each request is told of
+    #[arg(long, value_name = "on|off", default_value = "on")]
+    pub access_log: Switch,
+    /// Collector that takes traces as OTLP over plain HTTP, such as http://otel-collector:4318
+    #[arg(long, value_name = "URL", env = env::OTLP_ENDPOINT)]
+    pub otlp_endpoint: Option<String>,
+    /// Share of the traces beginning here that are sent, 0 to 1; of others the caller decides
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    pub otlp_share: f64,
+}
+
+/// Whether something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// What to ask, and for how long.
@@ -102,5 +138,13 @@ mod tests {
         assert_eq!(args.watch_namespace.as_deref(), Some("team"));
         assert_eq!(args.listen.to_string(), "[::]:80");
         assert!(parse(&["--drain-seconds", "soon"]).is_err());
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        let args = parse(&["--tls-cert", "a.crt", "--tls-key", "a.key"]).unwrap();
+        assert_eq!(args.tls_cert, Some("a.crt".into()));
+        assert!(parse(&["--tls-cert", "a.crt"]).is_err());
+        assert!(parse(&["--tls-key", "a.key"]).is_err());
     }
 }

@@ -6,10 +6,17 @@ const MAX_EVENT: usize = 4 << 20;
 /// Cuts a byte stream of server-sent events at the ends of events. Whole events pass at once;
 /// the start of one is kept until its end comes. A client can't act on a part of an event anyway,
 /// and so none is ever left with half of one when the replica dies.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct EventGate {
     part: BytesMut,
     done: bool,
+    longest: usize,
+}
+
+impl Default for EventGate {
+    fn default() -> Self {
+        Self::with_longest(MAX_EVENT)
+    }
 }
 
 /// An event is longer than 4 MiB.
@@ -18,6 +25,15 @@ pub(crate) struct EventGate {
 pub(crate) struct EventTooLong;
 
 impl EventGate {
+    /// A gate that no event passes that is longer than so many bytes.
+    pub(crate) fn with_longest(longest: usize) -> Self {
+        Self {
+            part: BytesMut::new(),
+            done: false,
+            longest,
+        }
+    }
+
     /// Takes what came, gives the events that are whole.
     pub(crate) fn push(&mut self, mut bytes: Bytes) -> Result<Option<Bytes>, EventTooLong> {
         let whole = if self.part.is_empty() {
@@ -32,7 +48,7 @@ impl EventGate {
             let end = last_event_end(&self.part, from);
             self.part.split_to(end).freeze()
         };
-        if self.part.len() > MAX_EVENT {
+        if self.part.len() > self.longest {
             return Err(EventTooLong);
         }
         self.done |= ends_with_done(&whole);

@@ -1,14 +1,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
-use chandler_core::traffic::RouteTable;
+use chandler_core::traffic::{ModelRoute, RetryBudget, RouteTable};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::{Accounts, Keys};
 use crate::attempt::Upstream;
 use crate::config::GatewayConfig;
+use crate::demand::{self, Demand};
 use crate::metrics::Metrics;
+use crate::observe::Observers;
 use crate::routes;
 use crate::table::Routes;
 use crate::wait::WaitingRoom;
@@ -23,14 +27,18 @@ pub(crate) struct Inner {
     pub(crate) routes: Routes,
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Metrics,
+    pub(crate) accounts: Accounts,
+    pub(crate) observers: Arc<Observers>,
     pub(crate) waiting: WaitingRoom,
+    pub(crate) demand: Demand,
+    retries: RetryBudget,
+    began: Instant,
     /// Set when callers had better go elsewhere, while those who come are still answered.
     pub(crate) leaving: AtomicBool,
     /// Set when no new requests are welcome.
     pub(crate) draining: CancellationToken,
     /// Set when requests in flight can be waited for no longer.
     pub(crate) ending: CancellationToken,
-    began: Instant,
     turns: AtomicU64,
 }
 
@@ -40,15 +48,20 @@ impl Gateway {
     /// # Errors
     /// When the metrics can't be registered, which is a fault of their names.
     pub fn new(config: GatewayConfig) -> prometheus::Result<Self> {
+        let metrics = Metrics::new()?;
         Ok(Self(Arc::new(Inner {
             routes: Routes::new(),
             upstream: Upstream::new(&config),
-            metrics: Metrics::new()?,
-            waiting: WaitingRoom::new(config.max_waiting),
+            waiting: WaitingRoom::new(config.max_waiting, config.max_waiting_bytes),
+            demand: Demand::new(metrics.clone()),
+            retries: RetryBudget::new(),
+            accounts: Accounts::new(metrics.registry(), config.max_waiting)?,
+            observers: Observers::new(&config, &metrics),
+            metrics,
+            began: Instant::now(),
             leaving: AtomicBool::new(false),
             draining: CancellationToken::new(),
             ending: CancellationToken::new(),
-            began: Instant::now(),
             turns: AtomicU64::new(0),
             config,
         })))
@@ -57,7 +70,24 @@ impl Gateway {
     /// Replaces the whole table. Requests in flight keep the replicas that they have; requests
     /// that wait for a replica look again.
     pub fn publish(&self, table: RouteTable) {
-        self.0.routes.publish(table);
+        self.0.routes.publish(table.clone());
+        self.0.accounts.table_changed(&table);
+    }
+
+    /// Lets nobody in until the first [`publish_keys`](Self::publish_keys). A gateway that is
+    /// told nothing of keys is open to everyone.
+    pub fn await_keys(&self) {
+        self.0.accounts.await_keys();
+    }
+
+    /// Replaces all API keys; with none at all, everyone may ask.
+    pub fn publish_keys(&self, keys: Keys) {
+        self.0.accounts.publish(keys);
+    }
+
+    /// Says in the log that everyone may ask, if it is so.
+    pub fn warn_if_open(&self) {
+        self.0.accounts.warn_if_open();
     }
 
     /// Requests in flight at an endpoint, be it in the table still or not; 0 if unknown.
@@ -93,12 +123,29 @@ impl Gateway {
 }
 
 impl Inner {
-    /// The time as the policies of `core::traffic` take it.
+    /// Time since the gateway began, the clock of all that it measures.
     pub(crate) fn now(&self) -> Duration {
         self.began.elapsed()
     }
 
+    /// One more request is to be answered.
+    pub(crate) fn count_request(&self) {
+        self.retries.request(self.now());
+    }
+
+    /// Whether a request that lost its replica may be sent to another: where many do, replicas
+    /// have enough to do without.
+    pub(crate) fn may_retry(&self) -> bool {
+        self.retries.withdraw(self.now())
+    }
+
+    /// A number that moves on with each request.
     pub(crate) fn next_turn(&self) -> u64 {
         self.turns.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How long until a replica is likely to be ready.
+    pub(crate) fn time_left(&self, route: Option<&ModelRoute>) -> Duration {
+        route.map_or(demand::UNKNOWN_START, |route| self.demand.time_left(route))
     }
 }

@@ -13,34 +13,44 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::UPGRADE,
 ];
 
+/// Set anew for the connection to the replica, or honoured here already.
+const NOT_FOR_UPSTREAM: [HeaderName; 4] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    // The body is here.
+    header::EXPECT,
+    // A compressed answer could not be watched for the end of an event.
+    header::ACCEPT_ENCODING,
+];
+
 /// The caller's headers as a replica gets them.
 pub(crate) fn for_upstream(mut headers: HeaderMap) -> HeaderMap {
     remove_hop_by_hop(&mut headers);
-    for name in [
-        // Set anew for the connection to the replica.
-        header::HOST,
-        header::CONTENT_LENGTH,
-        // Already honoured: the body is here.
-        header::EXPECT,
-        // A compressed answer could not be watched for the end of an event.
-        header::ACCEPT_ENCODING,
-    ] {
-        headers.remove(name);
-    }
+    remove(&mut headers, &NOT_FOR_UPSTREAM);
     headers
 }
 
-/// Removes what the replica said of its own connection.
+/// Removes what was said of the one connection that the message came by.
 pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .collect();
+        remove(headers, &named);
+    }
+    remove(headers, &HOP_BY_HOP);
+}
+
+/// Nearly always none of `names` is there, and to compare is far cheaper than to look up.
+fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
+    if headers.keys().any(|name| names.contains(name)) {
+        for name in names {
+            headers.remove(name);
+        }
     }
 }
 

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use chandler_core::traffic::health::EJECTION;
 use chandler_core::traffic::{Endpoint, Health, Load};
+use http::HeaderValue;
+
+use crate::upstream::Pool;
 
 /// How long a replica's word on its queue counts. One that gets no requests tells nothing new,
 /// and must not be passed over for ever for what it told last.
@@ -26,6 +29,8 @@ pub(crate) struct Replica {
     /// Whether a success would change `health`.
     blemished: AtomicBool,
     health: Mutex<Health>,
+    /// Connections that rest.
+    pub(crate) pool: Pool,
 }
 
 impl Replica {
@@ -143,12 +148,12 @@ impl Replicas {
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) endpoint: Endpoint,
+    /// Its address as a request's header has it.
+    pub(crate) host: HeaderValue,
     /// The revision's hash.
     pub(crate) revision: Arc<str>,
     /// What the endpoint calls the model.
     pub(crate) served_name: Arc<str>,
-    /// How long a request may take whose caller sets no deadline.
-    pub(crate) request_timeout: Duration,
     pub(crate) replica: Arc<Replica>,
 }
 
@@ -166,6 +171,25 @@ impl Deref for Lease {
 
     fn deref(&self) -> &Seat {
         &self.seat
+    }
+}
+
+impl Seat {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        revision: Arc<str>,
+        served_name: Arc<str>,
+        replica: Arc<Replica>,
+    ) -> Self {
+        let host = HeaderValue::from_str(&endpoint.addr.to_string());
+        Self {
+            // An address and a port are always the value of a header.
+            host: host.unwrap_or(HeaderValue::from_static("replica")),
+            endpoint,
+            revision,
+            served_name,
+            replica,
+        }
     }
 }
 
@@ -230,13 +254,8 @@ mod tests {
     }
 
     fn seat(replicas: &mut Replicas, endpoint: Endpoint, version: u64) -> Arc<Seat> {
-        Arc::new(Seat {
-            replica: replicas.of(&endpoint, version),
-            endpoint,
-            revision: "r".into(),
-            served_name: "m".into(),
-            request_timeout: Duration::MAX,
-        })
+        let replica = replicas.of(&endpoint, version);
+        Arc::new(Seat::new(endpoint, "r".into(), "m".into(), replica))
     }
 
     fn a_seat() -> Arc<Seat> {

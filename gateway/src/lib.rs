@@ -7,29 +7,38 @@
 //! sent something, a replica's death costs it nothing but time: the request goes to another
 //! replica, or waits for one.
 
+pub mod accounts;
 mod attempt;
+mod call;
 pub mod check;
 pub mod cli;
 pub mod cluster;
 mod config;
 mod connector;
+mod demand;
+mod effort;
 mod errors;
 mod event_gate;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod headers;
+mod held;
 mod in_flight;
 mod load_report;
 mod metrics;
+mod observe;
 mod proxy;
-mod request;
 mod routes;
 mod serve;
 mod stream;
 mod table;
+mod upstream;
 mod wait;
 
 pub use chandler_core::traffic::{Endpoint, ModelRoute, RevisionRoute, RouteTable};
-pub use config::GatewayConfig;
+pub use config::{GatewayConfig, Pace};
 pub use errors::{GatewayError, OpenAiError};
 pub use gateway::Gateway;
-pub use serve::serve;
+pub use observe::{AccessLog, Otlp, OtlpError};
+pub use serve::{Certificates, TlsError, TlsFiles, serve};

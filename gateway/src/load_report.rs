@@ -1,6 +1,6 @@
 //! What a replica tells of its load, in a header of each answer.
 
-use chandler_crds::names::headers;
+use chandler_crds::names::{headers, load};
 use http::HeaderMap;
 
 /// How ORCA's text form begins; its others are JSON and protobuf.
@@ -14,7 +14,7 @@ pub(crate) fn queued_tokens(headers: &HeaderMap) -> Option<u64> {
     let mut metrics = metrics
         .split(',')
         .filter_map(|metric| metric.split_once('='));
-    let (_, value) = metrics.find(|(name, _)| name.trim() == headers::LOAD_QUEUED_TOKENS)?;
+    let (_, value) = metrics.find(|(name, _)| name.trim() == load::QUEUED_TOKENS)?;
     // ORCA's values are doubles. What is below zero or no number is nothing.
     let value: f64 = value.trim().parse().ok()?;
     (value >= 0.0).then_some(value as u64)

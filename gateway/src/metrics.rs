@@ -1,13 +1,15 @@
 use chandler_crds::names::metrics as names;
 use http::StatusCode;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 const MODEL: &str = "model";
 const REVISION: &str = "revision";
 const CODE: &str = "code";
 const KIND: &str = "kind";
+const REASON: &str = "reason";
 /// The code of a request whose caller left before its answer was complete.
 const CALLER_GONE: u16 = 499;
 /// Seconds. From a cached embedding to a long answer that is not streamed.
@@ -25,6 +27,12 @@ pub(crate) struct Metrics {
     retries: IntCounterVec,
     upstream: HistogramVec,
     watch_connected: IntGaugeVec,
+    waiting: IntGaugeVec,
+    connections: IntGauge,
+    connections_ended: IntCounterVec,
+    certificate_refused: IntGauge,
+    access_lines_lost: IntCounter,
+    spans_lost: IntCounter,
 }
 
 impl Metrics {
@@ -66,11 +74,45 @@ impl Metrics {
             ),
             &[KIND],
         )?;
+        let waiting = IntGaugeVec::new(
+            Opts::new(
+                names::GATEWAY_WAITING,
+                "Requests that wait for a first replica, by namespace/name of the model.",
+            ),
+            &[MODEL],
+        )?;
+        let connections = IntGauge::new(
+            names::GATEWAY_CONNECTIONS,
+            "Connections of callers that are open.",
+        )?;
+        let connections_ended = IntCounterVec::new(
+            Opts::new(
+                names::GATEWAY_CONNECTIONS_ENDED,
+                "Connections that the gateway ended, by reason; slow callers and those too many.",
+            ),
+            &[REASON],
+        )?;
+        let certificate_refused = IntGauge::new(
+            names::GATEWAY_CERTIFICATE_REFUSED,
+            "1 while the certificate's files hold what can't be used, and an older one is shown.",
+        )?;
+        let access_lines_lost = IntCounter::new(
+            names::GATEWAY_ACCESS_LINES_LOST,
+            "Lines of the access log that were not taken fast enough.",
+        )?;
+        let spans_lost =
+            IntCounter::new(names::GATEWAY_SPANS_LOST, "Spans that no collector took.")?;
+        registry.register(Box::new(connections.clone()))?;
+        registry.register(Box::new(connections_ended.clone()))?;
+        registry.register(Box::new(certificate_refused.clone()))?;
+        registry.register(Box::new(access_lines_lost.clone()))?;
+        registry.register(Box::new(spans_lost.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;
         registry.register(Box::new(retries.clone()))?;
         registry.register(Box::new(upstream.clone()))?;
         registry.register(Box::new(watch_connected.clone()))?;
+        registry.register(Box::new(waiting.clone()))?;
         Ok(Self {
             registry,
             requests,
@@ -78,7 +120,18 @@ impl Metrics {
             retries,
             upstream,
             watch_connected,
+            waiting,
+            connections,
+            connections_ended,
+            certificate_refused,
+            access_lines_lost,
+            spans_lost,
         })
+    }
+
+    /// For metrics of another part.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// The Prometheus text format.
@@ -107,8 +160,36 @@ impl Metrics {
         }
     }
 
+    pub(crate) fn connections(&self, open: usize) {
+        self.connections
+            .set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    /// The gateway itself closed a connection.
+    pub(crate) fn connection_ended(&self, reason: &str) {
+        self.connections_ended.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn certificate_refused(&self) -> IntGauge {
+        self.certificate_refused.clone()
+    }
+
+    pub(crate) fn access_lines_lost(&self) -> IntCounter {
+        self.access_lines_lost.clone()
+    }
+
+    pub(crate) fn spans_lost(&self) -> IntCounter {
+        self.spans_lost.clone()
+    }
+
     pub(crate) fn retried(&self, model: &str) {
         self.retries.with_label_values(&[model]).inc();
+    }
+
+    /// How many requests wait for a first replica of a model.
+    pub(crate) fn waiting(&self, key: &str, requests: usize) {
+        let requests = i64::try_from(requests).unwrap_or(i64::MAX);
+        self.waiting.with_label_values(&[key]).set(requests);
     }
 
     /// Whether changes of one kind of object are heard of.

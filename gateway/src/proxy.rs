@@ -1,202 +1,126 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use chandler_core::traffic::{Ask, NoRoute};
 use chandler_crds::names;
 use http::{HeaderName, HeaderValue, Request, response};
+use tokio::time::Instant;
 
-use crate::attempt::{Answer, AnswerBody, AttemptError};
+use crate::accounts::Admission;
+use crate::attempt::{Answer, AnswerBody};
+use crate::call::Call;
+use crate::effort::{Answered, Effort, Found};
 use crate::errors::GatewayError;
 use crate::gateway::{Gateway, Inner};
+use crate::held;
 use crate::in_flight::Lease;
-use crate::load_report;
-use crate::metrics::Exchange;
-use crate::request::Call;
+use crate::observe::{AccessRecord, Attempt};
 use crate::stream::{self, Hold};
-use crate::table::{Snapshot, draws};
-use crate::wait::{GivenUp, Patience};
 
 /// Answers a request to one of the API's model paths.
 pub(crate) async fn proxy(gateway: &Gateway, request: Request<Body>) -> Response {
     let inner = gateway.inner();
-    let (parts, body) = request.into_parts();
-    let call = match Call::read(parts, body, &inner.config).await {
-        Ok(call) => call,
+    let access = AccessRecord::of(request.extensions());
+    let (call, admission) = match let_in(inner, request).await {
+        Ok(admitted) => admitted,
         Err(error) => {
             inner.metrics.refused(error.status());
             return error.into_response();
         }
     };
-    let mut effort = Effort::new(inner, &call);
-    let answer = tokio::select! {
-        answer = effort.run() => answer,
+    access.model(&call.model);
+    if let Some(holder) = admission.holder() {
+        access.account(&holder.account.name);
+    }
+    let patience = call
+        .stream
+        .then(|| Instant::now() + inner.config.stream_patience);
+    let mut effort = Effort::new(gateway.clone(), call, access, admission);
+    let found = tokio::select! {
+        found = effort.run(patience) => found,
         () = inner.ending.cancelled() => Err(GatewayError::ShuttingDown),
     };
-    let exchange = effort.exchange.take();
-    match answer {
-        Ok((answer, lease)) => {
-            let exchange = exchange.unwrap_or_else(|| inner.metrics.exchange(&call.model));
-            finish(inner, answer, lease, exchange)
-        }
+    match found {
+        Ok(Found::Answer(answered)) => respond(inner, effort, *answered),
+        Ok(Found::StillWaiting) => held::respond(gateway.clone(), effort),
         Err(error) => {
-            match exchange {
-                Some(mut exchange) => exchange.ended(error.status()),
-                None => inner.metrics.refused(error.status()),
-            }
+            end(inner, &mut effort, &error);
             error.into_response()
         }
     }
 }
 
-/// All that is done to get one request answered.
-struct Effort<'a> {
-    inner: &'a Inner,
-    call: &'a Call,
-    /// Begun when the model is seen to be one of the table's.
-    exchange: Option<Exchange>,
-    patience: Patience,
-    tried: Vec<String>,
-    losses: u32,
-    last: Option<AttemptError>,
+/// The request, once its caller is known, may ask, and has its turn.
+async fn let_in(inner: &Inner, request: Request<Body>) -> Result<(Call, Admission), GatewayError> {
+    let (mut parts, body) = request.into_parts();
+    let caller = inner.accounts.identify(&mut parts.headers)?;
+    let mut call = Call::read(parts, body, &inner.config).await?;
+    let Some(holder) = caller else {
+        return Ok((call, Admission::default()));
+    };
+    let snapshot = inner.routes.load();
+    let patience = inner.config.wait_for_replica;
+    let admitted = inner.accounts.admit(holder, &mut call, &snapshot, patience);
+    let admission = tokio::select! {
+        admission = admitted => admission?,
+        () = inner.ending.cancelled() => return Err(GatewayError::ShuttingDown),
+    };
+    Ok((call, admission))
 }
 
-impl<'a> Effort<'a> {
-    fn new(inner: &'a Inner, call: &'a Call) -> Self {
-        Self {
-            inner,
-            call,
-            exchange: None,
-            patience: Patience::new(inner.config.wait_for_replica),
-            tried: Vec::new(),
-            losses: 0,
-            last: None,
-        }
-    }
-
-    /// Asks replica after replica until one answers. Nothing has gone to the caller while this
-    /// runs, and generation has no side effects, so asking again is safe.
-    async fn run(&mut self) -> Result<(Answer, Lease), GatewayError> {
-        loop {
-            let snapshot = self.inner.routes.load();
-            if self.exchange.is_none() && snapshot.model(&self.call.model).is_some() {
-                self.exchange = Some(self.inner.metrics.exchange(&self.call.model));
-            }
-            let ask = Ask {
-                tried: &self.tried,
-                draws: draws(self.inner.next_turn()),
-                ..Ask::default()
-            };
-            match snapshot.lease(&self.call.model, &ask, self.inner.now()) {
-                Ok(lease) => {
-                    if let Some(answer) = self.ask(&lease).await? {
-                        return Ok((answer, lease));
-                    }
-                }
-                Err(NoRoute::UnknownModel) if snapshot.version > 0 => {
-                    return Err(self.unknown(&snapshot));
-                }
-                Err(none) => self.wait(&snapshot, none).await?,
-            }
-        }
-    }
-
-    /// Asks one replica; `None` sends the request on to another.
-    async fn ask(&mut self, lease: &Lease) -> Result<Option<Answer>, GatewayError> {
-        if self.last.is_some() {
-            self.inner.metrics.retried(&self.call.model);
-        }
-        let (upstream, metrics) = (&self.inner.upstream, &self.inner.metrics);
-        let attempt = upstream.attempt(self.call, lease, metrics).await;
-        self.learn(lease, &attempt);
-        let error = match attempt {
-            Ok(answer) => return Ok(Some(answer)),
-            Err(error) => error,
-        };
-        let endpoint = &lease.endpoint.id;
-        tracing::debug!(endpoint, reason = error.reason(), %error, "replica gave no answer");
-        self.tried.push(endpoint.clone());
-        if error.took_the_request() {
-            self.losses += 1;
-            if self.losses >= self.inner.config.max_losses {
-                return Err(GatewayError::ReplicasLost {
-                    model: self.call.model.clone(),
-                    losses: self.losses,
-                    last: error.to_string(),
-                });
-            }
-        }
-        self.last = Some(error);
-        Ok(None)
-    }
-
-    /// Takes down what the attempt tells of the replica.
-    fn learn(&self, lease: &Lease, attempt: &Result<Answer, AttemptError>) {
-        let now = self.inner.now();
-        match attempt {
-            Ok(answer) => {
-                if let Some(tokens) = load_report::queued_tokens(&answer.parts.headers) {
-                    lease.report_queued_tokens(tokens, now);
-                }
-                if answer.parts.status.is_server_error() {
-                    lease.failed(now);
-                } else {
-                    lease.succeeded();
-                }
-            }
-            // It is well, and says itself that it takes nothing now.
-            Err(AttemptError::NotReady) => {}
-            Err(_) => lease.failed(now),
-        }
-    }
-
-    async fn wait(&mut self, snapshot: &Snapshot, none: NoRoute) -> Result<(), GatewayError> {
-        let may_come_back = none == NoRoute::AllTried;
-        let changes = self.inner.routes.changes();
-        let room = &self.inner.waiting;
-        let waited = room
-            .wait(&mut self.patience, changes, snapshot.version, may_come_back)
-            .await;
-        // Those that failed may be back.
-        self.tried.clear();
-        let model = self.call.model.clone();
-        waited.map_err(|given_up| match given_up {
-            GivenUp::RoomIsFull => GatewayError::TooManyWaiting { model },
-            GivenUp::TimeIsUp => GatewayError::NoReadyReplica {
-                model,
-                waited: self.inner.config.wait_for_replica,
-                last: self.last.as_ref().map(ToString::to_string),
-            },
-        })
-    }
-
-    fn unknown(&self, snapshot: &Snapshot) -> GatewayError {
-        GatewayError::UnknownModel {
-            name: self.call.model.clone(),
-            known: snapshot.listed().map(|(name, _)| name.to_owned()).collect(),
-        }
+/// Counts a request that the gateway answers itself.
+pub(crate) fn end(inner: &Inner, effort: &mut Effort, error: &GatewayError) {
+    effort.admission.unanswered();
+    match effort.exchange.take() {
+        Some(mut exchange) => exchange.ended(error.status()),
+        None => inner.metrics.refused(error.status()),
     }
 }
 
 /// The replica's answer as the caller gets it.
-fn finish(inner: &Inner, answer: Answer, lease: Lease, mut exchange: Exchange) -> Response {
-    exchange.answered_by(&lease.revision);
-    let Answer { mut parts, body } = answer;
-    name_revision(&mut parts, &lease.revision);
-    let status = parts.status;
-    let mut hold = Hold {
+fn respond(inner: &Inner, effort: Effort, answered: Answered) -> Response {
+    let Answered {
+        answer: Answer { mut parts, body },
         lease,
-        exchange,
-        status,
-        ending: inner.ending.clone(),
-    };
+        attempt,
+    } = answered;
+    name_revision(&mut parts, &lease.revision);
+    // The replica's word to the gateway, and of no matter to callers.
+    parts.headers.remove(names::headers::LOAD);
+    effort.admission.tell(&mut parts.headers);
+    let mut hold = hold(inner, effort, lease, attempt, parts.status);
     let body = match body {
         AnswerBody::Whole(body) => {
-            hold.exchange.ended(status);
+            hold.exchange.ended(parts.status);
+            hold.admission.whole(parts.status, &body);
             Body::from(body)
         }
         AnswerBody::Events(first, source) => stream::events(first, source, hold),
         AnswerBody::Open(first, body) => stream::open(first, body, hold),
     };
     Response::from_parts(parts, body)
+}
+
+/// What the answer holds until its end.
+pub(crate) fn hold(
+    inner: &Inner,
+    mut effort: Effort,
+    lease: Lease,
+    attempt: Attempt,
+    status: http::StatusCode,
+) -> Hold {
+    let (deadline, timed_out) = (effort.deadline(), effort.timed_out());
+    let exchange = effort.exchange.take();
+    let mut exchange = exchange.unwrap_or_else(|| inner.metrics.exchange(&effort.call.model));
+    exchange.answered_by(&lease.revision);
+    Hold {
+        lease,
+        attempt,
+        exchange,
+        admission: effort.admission,
+        status,
+        deadline,
+        timed_out,
+        ending: inner.ending.clone(),
+    }
 }
 
 fn name_revision(parts: &mut response::Parts, revision: &str) {

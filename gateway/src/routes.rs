@@ -8,9 +8,11 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use chandler_core::traffic::ModelRoute;
 use chandler_crds::names::{api, paths};
-use http::{Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use serde::Serialize;
+use tower::ServiceExt;
 
+use crate::accounts;
 use crate::errors::GatewayError;
 use crate::gateway::Gateway;
 use crate::proxy;
@@ -52,6 +54,17 @@ fn operational() -> Router<Gateway> {
         router = router.route(path, route.fallback(only_get));
     }
     router
+}
+
+/// Answers any request. Those for a model, nearly all, go by no router: that would cost more than
+/// all else that the gateway does to them.
+pub(crate) async fn answer(gateway: &Gateway, router: &Router, request: Request<Body>) -> Response {
+    let to_model = request.method() == Method::POST && MODEL_PATHS.contains(&request.uri().path());
+    if to_model {
+        return proxy::proxy(gateway, request).await;
+    }
+    let Ok(response) = router.clone().oneshot(request).await;
+    response
 }
 
 async fn to_replica(State(gateway): State<Gateway>, request: Request<Body>) -> Response {
@@ -105,34 +118,38 @@ struct ModelList<'a> {
     data: Vec<Model<'a>>,
 }
 
-async fn list_models(State(gateway): State<Gateway>) -> Response {
+async fn list_models(
+    State(gateway): State<Gateway>,
+    mut headers: HeaderMap,
+) -> Result<Response, GatewayError> {
+    let caller = gateway.inner().accounts.identify(&mut headers)?;
     let snapshot = gateway.inner().routes.load();
-    let models = snapshot.listed();
+    let models = accounts::listed(caller.as_deref(), &snapshot).into_iter();
     let list = ModelList {
         object: "list",
         data: models
             .map(|(name, route)| Model::new(name, route))
             .collect(),
     };
-    Json(list).into_response()
+    Ok(Json(list).into_response())
 }
 
 async fn one_model(
     State(gateway): State<Gateway>,
     uri: Uri,
+    mut headers: HeaderMap,
     name: Result<Path<String>, PathRejection>,
-) -> Response {
+) -> Result<Response, GatewayError> {
+    let caller = gateway.inner().accounts.identify(&mut headers)?;
     let Ok(Path(name)) = name else {
-        return no_such_path(uri).await.into_response();
+        return Err(no_such_path(uri).await);
     };
     let snapshot = gateway.inner().routes.load();
-    match snapshot.model(&name) {
-        Some(model) => Json(Model::new(&name, &model.route)).into_response(),
-        None => GatewayError::UnknownModel {
-            name,
-            known: snapshot.listed().map(|(name, _)| name.to_owned()).collect(),
-        }
-        .into_response(),
+    let caller = caller.as_deref();
+    let allowed = caller.is_none_or(|holder| holder.allows(&name));
+    match snapshot.model(&name).filter(|_| allowed) {
+        Some(model) => Ok(Json(Model::new(&name, &model.route)).into_response()),
+        None => Err(accounts::unknown_model(&name, caller, &snapshot)),
     }
 }
 
@@ -144,13 +161,18 @@ async fn live() -> &'static str {
 struct Readiness {
     ready: bool,
     reason: &'static str,
+    /// `open` to everyone, or `keys` where one is needed.
+    access: &'static str,
 }
 
 async fn ready(State(gateway): State<Gateway>) -> Response {
-    let (ready, reason) = if gateway.inner().leaving.load(Ordering::Relaxed) {
+    let inner = gateway.inner();
+    let (ready, reason) = if inner.leaving.load(Ordering::Relaxed) {
         (false, "Draining")
-    } else if gateway.inner().routes.load().version == 0 {
+    } else if inner.routes.load().version == 0 {
         (false, "NoRouteTable")
+    } else if !inner.accounts.are_known() {
+        (false, "NoKeys")
     } else {
         (true, "Serving")
     };
@@ -159,7 +181,16 @@ async fn ready(State(gateway): State<Gateway>) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, Json(Readiness { ready, reason })).into_response()
+    let access = match inner.accounts.are_open() {
+        true => "open",
+        false => "keys",
+    };
+    let readiness = Readiness {
+        ready,
+        reason,
+        access,
+    };
+    (status, Json(readiness)).into_response()
 }
 
 async fn metrics(State(gateway): State<Gateway>) -> Response {

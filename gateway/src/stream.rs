@@ -3,29 +3,31 @@ use std::convert::Infallible;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use futures::stream;
+use futures::{Stream, StreamExt, stream};
 use http::StatusCode;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::Admission;
 use crate::attempt::{AttemptError, with_causes};
 use crate::errors::{GatewayError, OpenAiError};
 use crate::event_gate::EventGate;
 use crate::in_flight::Lease;
 use crate::metrics::Exchange;
+use crate::observe::Attempt;
+use crate::upstream::Flow;
 
-const DONE: &[u8] = b"data: [DONE]\n\n";
+pub(crate) const DONE: &[u8] = b"data: [DONE]\n\n";
 
 /// The events of a replica's answer.
 #[derive(Debug)]
 pub(crate) struct EventSource {
-    body: Incoming,
+    body: Flow,
     gate: EventGate,
 }
 
 impl EventSource {
-    pub(crate) fn new(body: Incoming) -> Self {
+    pub(crate) fn new(body: Flow) -> Self {
         Self {
             body,
             gate: EventGate::default(),
@@ -34,11 +36,8 @@ impl EventSource {
 
     /// The next whole events, or `None` at an orderly end. May be dropped and called again.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, AttemptError> {
-        while let Some(frame) = self.body.frame().await {
-            let frame = frame.map_err(|error| AttemptError::BrokeOff(with_causes(&error)))?;
-            let Ok(data) = frame.into_data() else {
-                continue;
-            };
+        while let Some(data) = self.body.data().await {
+            let data = data.map_err(|error| AttemptError::BrokeOff(with_causes(&error)))?;
             if let Some(events) = self.gate.push(data)? {
                 return Ok(Some(events));
             }
@@ -52,8 +51,13 @@ impl EventSource {
 #[derive(Debug)]
 pub(crate) struct Hold {
     pub(crate) lease: Lease,
+    pub(crate) attempt: Attempt,
     pub(crate) exchange: Exchange,
+    pub(crate) admission: Admission,
     pub(crate) status: StatusCode,
+    /// When the caller's time is up, and what it is told then.
+    pub(crate) deadline: Instant,
+    pub(crate) timed_out: GatewayError,
     /// Set when the gateway can wait no longer.
     pub(crate) ending: CancellationToken,
 }
@@ -61,35 +65,70 @@ pub(crate) struct Hold {
 /// A body of server-sent events that begins with `first` and always ends well: with what the
 /// replica said, or with an error event and `[DONE]`.
 pub(crate) fn events(first: Bytes, source: EventSource, hold: Hold) -> Body {
-    let relay = EventRelay {
-        first: Some(first),
-        source,
-        hold,
-        ended: false,
-    };
-    Body::from_stream(stream::unfold(relay, |mut relay| async {
-        let events = relay.next().await?;
-        Some((Ok::<_, Infallible>(events), relay))
-    }))
+    let events = EventStream::new(first, source, hold).events();
+    Body::from_stream(events.map(Ok::<_, Infallible>))
 }
 
-struct EventRelay {
+/// The last piece of a stream that can't be completed.
+pub(crate) fn error_event(error: &GatewayError) -> Bytes {
+    let mut last = BytesMut::from(&b"data: "[..]);
+    last.extend_from_slice(&OpenAiError::from(error).to_json());
+    last.extend_from_slice(b"\n\n");
+    last.extend_from_slice(DONE);
+    last.freeze()
+}
+
+/// A replica's events on their way to the caller.
+pub(crate) struct EventStream {
     first: Option<Bytes>,
     source: EventSource,
     hold: Hold,
     ended: bool,
 }
 
-impl EventRelay {
+impl EventStream {
+    pub(crate) fn new(first: Bytes, source: EventSource, hold: Hold) -> Self {
+        Self {
+            first: Some(first),
+            source,
+            hold,
+            ended: false,
+        }
+    }
+
+    /// Whole events, to a good end.
+    pub(crate) fn events(self) -> impl Stream<Item = Bytes> + Send {
+        stream::unfold(self, |mut stream| async {
+            let events = stream.next().await?;
+            Some((events, stream))
+        })
+    }
+
+    /// The next events that are the caller's.
     async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let events = self.pull().await?;
+            let events = self.hold.admission.events(events);
+            if !events.is_empty() {
+                return Some(events);
+            }
+        }
+    }
+
+    async fn pull(&mut self) -> Option<Bytes> {
         if self.ended {
             return None;
         }
         let next = match self.first.take() {
             Some(first) => Ok(Some(first)),
             None => tokio::select! {
+                biased;
                 next = self.source.next() => next,
                 () = self.hold.ending.cancelled() => return self.end(&GatewayError::ShuttingDown),
+                () = sleep_until(self.hold.deadline) => {
+                    let timed_out = self.hold.timed_out.clone();
+                    return self.end(&timed_out);
+                }
             },
         };
         if self.source.gate.done() {
@@ -114,39 +153,29 @@ impl EventRelay {
             return None;
         }
         self.hold.exchange.ended(error.status());
-        let mut last = BytesMut::from(&b"data: "[..]);
-        last.extend_from_slice(&OpenAiError::from(error).to_json());
-        last.extend_from_slice(b"\n\n");
-        last.extend_from_slice(DONE);
-        Some(last.freeze())
+        self.hold.attempt.cut(error.reason());
+        Some(error_event(error))
     }
 }
 
 /// A body that passes on what comes, after `first`. A cut is a cut for the caller too: a body of
 /// a kind unknown can't be ended well.
-pub(crate) fn open(first: VecDeque<Bytes>, body: Incoming, hold: Hold) -> Body {
+pub(crate) fn open(first: VecDeque<Bytes>, body: Flow, hold: Hold) -> Body {
     Body::from_stream(stream::unfold((first, body, hold), next_frame))
 }
 
-type Open = (VecDeque<Bytes>, Incoming, Hold);
+type Open = (VecDeque<Bytes>, Flow, Hold);
 
 async fn next_frame((mut first, mut body, mut hold): Open) -> Option<(hyper::Result<Bytes>, Open)> {
     if let Some(frame) = first.pop_front() {
         return Some((Ok(frame), (first, body, hold)));
     }
-    loop {
-        let Some(frame) = body.frame().await else {
-            hold.exchange.ended(hold.status);
-            return None;
-        };
-        let data = match frame.map(http_body::Frame::into_data) {
-            Ok(Ok(data)) => Ok(data),
-            Ok(Err(_trailers)) => continue,
-            Err(error) => {
-                hold.exchange.ended(StatusCode::BAD_GATEWAY);
-                Err(error)
-            }
-        };
-        return Some((data, (first, body, hold)));
+    let Some(data) = body.data().await else {
+        hold.exchange.ended(hold.status);
+        return None;
+    };
+    if data.is_err() {
+        hold.exchange.ended(StatusCode::BAD_GATEWAY);
     }
+    Some((data, (first, body, hold)))
 }

@@ -132,13 +132,9 @@ impl Model {
         let seats = revisions.map(|revision| {
             let hash: Arc<str> = revision.revision.as_str().into();
             let seats = revision.endpoints.iter().map(|endpoint| {
-                Arc::new(Seat {
-                    endpoint: endpoint.clone(),
-                    revision: Arc::clone(&hash),
-                    served_name: Arc::clone(&served_name),
-                    request_timeout: route.request_timeout,
-                    replica: replicas.of(endpoint, version),
-                })
+                let replica = replicas.of(endpoint, version);
+                let (revision, served_name) = (Arc::clone(&hash), Arc::clone(&served_name));
+                Arc::new(Seat::new(endpoint.clone(), revision, served_name, replica))
             });
             seats.collect()
         });
@@ -275,15 +271,13 @@ mod tests {
     #[test]
     fn a_lease_tells_what_the_table_said() {
         let routes = Routes::new();
-        let mut route = model("default/m", &["a"]);
-        route.request_timeout = Duration::from_secs(7);
+        let route = model("default/m", &["a"]);
         routes.publish(RouteTable {
             models: BTreeMap::from([("other".into(), route)]),
         });
         let snapshot = routes.load();
         let lease = snapshot.lease("other", &Ask::default(), NOW).unwrap();
         assert_eq!((&*lease.revision, &*lease.served_name), ("r", "m"));
-        assert_eq!(lease.request_timeout, Duration::from_secs(7));
         let unknown = snapshot.lease("m", &Ask::default(), NOW).unwrap_err();
         assert_eq!(unknown, NoRoute::UnknownModel);
     }

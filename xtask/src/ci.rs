@@ -2,7 +2,7 @@
 //! tests last.
 
 use crate::shell::{build_workspace, cargo, run as execute, step};
-use crate::{charts, cluster, codegen, e2e, models, tidy, venv};
+use crate::{charts, cluster, codegen, e2e, fuzz, models, npm, tidy, venv};
 use anyhow::Result;
 use chandler_e2e::layout;
 use std::path::Path;
@@ -16,8 +16,9 @@ pub(crate) const CLIENT_REQUIREMENTS: &str = "e2e/client/requirements.txt";
 /// The failed step's.
 pub(crate) fn run() -> Result<()> {
     step("models", || models::fetch(Path::new(models::FOLDER)))?;
-    step("client", || {
-        venv::ensure(layout::CLIENT_VENV, CLIENT_REQUIREMENTS).map(drop)
+    step("clients", || {
+        let python = venv::ensure(layout::CLIENT_VENV, CLIENT_REQUIREMENTS)?;
+        npm::ensure(&python)
     })?;
     step("fmt", || execute(&mut cargo(&["fmt", "--all", "--check"])))?;
     step("tidy", tidy::run)?;
@@ -34,6 +35,7 @@ pub(crate) fn run() -> Result<()> {
         ];
         execute(&mut cargo(&arguments))
     })?;
+    step("fuzz", || fuzz::run(&fuzz::Options::default()))?;
     step("cluster's programs", || {
         cluster::run(cluster::Command::Build)
     })?;

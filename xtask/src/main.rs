@@ -5,10 +5,13 @@ mod charts;
 mod ci;
 mod cluster;
 mod codegen;
+mod debian;
 mod demo;
 mod e2e;
+mod fuzz;
 mod image;
 mod models;
+mod npm;
 mod shell;
 mod tidy;
 mod venv;
@@ -73,6 +76,8 @@ enum Command {
     /// What `e2e` runs in the cluster's network.
     #[command(hide = true)]
     E2eInside(e2e::Options),
+    /// Give the gateway's parsers random input.
+    Fuzz(fuzz::Options),
     /// Measure Chandler.
     #[command(subcommand)]
     Bench(bench::Command),
@@ -104,6 +109,7 @@ fn run(command: Command) -> Result<()> {
         Command::Charts => charts::run(),
         Command::E2e(options) => e2e::run(&options),
         Command::E2eInside(options) => e2e::run_inside(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Bench(command) => bench::run(&command),
     }
 }

@@ -11,7 +11,7 @@ mod world;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chandler_core::validate::ModelKey;
+use chandler_core::validate::{ModelKey, Validated};
 use chandler_gateway::Gateway;
 use chandler_source::{Access, Cache};
 use tokio::sync::Notify;
@@ -54,8 +54,8 @@ impl Local {
     }
 
     /// Makes a model known under the name it is served by.
-    pub(crate) fn know(&self, key: &ModelKey, served_name: &str) {
-        self.models().insert(key, served_name);
+    pub(crate) fn know(&self, spec: &Validated) {
+        self.models().insert(spec);
         self.publish();
     }
 

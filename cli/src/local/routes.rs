@@ -10,6 +10,7 @@ pub(super) fn table(models: &Models) -> RouteTable {
             served_name: model.served_name.clone(),
             created: model.created.as_second(),
             revisions: revisions(model),
+            request_timeout: model.request_timeout,
             ..ModelRoute::default()
         };
         (model.served_name.clone(), route)

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chandler_core::snapshot::Weights;
-use chandler_core::validate::ModelKey;
+use chandler_core::validate::{ModelKey, Validated};
 use chandler_core::worker::WorkerSpec;
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -24,6 +25,7 @@ pub(super) struct Models {
 
 pub(super) struct Model {
     pub(super) served_name: String,
+    pub(super) request_timeout: Duration,
     pub(super) created: Timestamp,
     pub(super) revisions: BTreeMap<String, Revision>,
     pub(super) weights: Weights,
@@ -37,15 +39,17 @@ pub(super) struct Revision {
 }
 
 impl Models {
-    pub(super) fn insert(&mut self, key: &ModelKey, served_name: &str) {
-        let model = self.all.entry(key.clone()).or_insert_with(|| Model {
+    pub(super) fn insert(&mut self, spec: &Validated) {
+        let model = self.all.entry(spec.key.clone()).or_insert_with(|| Model {
             served_name: String::new(),
+            request_timeout: spec.request_timeout,
             created: Timestamp::now(),
             revisions: BTreeMap::new(),
             weights: Weights::new(),
             wake: Arc::new(Notify::new()),
         });
-        served_name.clone_into(&mut model.served_name);
+        spec.served_name.clone_into(&mut model.served_name);
+        model.request_timeout = spec.request_timeout;
     }
 
     pub(super) fn remove(&mut self, key: &ModelKey) {

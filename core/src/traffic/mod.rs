@@ -5,17 +5,25 @@
 //! - [`pick`]: the revision and the replica that take a request.
 //! - [`health`]: which replicas to pass over, from what became of the requests sent there.
 //! - [`budget`]: whether a request may be sent a second time.
+//! - [`limit`]: what an account may use.
+//! - [`fair`]: whose turn it is at a model that is saturated.
 //! - [`wake`]: how long a model that has to start will take.
 
 pub mod affinity;
 pub mod budget;
+pub mod fair;
 pub mod health;
+pub mod limit;
 pub mod pick;
 pub mod route;
 pub mod wake;
 
 #[cfg(test)]
 mod balance_tests;
+#[cfg(test)]
+mod fair_tests;
+#[cfg(test)]
+mod limit_tests;
 #[cfg(test)]
 mod pick_tests;
 #[cfg(test)]

@@ -2,6 +2,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use chandler_crds::names::logs;
 use kube::config::InferConfigError;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -9,11 +10,18 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::keys::follow_keys;
 use super::watch::follow;
-use crate::cli::RunArgs;
+use crate::accounts::{KeysFile, KeysFileError};
+use crate::cli::{RunArgs, Switch};
 use crate::config::GatewayConfig;
 use crate::gateway::Gateway;
-use crate::serve::serve;
+use crate::observe::{AccessLog, Otlp, OtlpError};
+use crate::serve::{Certificates, TlsError, TlsFiles, serve};
+
+/// How often the files of the certificate are read again. Until a changed Secret is in a pod's
+/// files takes a minute anyway.
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
 
 /// Why the gateway cannot run, or go on.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +40,21 @@ pub enum RunError {
     /// The cluster's credentials are of no use.
     #[error("cannot make a client for the API server: {0}")]
     Client(#[from] kube::Error),
+    /// The file of keys is of no use.
+    #[error(transparent)]
+    Keys(#[from] KeysFileError),
     /// Signals cannot be heard.
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
+    /// There is no certificate to show.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The collector's address is none.
+    #[error("--otlp-endpoint: {0}")]
+    Otlp(#[from] OtlpError),
+    /// The access log can't be begun.
+    #[error("cannot begin the access log: {0}")]
+    AccessLog(io::Error),
     /// A metric's name is wrong.
     #[error("cannot set up metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -53,7 +73,11 @@ impl RunError {
             Self::Listen { .. } => "CannotListen",
             Self::NoCluster(_) => "NoCluster",
             Self::Client(_) => "NoClient",
+            Self::Keys(error) => error.reason(),
             Self::Signals(_) => "NoSignals",
+            Self::Tls(error) => error.reason(),
+            Self::Otlp(error) => error.reason(),
+            Self::AccessLog(_) => "NoAccessLog",
             Self::Metrics(_) => "BadMetrics",
             Self::PartEnded(_) => "PartEnded",
             Self::Serve(_) => "CannotServe",
@@ -70,10 +94,7 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     // error says that one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let signals = Signals::new().map_err(RunError::Signals)?;
-    let gateway = Gateway::new(GatewayConfig {
-        drain_deadline: Duration::from_secs(args.drain_seconds),
-        ..GatewayConfig::default()
-    })?;
+    let gateway = Gateway::new(config(&args).await?)?;
     let listener = listen(args.listen).await?;
     let admin = listen(args.admin_listen).await?;
     let admin_addr = admin.local_addr().map_err(RunError::Serve)?;
@@ -88,6 +109,7 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     });
     let followed = gateway.clone();
     let config = kube::Config::infer().await?;
+    follow_access(&args, &config, &gateway, &mut parts).await?;
     parts.spawn(async move {
         let namespace = args.watch_namespace.as_deref();
         Ok(follow(&config, namespace, &followed).await?)
@@ -102,6 +124,57 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     };
     stages.abort();
     result
+}
+
+/// Keys come from a file, or from the Secrets of a namespace. With neither, everyone may ask.
+async fn follow_access(
+    args: &RunArgs,
+    config: &kube::Config,
+    gateway: &Gateway,
+    parts: &mut JoinSet<Result<(), RunError>>,
+) -> Result<(), RunError> {
+    if let Some(path) = &args.keys_file {
+        let file = KeysFile::open(path, gateway).await?;
+        parts.spawn(async move {
+            file.follow().await;
+            Ok(())
+        });
+    } else if let Some(namespace) = args.keys_namespace.clone() {
+        gateway.await_keys();
+        let (config, gateway) = (config.clone(), gateway.clone());
+        parts.spawn(async move { Ok(follow_keys(&config, &namespace, &gateway).await?) });
+    } else {
+        gateway.warn_if_open();
+    }
+    Ok(())
+}
+
+async fn config(args: &RunArgs) -> Result<GatewayConfig, RunError> {
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => Some(
+            Certificates::load(TlsFiles {
+                certificate: certificate.clone(),
+                key: key.clone(),
+                every: CERTIFICATE_CHECK,
+            })
+            .await?,
+        ),
+        _ => None,
+    };
+    // An empty variable is one that is not set, says OpenTelemetry.
+    let collector = args.otlp_endpoint.as_deref().filter(|url| !url.is_empty());
+    let otlp = collector.map(|url| Otlp::new(url, args.otlp_share));
+    let wanted = args.access_log == Switch::On
+        && tracing::enabled!(target: logs::ACCESS, tracing::Level::INFO);
+    let access_log = wanted.then(|| AccessLog::new(io::stdout()));
+    Ok(GatewayConfig {
+        drain_deadline: Duration::from_secs(args.drain_seconds),
+        max_connections: args.max_connections,
+        tls,
+        access_log: access_log.transpose().map_err(RunError::AccessLog)?,
+        otlp: otlp.transpose()?,
+        ..GatewayConfig::default()
+    })
 }
 
 async fn listen(addr: SocketAddr) -> Result<TcpListener, RunError> {

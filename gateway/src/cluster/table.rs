@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use chandler_core::traffic::route::SLOTS;
+use chandler_core::traffic::route::{REQUEST_TIMEOUT, SLOTS};
 use chandler_core::traffic::{Endpoint, ModelRoute, RevisionRoute, RouteTable};
-use chandler_core::validate::validate;
+use chandler_core::validate::{request_timeout, validate};
 use chandler_crds::ModelDeployment;
 use chandler_crds::names::{labels, ports};
 use chandler_crds::status::{RevisionStatus, StartupTimes};
@@ -100,9 +100,10 @@ fn served<'a>(model: &'a ModelDeployment, replicas: &Replicas<'_>) -> Option<Ser
         revisions: revisions()
             .map(|revision| route(revision, replicas.ready(namespace, name, &revision.name)))
             .collect(),
+        // What is out of bounds was refused by the operator, and its default is as good as any.
+        request_timeout: request_timeout(model.spec.server.as_ref()).unwrap_or(REQUEST_TIMEOUT),
         slots: slots(model),
         cold_start: cold_start(revisions()),
-        ..ModelRoute::default()
     };
     Some(Served { namespace, route })
 }

@@ -1,11 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use chandler_core::traffic::route::SLOTS;
 use chandler_crds::names::labels;
-use chandler_crds::status::{ModelDeploymentStatus, RevisionPhase, RevisionStatus, StartupTimes};
+use chandler_crds::status::{ModelDeploymentStatus, RevisionPhase, RevisionStatus};
 use chandler_crds::{ModelDeployment, ModelDeploymentSpec, spec};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
@@ -15,7 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::table::{Clash, Routing, table};
 
 /// A model created at `created`, whose spec names no served name and whose status is absent.
-fn unseen(namespace: &str, name: &str, created: i64) -> ModelDeployment {
+pub(super) fn unseen(namespace: &str, name: &str, created: i64) -> ModelDeployment {
     let model = spec::Model {
         source: "hf://org/model".into(),
         ..spec::Model::default()
@@ -31,7 +29,12 @@ fn unseen(namespace: &str, name: &str, created: i64) -> ModelDeployment {
 }
 
 /// A model whose status tells its served name and its weights by revision.
-fn model(key: (&str, &str), created: i64, name: &str, weights: &[(&str, i32)]) -> ModelDeployment {
+pub(super) fn model(
+    key: (&str, &str),
+    created: i64,
+    name: &str,
+    weights: &[(&str, i32)],
+) -> ModelDeployment {
     let revisions = weights.iter().map(|&(name, weight)| RevisionStatus {
         name: name.into(),
         phase: RevisionPhase::Serving,
@@ -350,41 +353,4 @@ fn no_served_name_takes_the_longer_name_of_another_namespace() {
     );
     let wanted = [clash("team/chat", "team/m", "thief/m")];
     assert_eq!(Vec::from_iter(routing.clashes), wanted);
-}
-
-#[test]
-fn the_spec_tells_the_slots_and_the_newest_start_how_long_one_takes() {
-    let mut object = model(
-        ("a", "m"),
-        1,
-        "m",
-        &[("old", 0), ("new", 100), ("unproven", 0)],
-    );
-    let told = |object: &ModelDeployment| {
-        let routing = table([object], []);
-        let route = &routing.table.models["m"];
-        (route.slots, route.cold_start)
-    };
-    assert_eq!(told(&object), (SLOTS, None));
-    object.spec.server = Some(spec::Server {
-        max_batch: Some(32),
-        ..spec::Server::default()
-    });
-    let revisions = &mut object.status.as_mut().unwrap().revisions;
-    for (revision, second) in revisions.iter_mut().zip([5, 7, 9]) {
-        revision.created_at = MicroTime(Timestamp::from_second(second).unwrap());
-    }
-    revisions[0].startup = Some(StartupTimes {
-        load_ms: Some(90_000),
-        ..StartupTimes::default()
-    });
-    revisions[1].startup = Some(StartupTimes {
-        schedule_ms: Some(1),
-        pull_ms: Some(20),
-        fetch_ms: Some(300),
-        load_ms: Some(4_000),
-        warm_up_ms: Some(50_000),
-        first_answer_ms: Some(600_000),
-    });
-    assert_eq!(told(&object), (32, Some(Duration::from_millis(654_321))));
 }

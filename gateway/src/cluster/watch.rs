@@ -22,7 +22,7 @@ use crate::gateway::Gateway;
 
 /// Most events that one new table answers. They are those that have come already, so a burst
 /// costs one table and a lone event waits for nothing.
-const BURST: usize = 1024;
+pub(super) const BURST: usize = 1024;
 
 /// Keeps the gateway's table as the cluster of `config` says it should be, in one namespace or in
 /// all, and never ends. The first table is published when all models and all slices are known;
@@ -50,7 +50,7 @@ pub async fn follow(
 }
 
 /// The objects of one kind, and, for each event, whether it changed them.
-fn watched<K>(
+pub(super) fn watched<K>(
     config: &Config,
     namespace: Option<&str>,
     selection: watcher::Config,
@@ -92,7 +92,7 @@ where
     Ok((store, changes.boxed()))
 }
 
-fn is_listed<K>(store: &Store<K>) -> bool
+pub(super) fn is_listed<K>(store: &Store<K>) -> bool
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {

@@ -185,7 +185,10 @@ impl Selection {
         let namespace = self.namespace.as_ref();
         let label = self.label.as_ref();
         namespace.is_none_or(|namespace| metadata["namespace"] == **namespace)
-            && label.is_none_or(|label| metadata["labels"].get(label).is_some())
+            && label.is_none_or(|label| match label.split_once('=') {
+                Some((label, value)) => metadata["labels"][label] == *value,
+                None => metadata["labels"].get(label).is_some(),
+            })
     }
 }
 

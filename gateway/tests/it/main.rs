@@ -2,14 +2,24 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod accounts;
 mod api_server;
 mod cluster;
+mod collector;
+mod deadline;
+mod hold;
+mod keys;
 mod limits;
 mod objects;
 mod process;
 mod retry;
 mod routing;
 mod shutdown;
+mod slow;
 mod streaming;
 mod support;
+mod tls;
+mod traces;
+mod turns;
 mod upstream;
+mod wishes;

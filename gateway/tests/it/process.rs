@@ -3,15 +3,17 @@
 use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
 
-use http::{Method, StatusCode};
+use http::{Method, Request, StatusCode};
+use http_body_util::Full;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::TcpStream;
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
+use crate::accounts::{account, key};
 use crate::api_server::ApiServer;
 use crate::objects::{model, slice};
 use crate::support::{Client, piece, read, soon};
@@ -21,6 +23,7 @@ use crate::upstream::{Streams, Upstream, one_event_each};
 struct Process {
     child: Child,
     logs: Lines<BufReader<ChildStderr>>,
+    access: Lines<BufReader<ChildStdout>>,
     door: Client,
     admin: Client,
     _kubeconfig: NamedTempFile,
@@ -28,6 +31,10 @@ struct Process {
 
 impl Process {
     async fn start(api: &ApiServer, extra: &[&str]) -> Self {
+        Self::logging(api, extra, "info,kube_client=off,kube_runtime=off").await
+    }
+
+    async fn logging(api: &ApiServer, extra: &[&str], filter: &str) -> Self {
         let kubeconfig = NamedTempFile::new().unwrap();
         let text = format!(
             "{{clusters: [{{name: c, cluster: {{server: 'http://{}'}}}}], \
@@ -41,17 +48,21 @@ impl Process {
             .args(["--admin-listen", "127.0.0.1:0"])
             .args(extra)
             .env("KUBECONFIG", kubeconfig.path())
-            .env_remove("RUST_LOG")
+            .env("RUST_LOG", filter)
+            .env_remove("POD_NAMESPACE")
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
+        let access = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut logs = BufReader::new(child.stderr.take().unwrap()).lines();
         let admin = listening(&mut logs, "health and metrics are open").await;
         let door = listening(&mut logs, "gateway is open").await;
         Self {
             child,
             logs,
+            access,
             door: Client::of(door),
             admin: Client::of(admin),
             _kubeconfig: kubeconfig,
@@ -115,7 +126,7 @@ const PATH: &str = "/v1/chat/completions";
 #[tokio::test]
 async fn it_serves_and_on_the_signal_finishes_what_it_has() {
     let (api, _upstream, mut opened) = cluster().await;
-    let process = Process::start(&api, &["--shutdown-delay-seconds", "0"]).await;
+    let mut process = Process::start(&api, &["--shutdown-delay-seconds", "0"]).await;
     assert_eq!(process.readiness("Serving").await, StatusCode::OK);
     assert_eq!(process.admin.get("/livez").await.status, StatusCode::OK);
     let metrics = process.admin.get("/metrics").await;
@@ -137,6 +148,10 @@ async fn it_serves_and_on_the_signal_finishes_what_it_has() {
     pieces.send("data: [DONE]\n\n").unwrap();
     drop(pieces);
     assert_eq!(read(response).await.text(), "data: [DONE]\n\n");
+    // The admin port's requests are none of the access log.
+    let line = soon("an access line", process.access.next_line()).await;
+    let line: Value = serde_json::from_str(&line.unwrap().unwrap()).unwrap();
+    assert_eq!(line["fields"]["model"], "chat");
     assert_eq!(process.end().await.code(), Some(0));
 }
 
@@ -182,6 +197,54 @@ async fn a_lost_api_server_is_told_once_and_so_is_its_return() {
         // Whatever else were told in between would be another loss.
         let line = soon("a line", process.logs.next_line()).await.unwrap();
         assert!(line.unwrap().contains("the API server is back"));
+    }
+}
+
+#[tokio::test]
+async fn the_log_tells_of_an_open_door_and_never_a_key() {
+    let (upstream, api) = (Upstream::named("a").await, ApiServer::start().await);
+    api.put(&model("team", &[("r1", 100)]));
+    api.put(&slice("team", "r1", &upstream));
+    let secret = account("holder").to_secret(Some("system"));
+    api.put(&secret);
+    let args = [
+        "--keys-namespace",
+        "system",
+        "--shutdown-delay-seconds",
+        "0",
+    ];
+    let mut process = Process::logging(&api, &args, "trace").await;
+    let (mut logs, mut told) = (process.logs, String::new());
+    let reading = tokio::spawn(async move {
+        while let Some(line) = logs.next_line().await.unwrap() {
+            told += &line;
+        }
+        told
+    });
+    let becomes = async |name: &str, status: StatusCode| {
+        let answer = || async {
+            let request = Request::post(format!("http://{}{PATH}", process.door.addr))
+                .header("authorization", format!("Bearer {}", key(name)))
+                .body(Full::from(CHAT))
+                .unwrap();
+            read(process.door.request(request).await).await.status
+        };
+        soon(name, async { while answer().await != status {} }).await;
+    };
+    becomes("holder", StatusCode::OK).await;
+    becomes("stranger", StatusCode::UNAUTHORIZED).await;
+    api.delete(&secret);
+    becomes("stranger", StatusCode::OK).await;
+    let pid = i32::try_from(process.child.id().unwrap()).unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+    soon("the process's end", process.child.wait())
+        .await
+        .unwrap();
+    let told = soon("the log's end", reading).await.unwrap();
+    assert!(told.contains("no API key is configured"));
+    assert!(told.contains("one is needed from now on") || told.contains("API keys were read"));
+    for name in ["holder", "stranger"] {
+        assert!(!told.contains(&key(name)), "{name}'s key is in the log");
     }
 }
 

@@ -62,12 +62,29 @@ impl Client {
         path: &str,
         body: impl Into<Bytes>,
     ) -> Response<Incoming> {
-        let request = Request::builder()
+        self.begin_with(method, path, body, &[]).await
+    }
+
+    /// The same, with headers.
+    pub(crate) async fn begin_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+        headers: &[(&str, &str)],
+    ) -> Response<Incoming> {
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.addr))
-            .header("content-type", "application/json")
-            .body(Full::new(body.into()))
-            .unwrap();
+            .header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into())).unwrap();
+        self.request(request).await
+    }
+
+    pub(crate) async fn request(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
         let response = soon("an answer's head", self.client.request(request)).await;
         response.unwrap()
     }
@@ -157,6 +174,10 @@ impl Door {
         self.client.begin(method, path, body).await
     }
 
+    pub(crate) async fn request(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
+        self.client.request(request).await
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, "").await
     }
@@ -168,6 +189,18 @@ impl Door {
     pub(crate) async fn ask(&self, model: &str) -> Answer {
         let body = json!({ "model": model }).to_string();
         self.send(Method::POST, "/v1/chat/completions", body).await
+    }
+
+    /// Asks `chat` with headers.
+    pub(crate) async fn chat_with(&self, headers: &[(&str, &str)]) -> Answer {
+        let body = json!({ "model": "chat" }).to_string();
+        let path = "/v1/chat/completions";
+        read(
+            self.client
+                .begin_with(Method::POST, path, body, headers)
+                .await,
+        )
+        .await
     }
 
     pub(crate) async fn begin_chat(&self) -> Response<Incoming> {

@@ -7,8 +7,11 @@
 //! as the spread, and whether either side's own measurements lie too far apart to be believed.
 
 mod embeddings;
+#[cfg(target_os = "linux")]
+mod gateway;
 mod generate;
 mod peer;
+mod proc;
 mod quiet;
 mod row;
 
@@ -27,6 +30,9 @@ const THREADS: usize = 2;
 /// Measurements of which the best counts.
 const REPEATS: u32 = 3;
 
+/// Beneath a table with a disturbed row.
+const NOISY: &str = "* the machine was busy with something else: measure again when it is quiet";
+
 /// What can be measured. The results go to `target/bench` as well.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -34,6 +40,13 @@ pub(crate) enum Command {
     Generate(Runs),
     /// Embeddings over HTTP, against sentence-transformers in its own process.
     Embeddings(Runs),
+    /// The gateway, against HAProxy and nginx before the same replicas.
+    #[cfg(target_os = "linux")]
+    Gateway(gateway::Options),
+    /// The replicas that `gateway` measures before.
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    GatewayUpstream,
     /// Requests and memory of models at rest, on a cluster.
     Quiet(quiet::Options),
     /// What `quiet` runs in the cluster's network.
@@ -57,6 +70,10 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Generate(runs) => compare("generate", runs, generate::measure),
         Command::Embeddings(runs) => compare("embeddings", runs, embeddings::measure),
+        #[cfg(target_os = "linux")]
+        Command::Gateway(options) => gateway::run(options),
+        #[cfg(target_os = "linux")]
+        Command::GatewayUpstream => gateway::run_upstream(),
         Command::Quiet(options) => quiet::run(options),
         Command::QuietInside(options) => quiet::run_inside(options),
     }
@@ -70,7 +87,7 @@ fn compare(name: &str, runs: &Runs, measure: fn(u32) -> Result<Vec<Row>>) -> Res
     write(name, &rows)?;
     print!("{}", row::table(&rows));
     if rows.iter().any(|row| row.noisy) {
-        println!("* the machine was busy with something else: measure again when it is quiet");
+        println!("{NOISY}");
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 /// Measurements of one thing that differ by more than this factor were disturbed.
 const NOISE: f64 = 1.5;
 
-/// Two measurements made one after the other, both in units a second.
+/// Two measurements made one after the other, in the same unit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pair {
     pub(crate) ours: f64,
@@ -23,7 +23,8 @@ pub(crate) struct Row {
     pub(crate) peer: f64,
     pub(crate) peer_name: String,
     pub(crate) unit: String,
-    /// Median of the pairs' ratios, ours / peer. Above 1 we are faster.
+    /// Median of the pairs' ratios, ours / peer. Of units a second, more than 1 means that we are
+    /// faster; of a time, less than 1.
     pub(crate) ratio: f64,
     /// The least and the greatest of the pairs' ratios.
     pub(crate) spread: [f64; 2],
@@ -67,6 +68,12 @@ fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
     values
+}
+
+/// The median of values in any order; not a number when there are none.
+#[cfg(target_os = "linux")]
+pub(crate) fn middle(values: &[f64]) -> f64 {
+    median(&sorted(values.iter().copied()))
 }
 
 /// The middle of sorted values; not a number when there are none.

@@ -23,6 +23,13 @@ const SAME: &[(&str, &[&str])] = &[
         &["metrics.serviceMonitor.enabled=true"],
     ),
     ("config/overlays/node-cache", &["nodeCache.enabled=true"]),
+    (
+        "config/overlays/tls",
+        &[
+            "gateway.tls.secretName=chandler-gateway-tls",
+            "gateway.service.port=443",
+        ],
+    ),
 ];
 
 /// Checks everything.

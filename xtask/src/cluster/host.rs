@@ -1,17 +1,16 @@
 //! What the machine must have, and what the cluster changes of it for its time.
 
 use super::{owner, place};
-use crate::shell;
+use crate::debian;
 use anyhow::{Context, Result, bail};
 use chandler_e2e::layout;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 /// What Debian brings, by the file that tells whether it is there.
-const PACKAGES: &[(&str, &str)] = &[
+const PACKAGES: &[debian::Needed] = &[
     ("containerd", "containerd"),
     ("ctr", "containerd"),
     ("runc", "runc"),
@@ -64,45 +63,7 @@ pub(crate) fn prepare() -> Result<()> {
     if let Some(folder) = PRIVATE_FOLDERS.iter().find(|path| root.starts_with(path)) {
         bail!("the repository lies below {folder}, which a node replaces by its own: move it");
     }
-    let packages = missing_packages();
-    if packages.is_empty() {
-        return Ok(());
-    }
-    println!("installing {}", packages.join(", "));
-    let words = || {
-        format!(
-            "can't install {}; on a system without apt-get, install what they contain by hand",
-            packages.join(", ")
-        )
-    };
-    shell::run(shell::command("apt-get").args(["update", "--quiet", "--quiet"]))
-        .with_context(words)?;
-    let mut install = shell::command("apt-get");
-    install
-        .args(["install", "--yes", "--quiet", "--quiet"])
-        .arg("--no-install-recommends")
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .args(&packages)
-        .stdout(Stdio::null());
-    shell::run(&mut install).with_context(words)?;
-    match missing_packages().as_slice() {
-        [] => Ok(()),
-        rest => bail!("{} are installed and yet incomplete", rest.join(", ")),
-    }
-}
-
-fn missing_packages() -> Vec<&'static str> {
-    let missing = PACKAGES.iter().filter(|(file, _)| !is_installed(file));
-    let mut packages: Vec<_> = missing.map(|(_, package)| *package).collect();
-    packages.dedup();
-    packages
-}
-
-fn is_installed(file: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    // An absolute path replaces the folder that it is joined to.
-    folders.into_iter().any(|folder| folder.join(file).exists())
+    debian::install(PACKAGES)
 }
 
 fn setting(name: &str) -> PathBuf {

@@ -31,6 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("chandler-e2e", &["chandler-crds"]),
     ("chandler-e2e-suite", &["chandler-crds", "chandler-e2e"]),
+    ("chandler-fuzz", &["chandler-gateway"]),
     ("xtask", &["chandler-e2e"]),
 ];
 

@@ -1,6 +1,7 @@
 //! Chandler's processes on the nodes: what memory they occupy, and how long they computed.
 
 use super::kubectl;
+use crate::bench::proc::{cpu_seconds, size};
 use crate::e2e::install;
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -12,9 +13,6 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("operator", "/chandler-operator"),
     ("gateway", "/chandler-gateway"),
 ];
-/// What Linux counts a process's time in, whatever the machine.
-const TICKS_A_SECOND: f64 = 100.0;
-
 /// One process. Sizes are in KiB.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Usage {
@@ -103,22 +101,6 @@ impl Usages {
     }
 }
 
-/// A line of `/proc/PID/status` in KiB.
-fn size(status: &str, key: &str) -> Option<u64> {
-    let mut lines = status.lines();
-    let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
-    value.split_whitespace().next()?.parse().ok()
-}
-
-/// The time of `/proc/PID/stat`, in the program and for it in the kernel.
-fn cpu_seconds(stat: &str) -> Option<f64> {
-    // The second field is a name in parentheses, which may hold spaces and parentheses.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut times = rest.split_whitespace().skip(11);
-    let mut next = || times.next()?.parse::<f64>().ok();
-    Some((next()? + next()?) / TICKS_A_SECOND)
-}
-
 /// The pod that holds the operators' lease.
 fn leader() -> Result<String> {
     let lease = "lease/chandler-operator";
@@ -154,16 +136,6 @@ pub(super) fn admin_path(pod: &str, path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_and_times_are_read_from_their_fields() {
-        let status = "Name:\tx\nVmHWM:\t    9 kB\nVmRSS:\t   12345 kB\nRssAnon:\t 5 kB\n";
-        assert_eq!(size(status, "VmRSS"), Some(12345));
-        assert_eq!(size(status, "Rss"), None);
-        let stat = "7 (a b) c) S 1 7 7 0 -1 4194560 1 2 3 4 250 50 8 9 20 0 3 0 1 2 3";
-        assert_eq!(cpu_seconds(stat), Some(3.0));
-        assert_eq!(cpu_seconds("7 (a) S 1"), None);
-    }
 
     #[test]
     fn this_very_process_can_be_looked_at() {

@@ -4,8 +4,12 @@ use super::granted::{Grant, Place, Rights};
 use super::used::Request;
 use std::collections::BTreeMap;
 
-/// What no account of ours may so much as see: credentials are the business of the kubelet.
+/// What no account of ours may so much as see, since credentials are the business of the kubelet,
+/// but for the gateway, which reads the API keys of one namespace.
 const SECRETS: &str = "secrets";
+/// How the name of the account ends that may, and what it may.
+const KEY_READER: &str = "gateway";
+const KEY_VERBS: [&str; 2] = ["list", "watch"];
 
 /// One right, and how many requests needed it.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,7 +39,10 @@ pub(super) fn compare(rights: &Rights, requests: &[Request]) -> Verdict {
         .collect();
     let mut findings = rights.refused.clone();
     let secrets = rights.grants.iter().filter(|it| of_secrets(it));
-    findings.extend(secrets.map(|grant| format!("{grant}: nobody shall see Secrets")));
+    let secrets = secrets.filter(|it| !reads_keys(it));
+    findings.extend(secrets.map(|grant| {
+        format!("{grant}: nobody shall see Secrets, but the gateway those of one namespace")
+    }));
     let unused = rows.iter().filter(|row| row.uses == 0);
     findings.extend(unused.map(|row| format!("{}, and nothing used it", row.grant)));
     findings.extend(refusals(rights, requests));
@@ -44,6 +51,14 @@ pub(super) fn compare(rights: &Rights, requests: &[Request]) -> Verdict {
 
 fn of_secrets(grant: &Grant) -> bool {
     grant.group.is_empty() && grant.resource.split('/').next() == Some(SECRETS)
+}
+
+/// Whether a right is that of the gateway to hear of API keys.
+fn reads_keys(grant: &Grant) -> bool {
+    grant.resource == SECRETS
+        && grant.account.ends_with(KEY_READER)
+        && matches!(grant.place, Place::Namespace(_))
+        && KEY_VERBS.contains(&grant.verb.as_str())
 }
 
 /// Whether a request needed this right.
@@ -182,6 +197,23 @@ mod tests {
         let served = request("pods", &["patch", "create"]);
         let found = verdict(&grants, &[asked, served]).findings;
         assert_eq!(found, [] as [&str; 0], "forbidden for another reason");
+    }
+
+    #[test]
+    fn secrets_of_one_namespace_are_the_gateways() {
+        let of = |account: &str, verb: &str, place: Place| {
+            let mut grant = grant("secrets", verb);
+            (grant.account, grant.place) = (account.to_owned(), place);
+            let mut asked = request("secrets", &[verb]);
+            (asked.account, asked.name) = (account.to_owned(), None);
+            verdict(&[grant], &[asked]).findings.len()
+        };
+        let here = || Place::Namespace("n".to_owned());
+        assert_eq!(of("chandler-gateway", "list", here()), 0);
+        assert_eq!(of("chandler-gateway", "watch", here()), 0);
+        assert_eq!(of("chandler-gateway", "get", here()), 1);
+        assert_eq!(of("chandler-gateway", "list", Place::Cluster), 1);
+        assert_eq!(of("chandler-operator", "list", here()), 1);
     }
 
     #[test]

@@ -1,0 +1,138 @@
+//! A caller's request, read whole before any replica is asked, so that it can be sent again.
+
+mod body;
+mod head;
+mod wishes;
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use http_body_util::Full;
+use serde_json::{Map, Value};
+
+use self::head::Head;
+use self::wishes::Wishes;
+use crate::config::GatewayConfig;
+use crate::errors::GatewayError;
+use crate::headers;
+use crate::in_flight::Lease;
+use chandler_crds::names::headers as names;
+
+/// The field that names the model.
+const MODEL: &str = "model";
+
+/// A request as every replica is sent it.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The model's name as the caller wrote it.
+    pub(crate) model: String,
+    /// Whether the answer is wanted as server-sent events.
+    pub(crate) stream: bool,
+    /// Equal for prompts that begin alike.
+    pub(crate) prefix: Option<u64>,
+    pub(crate) wishes: Wishes,
+    method: Method,
+    path: PathAndQuery,
+    headers: HeaderMap,
+    /// The caller's bytes, unless the gateway asks for more than the caller did.
+    body: Bytes,
+}
+
+impl Call {
+    /// # Errors
+    /// The request can't be sent to any model.
+    pub(crate) async fn read(
+        parts: Parts,
+        body: Body,
+        config: &GatewayConfig,
+    ) -> Result<Self, GatewayError> {
+        let wishes = Wishes::parse(&parts.headers)?;
+        let waits_for_go = parts.headers.contains_key(header::EXPECT);
+        let body = body::read(body, waits_for_go, config).await?;
+        let head = Head::parse(&body)?;
+        let path = parts.uri.path_and_query().cloned();
+        Ok(Self {
+            model: head.model,
+            stream: head.stream,
+            prefix: head.prefix,
+            wishes,
+            method: parts.method,
+            path: path.unwrap_or_else(|| PathAndQuery::from_static("/")),
+            headers: headers::for_upstream(parts.headers),
+            body,
+        })
+    }
+
+    /// Bytes that the request takes while it waits.
+    pub(crate) fn size(&self) -> usize {
+        self.body.len()
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.path.path()
+    }
+
+    pub(crate) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// As the replica gets them, but for those of the connection.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Another body for the replica.
+    pub(crate) fn set_body(&mut self, body: Bytes) {
+        self.body = body;
+    }
+
+    /// The request for the replica of `lease`, which has `left` to answer it.
+    pub(crate) fn to_replica(&self, lease: &Lease, left: Duration) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body_for(&lease.served_name)));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::from(self.path.clone());
+        let mut headers = self.headers.clone();
+        headers.insert(header::HOST, lease.host.clone());
+        // Digits and a point are always the value of a header.
+        let (seconds, millis) = (left.as_secs(), left.subsec_millis());
+        if let Ok(left) = HeaderValue::from_str(&format!("{seconds}.{millis:03}")) {
+            headers.insert(names::REQUEST_TIMEOUT, left);
+        }
+        *request.headers_mut() = headers;
+        request
+    }
+
+    /// The body for a replica that calls the model `served_name`: the caller's very bytes, but
+    /// where the caller used another name of the model.
+    pub(crate) fn body_for(&self, served_name: &str) -> Bytes {
+        if self.model == served_name {
+            return self.body.clone();
+        }
+        renamed(&self.body, served_name).unwrap_or_else(|_| self.body.clone())
+    }
+}
+
+fn renamed(body: &[u8], model: &str) -> serde_json::Result<Bytes> {
+    let mut fields: Map<String, Value> = serde_json::from_slice(body)?;
+    fields.insert(MODEL.to_owned(), Value::from(model));
+    serde_json::to_vec(&fields).map(Bytes::from)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_model_of_another_name_is_renamed_and_nothing_else() {
+        let body = r#"{"n":1, "model":"team/chat","stop":["a\n"],"temperature":0.7}"#;
+        assert_eq!(
+            renamed(body.as_bytes(), "chat").unwrap(),
+            r#"{"n":1,"model":"chat","stop":["a\n"],"temperature":0.7}"#
+        );
+    }
+}

@@ -1,0 +1,74 @@
+use std::future::poll_fn;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{Request, Response, response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use super::pool::{Pool, Taken};
+use super::wire::{OpenError, Opener};
+
+/// The body of a replica's answer, and the connection that it comes by. At the body's end the
+/// connection goes back to the pool; dropped before, it is closed.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    body: Incoming,
+    taken: Option<Taken>,
+    pool: Pool,
+}
+
+/// Why an answer did not begin.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    /// The replica never saw the request.
+    #[error(transparent)]
+    Unreachable(#[from] OpenError),
+    /// The replica may have seen it.
+    #[error(transparent)]
+    Lost(hyper::Error),
+}
+
+impl Pool {
+    /// Sends a request to `addr`; gives the answer's head, and its body to come.
+    ///
+    /// A connection that rested may have ended before a byte of the request left, which says
+    /// nothing of the replica: the request is then sent by a new connection.
+    pub(crate) async fn send(
+        &self,
+        opener: &Opener,
+        addr: SocketAddr,
+        request: impl Fn() -> Request<Full<Bytes>>,
+    ) -> Result<(response::Parts, Flow), SendError> {
+        let mut taken = self.take(opener, addr).await?;
+        let mut answer = taken.wire.send(request()).await;
+        if taken.used && answer.as_ref().is_err_and(never_sent) {
+            taken = self.open(opener, addr).await?;
+            answer = taken.wire.send(request()).await;
+        }
+        let (parts, body) = answer.map_err(SendError::Lost).map(Response::into_parts)?;
+        let (taken, pool) = (Some(taken), self.clone());
+        Ok((parts, Flow { body, taken, pool }))
+    }
+}
+
+fn never_sent(error: &hyper::Error) -> bool {
+    error.is_canceled() || error.is_closed()
+}
+
+impl Flow {
+    /// The next bytes of the body; `None` at its orderly end. May be dropped and called again.
+    pub(crate) async fn data(&mut self) -> Option<hyper::Result<Bytes>> {
+        let Some(taken) = &mut self.taken else {
+            return None;
+        };
+        let body = &mut self.body;
+        let data = poll_fn(|cx| taken.wire.poll_data(body, cx)).await;
+        if data.is_none()
+            && let Some(taken) = self.taken.take()
+        {
+            self.pool.give_back(taken);
+        }
+        data
+    }
+}

@@ -1,0 +1,184 @@
+//! The generator: short requests over kept-alive connections, as many as go or so many a second.
+
+use super::callers::{Callers, Finished};
+use super::question;
+use anyhow::{Result, bail};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// Connections that a measurement uses.
+pub(super) const CONNECTIONS: usize = 64;
+/// What comes before a measurement, so that connections are open and code is warm.
+const WARM_UP: Duration = Duration::from_millis(300);
+
+/// What a measurement has seen.
+#[derive(Debug, Default)]
+pub(super) struct Measured {
+    /// From when a request was due until its answer was whole; sorted.
+    latencies: Vec<Duration>,
+    seconds: f64,
+    /// Those of the warm-up included.
+    all: u32,
+}
+
+impl Measured {
+    /// Answers a second.
+    #[allow(clippy::cast_precision_loss)]
+    pub(super) fn rate(&self) -> f64 {
+        self.latencies.len() as f64 / self.seconds
+    }
+
+    /// How many answers came, those of the warm-up included.
+    pub(super) fn all_answers(&self) -> f64 {
+        f64::from(self.all)
+    }
+
+    /// The latency that a share of the requests don't exceed, in microseconds.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss
+    )]
+    pub(super) fn micros(&self, share: f64) -> f64 {
+        let last = self.latencies.len().saturating_sub(1);
+        let index = (last as f64 * share).ceil() as usize;
+        let latency = self.latencies.get(index);
+        latency.map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e6)
+    }
+}
+
+/// Each connection sends its next request once the last one is answered.
+///
+/// # Errors
+/// When a request fails.
+pub(super) fn closed(targets: &[SocketAddr], length: Duration) -> Result<Measured> {
+    let mut callers = Callers::connect(targets, conversations())?;
+    let mut window = Window::new(length);
+    for index in 0..CONNECTIONS {
+        callers.send(index, Instant::now())?;
+    }
+    while let Some(left) = window.left() {
+        callers.turn(left, |_, _| {})?;
+        let now = Instant::now();
+        while let Some(finished) = callers.finished.pop() {
+            window.count(&finished, now)?;
+            callers.send(finished.index, now)?;
+        }
+    }
+    Ok(window.close())
+}
+
+/// So many requests a second, evenly, whether the earlier ones are answered or not. One that finds
+/// no connection free waits, and its latency counts from when it was due.
+///
+/// # Errors
+/// When a request fails.
+pub(super) fn open(targets: &[SocketAddr], rate: f64, length: Duration) -> Result<Measured> {
+    let mut callers = Callers::connect(targets, conversations())?;
+    let mut window = Window::new(length);
+    let period = Duration::from_secs_f64(1.0 / rate);
+    let mut free: VecDeque<usize> = (0..CONNECTIONS).collect();
+    let mut waiting = VecDeque::new();
+    let mut next = Instant::now();
+    while let Some(left) = window.left() {
+        let now = Instant::now();
+        while next <= now {
+            waiting.push_back(next);
+            next += period;
+        }
+        while !waiting.is_empty()
+            && let Some(index) = free.pop_front()
+            && let Some(due) = waiting.pop_front()
+        {
+            callers.send(index, due)?;
+        }
+        let longest = left.min(next.saturating_duration_since(Instant::now()));
+        callers.turn(longest, |_, _| {})?;
+        let now = Instant::now();
+        while let Some(finished) = callers.finished.pop() {
+            window.count(&finished, now)?;
+            free.push_back(finished.index);
+        }
+    }
+    Ok(window.close())
+}
+
+/// A short request for each connection.
+fn conversations() -> Vec<Vec<u8>> {
+    (0..CONNECTIONS).map(question::short).collect()
+}
+
+/// Whether `target` answers a short request well.
+pub(super) fn answers(target: SocketAddr) -> bool {
+    let one = || -> Result<bool> {
+        let mut callers = Callers::connect(&[target], vec![question::short(0)])?;
+        callers.send(0, Instant::now())?;
+        while callers.finished.is_empty() {
+            callers.turn(Duration::from_secs(1), |_, _| {})?;
+        }
+        Ok(callers.finished[0].failure().is_none())
+    };
+    one().unwrap_or(false)
+}
+
+/// The time that counts.
+struct Window {
+    begin: Instant,
+    end: Instant,
+    measured: Measured,
+}
+
+impl Window {
+    fn new(length: Duration) -> Self {
+        let begin = Instant::now() + WARM_UP;
+        let measured = Measured {
+            seconds: length.as_secs_f64(),
+            ..Measured::default()
+        };
+        Self {
+            begin,
+            end: begin + length,
+            measured,
+        }
+    }
+
+    fn left(&self) -> Option<Duration> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
+    fn count(&mut self, finished: &Finished, now: Instant) -> Result<()> {
+        if let Some(failure) = finished.failure() {
+            bail!(failure);
+        }
+        self.measured.all += 1;
+        if now >= self.begin {
+            self.measured.latencies.push(now - finished.due);
+        }
+        Ok(())
+    }
+
+    fn close(mut self) -> Measured {
+        self.measured.latencies.sort_unstable();
+        self.measured
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_taken_of_sorted_latencies() {
+        let measured = Measured {
+            latencies: (1..=100).map(Duration::from_micros).collect(),
+            seconds: 2.0,
+            all: 100,
+        };
+        assert_eq!(measured.rate(), 50.0);
+        assert_eq!(measured.micros(0.5), 51.0);
+        assert_eq!(measured.micros(0.99), 100.0);
+        assert!(Measured::default().micros(0.5).is_nan());
+    }
+}

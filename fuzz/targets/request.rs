@@ -46,7 +46,7 @@ fuzz_target!(|input: &[u8]| -> Corpus {
         }
         (Err(whole), Err(cut)) => {
             assert_eq!(whole, cut);
-            check_refused(&whole, &body);
+            check_refused(&whole, &headers, &body);
         }
         (whole, cut) => panic!("whole: {whole:?}, cut: {cut:?}"),
     }
@@ -116,7 +116,7 @@ fn check_let_in(call: &LetIn, headers: &HeaderMap, body: &Bytes) {
     assert_eq!(renamed, fields);
 }
 
-fn check_refused(error: &GatewayError, body: &[u8]) {
+fn check_refused(error: &GatewayError, headers: &HeaderMap, body: &[u8]) {
     assert!(error.status().is_client_error());
     let told: Value = serde_json::from_slice(&OpenAiError::from(error).to_json()).expect("JSON");
     let told = &told["error"];
@@ -130,6 +130,7 @@ fn check_refused(error: &GatewayError, body: &[u8]) {
     let fields = serde_json::from_slice::<Value>(body).ok();
     let model = fields.as_ref().map(|fields| &fields["model"]);
     match error {
+        GatewayError::BadHeader { name, .. } => assert!(headers.contains_key(*name)),
         GatewayError::BodyTooLarge { limit } => assert!(body.len() > *limit),
         GatewayError::NotAnObject => assert!(!body.trim_ascii_start().starts_with(b"{")),
         GatewayError::ModelMissing => assert!(model.is_none_or(Value::is_null)),

@@ -215,6 +215,8 @@ async fn the_log_tells_of_an_open_door_and_never_a_key() {
     ];
     let mut process = Process::logging(&api, &args, "trace").await;
     let (mut logs, mut told) = (process.logs, String::new());
+    let mut access = process.access;
+    tokio::spawn(async move { while let Ok(Some(_)) = access.next_line().await {} });
     let reading = tokio::spawn(async move {
         while let Some(line) = logs.next_line().await.unwrap() {
             told += &line;

@@ -196,7 +196,10 @@ async fn each_request_is_a_line_that_tells_no_secret() {
     door.gateway
         .publish(chat(&[gone.endpoint.clone(), upstream.endpoint.clone()]));
     let mut attempts = Vec::new();
-    for _ in 0..4 {
+    for session in 0..32 {
+        // Which replica comes first follows from the session.
+        let session = session.to_string();
+        let headers = [&headers[..], &[("x-session-id", session.as_str())]].concat();
         ask(&door, path, &headers, body.clone()).await;
         let line = lines.next().await;
         assert_eq!(line["endpoint"], upstream.endpoint.id);

@@ -22,9 +22,13 @@ use crate::connector::connector;
 #[derive(Debug)]
 pub(crate) struct Wire {
     sender: SendRequest<Full<Bytes>>,
-    driver: Connection<TokioIo<TcpStream>, Full<Bytes>>,
-    over: bool,
+    driver: Driver,
 }
+
+/// Reads and writes a connection; `None` once it is over. It has to be dropped then: a request
+/// handed over after the replica closed the connection waits inside of it, and whoever waits for
+/// the answer learns by that drop that none will come.
+type Driver = Option<Connection<TokioIo<TcpStream>, Full<Bytes>>>;
 
 /// Opens connections.
 #[derive(Debug, Clone)]
@@ -58,11 +62,8 @@ impl Opener {
         let stream = connector.call(address(addr)?).await;
         let stream = stream.map_err(|error| OpenError::Connect(error.into()))?;
         let (sender, driver) = http1::handshake(stream).await?;
-        Ok(Wire {
-            sender,
-            driver,
-            over: false,
-        })
+        let driver = Some(driver);
+        Ok(Wire { sender, driver })
     }
 }
 
@@ -82,12 +83,12 @@ impl Wire {
         request: Request<Full<Bytes>>,
     ) -> hyper::Result<Response<Incoming>> {
         let mut answer = pin!(self.sender.send_request(request));
-        let (driver, over) = (&mut self.driver, &mut self.over);
+        let driver = &mut self.driver;
         poll_fn(|cx| {
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
                 return Poll::Ready(answer);
             }
-            drive(driver, over, cx);
+            drive(driver, cx);
             answer.as_mut().poll(cx)
         })
         .await
@@ -111,7 +112,7 @@ impl Wire {
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending if driven => return Poll::Pending,
                 Poll::Pending => {
-                    drive(&mut self.driver, &mut self.over, cx);
+                    drive(&mut self.driver, cx);
                     driven = true;
                 }
             }
@@ -122,19 +123,61 @@ impl Wire {
     pub(super) fn is_open(&mut self) -> bool {
         // Nobody is to be woken: whoever takes the connection from the pool polls it anew.
         let mut cx = Context::from_waker(Waker::noop());
-        drive(&mut self.driver, &mut self.over, &mut cx);
-        !self.over && self.sender.is_ready()
+        drive(&mut self.driver, &mut cx);
+        self.driver.is_some() && self.sender.is_ready()
     }
 }
 
 /// Reads and writes what can be read and written now. An error ends the connection, and whoever
 /// waits for its answer or body is told of it there.
-fn drive(
-    driver: &mut Connection<TokioIo<TcpStream>, Full<Bytes>>,
-    over: &mut bool,
-    cx: &mut Context<'_>,
-) {
-    if !*over && Pin::new(driver).poll(cx).is_ready() {
-        *over = true;
+fn drive(driver: &mut Driver, cx: &mut Context<'_>) {
+    if let Some(connection) = driver
+        && Pin::new(connection).poll(cx).is_ready()
+    {
+        *driver = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const HANG: Duration = Duration::from_secs(60);
+
+    /// A connection that rests after an answer without a body, and the replica's end of it.
+    async fn rested(opener: &Opener, listener: &TcpListener) -> (Wire, TcpStream) {
+        let addr = listener.local_addr().unwrap();
+        let mut wire = opener.open(addr).await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let answering = async {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(wire.send(Request::default()), answering);
+        assert_eq!(answer.unwrap().status(), 200);
+        assert!(wire.is_open());
+        (wire, stream)
+    }
+
+    #[tokio::test]
+    async fn a_request_on_a_connection_that_the_replica_closes_meanwhile_fails_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let opener = Opener::new(HANG);
+        let (mut wire, stream) = rested(&opener, &listener).await;
+        drop(stream);
+        // Once another connection is up, that end is known here too.
+        let _other = rested(&opener, &listener).await;
+        let sent = timeout(HANG, wire.send(Request::default())).await;
+        assert!(sent.expect("no hang").unwrap_err().is_canceled());
+        assert!(!wire.is_open());
     }
 }

@@ -8,6 +8,8 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 
+use crate::engine::Deadline;
+
 /// What the process does before, and once, it serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -202,6 +204,7 @@ impl Lifecycle {
         let ticket = Ticket {
             lifecycle: Arc::clone(self),
             stage: self.stage.subscribe(),
+            deadline: Deadline::NEVER,
         };
         self.check()?;
         Ok(ticket)
@@ -250,14 +253,40 @@ impl Lifecycle {
 pub struct Ticket {
     lifecycle: Arc<Lifecycle>,
     stage: watch::Receiver<Stage>,
+    deadline: Deadline,
+}
+
+/// Why a request has to end now, finished or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The process ends.
+    ShutDown,
+    /// The request's time is up.
+    TimeIsUp,
 }
 
 impl Ticket {
+    /// The same right, for a time.
+    #[must_use]
+    pub fn until(mut self, deadline: Deadline) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// When the request's time is up.
+    #[must_use]
+    pub fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
     /// Resolves when the request has to end now, finished or not.
-    pub async fn ended(&self) {
+    pub async fn ended(&self) -> Ending {
         let mut stage = self.stage.clone();
-        // The sender lives in `self.lifecycle`, so the wait cannot fail.
-        let _ = stage.wait_for(|stage| *stage == Stage::Ending).await;
+        tokio::select! {
+            // The sender lives in `self.lifecycle`, so the wait cannot fail.
+            _ = stage.wait_for(|stage| *stage == Stage::Ending) => Ending::ShutDown,
+            () = self.deadline.passed() => Ending::TimeIsUp,
+        }
     }
 }
 
@@ -302,7 +331,7 @@ mod tests {
         assert_eq!(lifecycle.admit().err(), Some(Closed::Draining));
         assert_eq!(lifecycle.in_flight(), 1);
         lifecycle.end();
-        ticket.ended().await;
+        assert_eq!(ticket.ended().await, Ending::ShutDown);
         drop(ticket);
         lifecycle.idle().await;
         lifecycle.drain();

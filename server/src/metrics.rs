@@ -51,6 +51,8 @@ pub struct Metrics {
 impl Metrics {
     /// The `finished_reason` of a request whose client went away.
     pub const ABORTED: &'static str = "abort";
+    /// The `finished_reason` of a request whose time was up.
+    pub const TIMED_OUT: &'static str = "timeout";
     /// The `finished_reason` of a request that the engine could not complete.
     pub const FAILED: &'static str = "error";
 
@@ -187,7 +189,8 @@ impl Builder<'_> {
         let counter = self.add(IntCounterVec::new(opts, &[names::FINISHED_REASON])?)?;
         // A rate over a series that appears with its first event misses that event.
         let ended = [FinishReason::Stop, FinishReason::Length].map(FinishReason::as_str);
-        for reason in ended.into_iter().chain([Metrics::ABORTED, Metrics::FAILED]) {
+        let others = [Metrics::ABORTED, Metrics::TIMED_OUT, Metrics::FAILED];
+        for reason in ended.into_iter().chain(others) {
             counter.get_metric_with_label_values(&[reason])?;
         }
         Ok(counter)
@@ -225,6 +228,7 @@ mod tests {
             r#"vllm:num_preemptions_total{model_name="chat"} 0"#,
             r#"vllm:request_success_total{finished_reason="stop",model_name="chat"} 0"#,
             r#"vllm:request_success_total{finished_reason="abort",model_name="chat"} 0"#,
+            r#"vllm:request_success_total{finished_reason="timeout",model_name="chat"} 0"#,
             r#"vllm:time_to_first_token_seconds_bucket{model_name="chat",le="0.001"} 0"#,
             r#"vllm:inter_token_latency_seconds_bucket{model_name="chat",le="0.025"} 0"#,
             r#"vllm:e2e_request_latency_seconds_bucket{model_name="chat",le="7680"} 0"#,

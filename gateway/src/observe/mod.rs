@@ -67,9 +67,8 @@ impl Observers {
 
     /// Waits until what was told is written and sent, or can't be soon.
     pub(crate) async fn flush(&self) {
-        if let Some((log, _)) = self.log.clone() {
-            // An error is a panic of the writer.
-            let _ = tokio::task::spawn_blocking(move || log.flush()).await;
+        if let Some((log, _)) = &self.log {
+            log.flush().await;
         }
         if let Some(spans) = &self.spans {
             spans.flush().await;

@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::{Abandon, Engine, EngineError, FinishReason, Intake, Popped, Recorder, Refused, Stats};
+use super::{
+    Abandon, Deadline, Engine, EngineError, FinishReason, Intake, Popped, Recorder, Refused, Stats,
+};
 use crate::metrics::Metrics;
 use crate::models::Embedder;
 
@@ -57,7 +59,8 @@ impl EmbeddingEngine {
         &*self.intake
     }
 
-    /// Queues the token ids of a request's texts. Dropping the receiver cancels them.
+    /// Queues the token ids of a request's texts. Dropping the receiver cancels them, and so does
+    /// the deadline.
     ///
     /// # Errors
     /// When the queue is full or the engine has stopped.
@@ -65,6 +68,7 @@ impl EmbeddingEngine {
         &self,
         inputs: Vec<Vec<u32>>,
         measured: bool,
+        deadline: Deadline,
     ) -> Result<oneshot::Receiver<Answer>, Refused> {
         let (answer, receiver) = oneshot::channel();
         self.intake.submit(Job {
@@ -73,6 +77,7 @@ impl EmbeddingEngine {
             taken: 0,
             recorder: Recorder::arrive(measured.then(|| Arc::clone(&self.metrics))),
             answer,
+            deadline,
         })?;
         Ok(receiver)
     }
@@ -92,15 +97,26 @@ struct Job {
     vectors: Vectors,
     recorder: Recorder,
     answer: oneshot::Sender<Answer>,
+    deadline: Deadline,
 }
 
 impl Abandon for Job {
     fn is_abandoned(&self) -> bool {
-        self.answer.is_closed()
+        self.answer.is_closed() || self.deadline.is_over()
+    }
+
+    fn tokens(&self) -> usize {
+        tokens(&self.inputs)
     }
 
     fn abandon(self) {
-        self.recorder.abort();
+        if self.deadline.is_over() {
+            self.recorder.time_out();
+            // Who waits may have seen it first, and gone.
+            let _ = self.answer.send(Err(EngineError::TimeIsUp));
+        } else {
+            self.recorder.abort();
+        }
     }
 }
 
@@ -119,6 +135,9 @@ impl Job {
     }
 
     fn conclude(self, error: Option<EngineError>) {
+        if self.deadline.is_over() {
+            return self.abandon();
+        }
         let answer = match error {
             None => {
                 self.recorder.finish(FinishReason::Stop);

@@ -84,7 +84,7 @@ impl<J: Abandon + Send + 'static> Intake<J> {
 
 impl<J: Abandon + Send + 'static> Engine for Intake<J> {
     fn stats(&self) -> EngineStats {
-        self.stats.snapshot(self.queue.len())
+        self.stats.snapshot(self.queue.load())
     }
 
     fn liveness(&self) -> Liveness {

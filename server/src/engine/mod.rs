@@ -3,6 +3,7 @@
 //! HTTP handlers see [`TextEngine`] alone, so how sequences share the device is the engine's
 //! business: [`SequentialEngine`] runs one at a time.
 
+mod deadline;
 mod detokenize;
 mod embedding;
 mod heartbeat;
@@ -18,8 +19,10 @@ pub(crate) mod testing;
 
 use std::time::Duration;
 
+use chandler_crds::names::headers;
 use tokio::sync::mpsc;
 
+pub use deadline::Deadline;
 pub use detokenize::Detokenizer;
 pub use embedding::{Answer, EmbeddingEngine, Vectors};
 pub use heartbeat::{DeathWatch, Heartbeat, Liveness};
@@ -42,6 +45,8 @@ pub struct GenerateRequest {
     pub stop: Vec<String>,
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// When nobody waits for the answer any more.
+    pub deadline: Deadline,
     /// False for the server's own requests, which metrics leave out.
     pub measured: bool,
 }
@@ -100,6 +105,12 @@ pub enum EngineError {
     /// The computation panicked. The engine goes on with the next request.
     #[error("the engine hit a bug while it served this request")]
     Panicked,
+    /// The request's time was up before its answer was complete.
+    #[error(
+        "the request's time is up; ask for a shorter answer, or for more time by the header {}",
+        headers::REQUEST_TIMEOUT
+    )]
+    TimeIsUp,
     /// The engine's thread has ended.
     #[error("the engine has stopped")]
     Gone,
@@ -112,6 +123,7 @@ impl EngineError {
         match self {
             Self::Model(_) => "ModelFailed",
             Self::Panicked => "EnginePanicked",
+            Self::TimeIsUp => "RequestTimeout",
             Self::Gone => "EngineGone",
         }
     }

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 /// Work that its client may give up while it waits.
 pub trait Abandon {
-    /// True once nobody waits for the result any more.
+    /// True once nobody waits for the result any more, or its time is up.
     fn is_abandoned(&self) -> bool;
+    /// Tokens of the prompts in it.
+    fn tokens(&self) -> usize;
     /// Called when the queue drops it for that.
     fn abandon(self);
 }
@@ -109,11 +111,17 @@ impl<T: Abandon> Queue<T> {
         }
     }
 
-    /// Items that wait and are still wanted.
-    pub fn len(&self) -> usize {
+    /// Items that wait and are still wanted, and the tokens in them.
+    pub fn load(&self) -> (usize, usize) {
         let mut state = self.lock();
         state.sweep();
-        state.items.len()
+        let tokens = state.items.iter().map(Abandon::tokens).sum();
+        (state.items.len(), tokens)
+    }
+
+    /// Items that wait and are still wanted.
+    pub fn len(&self) -> usize {
+        self.load().0
     }
 
     /// True when nothing waits.
@@ -181,6 +189,10 @@ mod tests {
             self.1.load(Ordering::SeqCst)
         }
 
+        fn tokens(&self) -> usize {
+            10 * self.0 as usize
+        }
+
         fn abandon(self) {}
     }
 
@@ -210,7 +222,7 @@ mod tests {
         queue.push(gone.clone()).unwrap();
         queue.push(item(2)).unwrap();
         gone.1.store(true, Ordering::SeqCst);
-        assert_eq!(queue.len(), 1);
+        assert_eq!((queue.len(), queue.load()), (1, (1, 20)));
         queue.push(item(3)).unwrap();
         assert_eq!(queue.pop(LONG), Popped::Item(item(2)));
     }

@@ -74,6 +74,11 @@ impl Recorder {
         self.end(Metrics::ABORTED);
     }
 
+    /// Its time was up.
+    pub fn time_out(&self) {
+        self.end(Metrics::TIMED_OUT);
+    }
+
     /// It failed.
     pub fn fail(&self) {
         self.end(Metrics::FAILED);

@@ -8,6 +8,7 @@ use std::time::Instant;
 use candle_core::Tensor;
 use tokenizers::Tokenizer;
 use tokio::sync::mpsc::UnboundedSender;
+use tracing::Span;
 
 use super::{
     Abandon, Detokenizer, Engine, EngineError, Event, EventStream, FinishReason, GenerateRequest,
@@ -72,6 +73,7 @@ impl TextEngine for SequentialEngine {
             recorder: Recorder::arrive(request.measured.then(|| Arc::clone(&self.metrics))),
             request,
             events,
+            span: Span::current(),
         })?;
         Ok(stream)
     }
@@ -88,15 +90,27 @@ struct Job {
     request: GenerateRequest,
     recorder: Recorder,
     events: UnboundedSender<Event>,
+    /// The request's, so that what this thread logs of it can be found.
+    span: Span,
 }
 
 impl Abandon for Job {
     fn is_abandoned(&self) -> bool {
-        self.events.is_closed()
+        self.events.is_closed() || self.request.deadline.is_over()
+    }
+
+    fn tokens(&self) -> usize {
+        self.request.prompt.len()
     }
 
     fn abandon(self) {
-        self.recorder.abort();
+        if self.request.deadline.is_over() {
+            self.recorder.time_out();
+            // Who waits may have seen it first, and gone.
+            let _ = self.events.send(Event::Failed(EngineError::TimeIsUp));
+        } else {
+            self.recorder.abort();
+        }
     }
 }
 
@@ -119,6 +133,7 @@ impl Job {
             }
             Ok(Ended::Abandoned) => return self.abandon(),
             Err(error) => {
+                let _request = self.span.enter();
                 tracing::error!(reason = error.reason(), %error, "a request failed");
                 self.recorder.fail();
                 Event::Failed(error)

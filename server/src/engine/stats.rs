@@ -16,6 +16,8 @@ pub struct EngineStats {
     pub running: usize,
     /// Requests in the queue.
     pub waiting: usize,
+    /// Tokens of the prompts in the queue.
+    pub waiting_tokens: usize,
     /// Used share of the key-value cache, 0 to 1.
     pub cache_usage: f64,
 }
@@ -58,12 +60,13 @@ impl Stats {
         Duration::from_secs_f64(seconds.ceil().clamp(least, most))
     }
 
-    /// The load, for a queue of `waiting` requests.
+    /// The load, for a queue of so many requests and tokens.
     #[must_use]
-    pub fn snapshot(&self, waiting: usize) -> EngineStats {
+    pub fn snapshot(&self, (waiting, waiting_tokens): (usize, usize)) -> EngineStats {
         EngineStats {
             running: self.running.load(Ordering::Relaxed),
             waiting,
+            waiting_tokens,
             cache_usage: f64::from_bits(self.cache_usage.load(Ordering::Relaxed)),
         }
     }
@@ -98,8 +101,9 @@ mod tests {
         let expected = EngineStats {
             running: 1,
             waiting: 3,
+            waiting_tokens: 40,
             cache_usage: 0.25,
         };
-        assert_eq!(stats.snapshot(3), expected);
+        assert_eq!(stats.snapshot((3, 40)), expected);
     }
 }

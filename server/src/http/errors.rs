@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::engine::{EngineError, Refused};
-use crate::lifecycle::Closed;
+use crate::lifecycle::{Closed, Ending};
 use crate::tasks::{InputError, PromptError};
 
 /// When a client may come back while the model loads: often enough not to miss it by much.
@@ -133,6 +133,15 @@ impl IntoResponse for ApiError {
     }
 }
 
+impl From<Ending> for ApiError {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::ShutDown => Self::ending(),
+            Ending::TimeIsUp => EngineError::TimeIsUp.into(),
+        }
+    }
+}
+
 impl From<Closed> for ApiError {
     fn from(closed: Closed) -> Self {
         match closed {
@@ -175,12 +184,17 @@ impl From<Refused> for ApiError {
 
 impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
+        let status = match error {
+            EngineError::TimeIsUp => StatusCode::GATEWAY_TIMEOUT,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
         let code = match error {
+            EngineError::TimeIsUp => "request_timeout",
             EngineError::Model(_) => "model_failed",
             EngineError::Panicked => "engine_panicked",
             EngineError::Gone => "engine_gone",
         };
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).with_code(code)
+        Self::new(status, error.to_string()).with_code(code)
     }
 }
 

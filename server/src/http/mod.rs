@@ -2,6 +2,7 @@
 
 mod errors;
 mod fields;
+mod gate;
 mod health;
 mod limits;
 mod models;
@@ -10,15 +11,14 @@ mod openai;
 mod tests;
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, Uri};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use chandler_crds::names::{api, headers, paths};
+use chandler_crds::names::{api, paths};
 
 pub use errors::ApiError;
 pub use limits::MAX_BODY;
@@ -75,7 +75,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route(api::EMBEDDINGS, post(openai::embeddings))
         .route(api::MODELS, get(models::list))
         .route(api::ONE_MODEL, get(models::one))
-        .layer(from_fn_with_state(Arc::clone(&app), gate));
+        .layer(from_fn_with_state(Arc::clone(&app), gate::gate));
     Router::new()
         .route(paths::LIVE, get(health::live))
         .route(paths::READY, get(health::ready))
@@ -85,30 +85,6 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .with_state(app)
-}
-
-/// Lets API requests in while they are welcome, and counts them.
-async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let arrived = Instant::now();
-    let path = request.uri().path().to_owned();
-    let mut response = match app.lifecycle.admit() {
-        Ok(ticket) => {
-            request.extensions_mut().insert(Arc::new(ticket));
-            next.run(request).await
-        }
-        Err(closed) => ApiError::from(closed).into_response(),
-    };
-    if let Some(revision) = &app.revision {
-        let headers = response.headers_mut();
-        headers.insert(headers::REVISION, revision.clone());
-    }
-    tracing::info!(
-        path,
-        status = response.status().as_u16(),
-        seconds = arrived.elapsed().as_secs_f64(),
-        "answered"
-    );
-    response
 }
 
 async fn unknown_path(uri: Uri) -> ApiError {

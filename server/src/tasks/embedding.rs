@@ -6,7 +6,7 @@ use tokenizers::Tokenizer;
 use tokio::sync::oneshot;
 
 use super::Input;
-use crate::engine::{Answer, EmbeddingEngine, Engine, EngineError, Refused};
+use crate::engine::{Answer, Deadline, EmbeddingEngine, Engine, EngineError, Refused};
 
 /// Why the input at `index` cannot be embedded.
 #[derive(Debug, thiserror::Error)]
@@ -110,12 +110,16 @@ impl EmbeddingTask {
         self.engine.engine()
     }
 
-    /// Queues a request's texts.
+    /// Queues a request's texts, whose vectors nobody waits for after the `deadline`.
     ///
     /// # Errors
     /// When the engine takes no more.
-    pub fn submit(&self, inputs: Vec<Vec<u32>>) -> Result<oneshot::Receiver<Answer>, Refused> {
-        self.engine.submit(inputs, true)
+    pub fn submit(
+        &self,
+        inputs: Vec<Vec<u32>>,
+        deadline: Deadline,
+    ) -> Result<oneshot::Receiver<Answer>, Refused> {
+        self.engine.submit(inputs, true, deadline)
     }
 
     /// The token ids of each input, special tokens around those that were text. Blocks.
@@ -134,7 +138,9 @@ impl EmbeddingTask {
     pub async fn warm(&self) -> Result<(), EngineError> {
         let failed = |error: InputError| EngineError::Model(error.to_string());
         let inputs = self.tokenize(&[Input::Text("Hello".to_owned())]);
-        let answer = self.engine.submit(inputs.map_err(failed)?, false);
+        let answer = self
+            .engine
+            .submit(inputs.map_err(failed)?, false, Deadline::NEVER);
         let answer = answer.map_err(|_| EngineError::Gone)?.await;
         answer.unwrap_or(Err(EngineError::Gone)).map(drop)
     }

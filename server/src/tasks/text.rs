@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tokenizers::Tokenizer;
 
 use super::Input;
-use crate::engine::{Engine, EngineError, Event, GenerateRequest, Refused, Sampling, TextEngine};
+use crate::engine::{
+    Deadline, Engine, EngineError, Event, GenerateRequest, Refused, Sampling, TextEngine,
+};
 use crate::load::{ChatMessage, ChatTemplate, TemplateError, encode_prompt};
 
 /// Why a prompt cannot be taken.
@@ -172,6 +174,7 @@ impl TextTask {
             max_tokens: 1,
             stop: Vec::new(),
             sampling: Sampling::greedy(),
+            deadline: Deadline::NEVER,
             measured: false,
         };
         let mut events = self.submit(request).map_err(|_| EngineError::Gone)?;

@@ -1,8 +1,9 @@
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use super::*;
 use crate::engine::testing::{EOS, Gate, ToyLm, byte_tokenizer};
-use crate::engine::{EngineStats, Liveness, Sampling};
+use crate::engine::{Deadline, EngineStats, Liveness, Sampling};
 
 fn start(toy: ToyLm, max_queue: usize) -> SequentialEngine {
     let metrics = Arc::new(Metrics::new("m").unwrap());
@@ -23,6 +24,7 @@ fn ask(prompt: &str) -> GenerateRequest {
         max_tokens: 400,
         stop: Vec::new(),
         sampling: Sampling::greedy(),
+        deadline: Deadline::NEVER,
         measured: true,
     }
 }
@@ -134,6 +136,48 @@ async fn a_client_that_goes_frees_the_engine_and_its_place_in_the_queue() {
     assert!(ended.contains(r#"{finished_reason="stop",model_name="m"} 1"#));
 }
 
+/// The metrics' lines of ended requests that are not 0.
+fn ended(engine: &SequentialEngine) -> Vec<String> {
+    let text = engine
+        .metrics
+        .render(engine.intake.stats(), &Default::default());
+    let text = text.unwrap();
+    let ended = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("vllm:request_success_total{"));
+    ended
+        .filter(|line| !line.ends_with(" 0"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[tokio::test]
+async fn a_deadline_ends_a_running_sequence_at_the_next_step_and_a_waiting_one_at_once() {
+    let (steps, engine) = gated("abcdef", 4);
+    let timeout = r#"finished_reason="timeout",model_name="m"}"#;
+    let deadline = Deadline::after(Duration::from_secs(1));
+    let mut request = ask("one");
+    request.deadline = deadline;
+    let mut running = engine.submit(request).unwrap();
+    steps.send(()).unwrap();
+    assert_eq!(running.next().await, Event::Text("a".to_owned()));
+    let mut request = ask("two");
+    request.deadline = Deadline::after(Duration::ZERO);
+    let mut waiting = engine.submit(request).unwrap();
+    assert_eq!(engine.intake.stats().waiting, 0, "its time is up");
+    assert_eq!(waiting.next().await, Event::Failed(EngineError::TimeIsUp));
+    assert_eq!(ended(&engine), [format!("{timeout} 1")]);
+
+    deadline.passed().await;
+    // One step is under way; at the next one the engine sees it.
+    steps.send(()).unwrap();
+    let (_, last) = read(running).await;
+    assert_eq!(last, Event::Failed(EngineError::TimeIsUp));
+    assert_eq!(ended(&engine), [format!("{timeout} 2")]);
+    drop(steps);
+    assert_eq!(read(engine.submit(ask("three")).unwrap()).await.0, "abcdef");
+}
+
 #[tokio::test]
 async fn failures_and_panics_end_one_request_only() {
     let engine = start(ToyLm::new("fine"), 4);
@@ -156,6 +200,7 @@ async fn the_load_is_told_while_it_runs() {
     let _waiting = engine.submit(ask("x")).unwrap();
     let stats = engine.intake.stats();
     assert_eq!((stats.running, stats.waiting), (1, 1));
+    assert_eq!(stats.waiting_tokens, 1);
     assert_eq!(stats.cache_usage, 8.0 / 512.0);
     drop(steps);
     read(running).await;

@@ -41,6 +41,7 @@ pub(in crate::http) async fn chat(
         prompt,
         stop: params.stop,
         sampling: params.sampling,
+        deadline: ticket.deadline(),
         measured: true,
     })?;
     let generation = Generation {

@@ -9,7 +9,7 @@ use super::generation::Generation;
 use super::params::{IGNORED, Params};
 use super::shape::{Kind, Shape};
 use super::{inputs, off_thread};
-use crate::engine::{EventStream, GenerateRequest, Refused};
+use crate::engine::{Deadline, EventStream, GenerateRequest, Refused};
 use crate::http::limits::read_fields;
 use crate::http::models::{check_model, text_task};
 use crate::http::{ApiError, App, unix_seconds};
@@ -44,7 +44,7 @@ pub(in crate::http) async fn completions(
     };
     let generation = Generation {
         shape: Shape::new(Kind::Completion, unix_seconds(), app.name.clone()),
-        sequences: submit(task, prompts, &params)?,
+        sequences: submit(task, prompts, &params, ticket.deadline())?,
         include_usage: params.include_usage,
         ticket,
     };
@@ -56,6 +56,7 @@ fn submit(
     task: &TextTask,
     prompts: Vec<Vec<u32>>,
     params: &Params,
+    deadline: Deadline,
 ) -> Result<Vec<EventStream>, Refused> {
     let asked = params.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
     let submit = |prompt: Vec<u32>| {
@@ -64,6 +65,7 @@ fn submit(
             prompt,
             stop: params.stop.clone(),
             sampling: params.sampling.clone(),
+            deadline,
             measured: true,
         })
     };

@@ -70,10 +70,10 @@ pub(in crate::http) async fn embeddings(
         off_thread(move || task.tokenize(&inputs)).await?
     };
     let tokens: usize = ids.iter().map(Vec::len).sum();
-    let answer = task.submit(ids)?;
+    let answer = task.submit(ids, ticket.deadline())?;
     let vectors = tokio::select! {
         answer = answer => answer.unwrap_or(Err(EngineError::Gone))?,
-        () = ticket.ended() => return Err(ApiError::ending()),
+        ending = ticket.ended() => return Err(ending.into()),
     };
     let items = vectors.into_iter().enumerate();
     let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});

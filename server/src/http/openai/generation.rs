@@ -43,7 +43,7 @@ impl Generation {
         let all = try_join_all(self.sequences.into_iter().map(collect));
         let answers = tokio::select! {
             answers = all => answers?,
-            () = self.ticket.ended() => return Err(ApiError::ending()),
+            ending = self.ticket.ended() => return Err(ending.into()),
         };
         let mut used = Usage::default();
         let mut choices = Vec::with_capacity(answers.len());
@@ -89,7 +89,7 @@ impl Source {
             // An event that is there goes out even when time is up.
             biased;
             next = self.events.next() => next,
-            () = self.ticket.ended() => return Err(ApiError::ending()),
+            ending = self.ticket.ended() => return Err(ending.into()),
         };
         match next {
             Some((index, Event::Text(text))) => Ok(Piece::Text(index, text)),

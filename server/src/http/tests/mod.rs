@@ -1,7 +1,9 @@
 //! The router over real sockets, with models whose answers are known.
 
+mod deadlines;
 mod drain;
 mod embeddings;
+mod logs;
 mod refusals;
 mod text;
 

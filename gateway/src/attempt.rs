@@ -91,11 +91,7 @@ impl Upstream {
         metrics: &Metrics,
     ) -> Result<Answer, AttemptError> {
         let began = Instant::now();
-        let request = || {
-            let mut request = call.to_replica(lease, left);
-            attempt.trace(request.headers_mut());
-            request
-        };
+        let request = || call.to_replica(lease, left, &attempt.trace());
         let (pool, addr) = (&lease.replica.pool, lease.endpoint.addr);
         let sent = pool.send(&self.opener, addr, request).await;
         let (mut parts, body) = sent.map_err(AttemptError::from)?;

@@ -67,6 +67,11 @@ pub enum GatewayError {
     /// `model` is of another type.
     #[error("\"model\" must be a string, and is {0}. GET /v1/models lists the names.")]
     ModelNotString(&'static str),
+    /// The request's first line, its headers or its length.
+    #[error(
+        "The request is no HTTP/1.1 that can be read in one way alone: {0}. Send each field on a line of its own, and one Content-Length or `Transfer-Encoding: chunked`."
+    )]
+    Malformed(String),
     /// No such model in the table.
     #[error("The model \"{name}\" does not exist. {} GET {} lists them.", known_models(.known), api::MODELS)]
     UnknownModel {
@@ -213,6 +218,7 @@ impl GatewayError {
             Self::BodyTooSlow { .. } => "BodyTooSlow",
             Self::BadHeader { .. } => "BadHeader",
             Self::HeadTooLarge { .. } => "HeadTooLarge",
+            Self::Malformed(_) => "MalformedRequest",
             Self::InvalidJson(_) => "InvalidJson",
             Self::NotAnObject => "NotAnObject",
             Self::ModelMissing => "ModelMissing",
@@ -241,6 +247,7 @@ impl GatewayError {
             Self::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::HeadTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyIncomplete(_)
+            | Self::Malformed(_)
             | Self::BadHeader { .. }
             | Self::RevisionNotAvailable { .. }
             | Self::InvalidJson(_)
@@ -278,6 +285,7 @@ impl GatewayError {
             Self::TimedOut { .. } => "timeout",
             Self::BodyTooSlow { .. } => "body_too_slow",
             Self::HeadTooLarge { .. } => "request_headers_too_large",
+            Self::Malformed(_) => "malformed_request",
             Self::InvalidJson(_) | Self::NotAnObject => "invalid_json",
             Self::ModelMissing => "missing_required_parameter",
             Self::ModelNotString(_) => "invalid_type",

@@ -1,56 +1,67 @@
+use chandler_crds::names::headers as names;
 use http::{HeaderMap, HeaderName, header};
 
-/// Headers that speak of one connection and must not be passed on (RFC 9110, section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 9] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
+/// Whether a header speaks of one connection and must not be passed on (RFC 9110, section 7.6.1).
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
-/// Set anew for the connection to the replica, or honoured here already.
-const NOT_FOR_UPSTREAM: [HeaderName; 4] = [
-    header::HOST,
-    header::CONTENT_LENGTH,
-    // The body is here.
-    header::EXPECT,
-    // A compressed answer could not be watched for the end of an event.
-    header::ACCEPT_ENCODING,
-];
+/// Whether a header is set anew for the connection to the replica, or honoured here already.
+fn is_set_anew(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "host"
+            | "content-length"
+            // The body is here.
+            | "expect"
+            // A compressed answer could not be watched for the end of an event.
+            | "accept-encoding"
+            | names::REQUEST_TIMEOUT
+            | names::TRACEPARENT
+    )
+}
 
-/// The caller's headers as a replica gets them.
+/// The caller's headers as a replica gets them, but for those that are set anew.
 pub(crate) fn for_upstream(mut headers: HeaderMap) -> HeaderMap {
     remove_hop_by_hop(&mut headers);
-    remove(&mut headers, &NOT_FOR_UPSTREAM);
+    remove(&mut headers, is_set_anew);
     headers
 }
 
 /// Removes what was said of the one connection that the message came by.
 pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
+        let values = headers.get_all(header::CONNECTION).iter();
+        let tokens = values.filter_map(|value| value.to_str().ok());
+        let named: Vec<HeaderName> = tokens
             .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
+            .map(str::trim)
+            .filter(|name| !matches!(*name, "close" | "keep-alive"))
+            .filter_map(|name| name.parse().ok())
             .collect();
-        remove(headers, &named);
+        named.iter().for_each(|name| {
+            headers.remove(name);
+        });
     }
-    remove(headers, &HOP_BY_HOP);
+    remove(headers, is_hop_by_hop);
 }
 
-/// Nearly always none of `names` is there, and to compare is far cheaper than to look up.
-fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
-    if headers.keys().any(|name| names.contains(name)) {
-        for name in names {
-            headers.remove(name);
-        }
+/// Nearly always few or none are there, and to compare is far cheaper than to look up.
+fn remove(headers: &mut HeaderMap, which: impl Fn(&HeaderName) -> bool) {
+    let found: Vec<HeaderName> = headers.keys().filter(|name| which(name)).cloned().collect();
+    for name in found {
+        headers.remove(name);
     }
 }
 
@@ -66,15 +77,17 @@ pub(crate) enum Kind {
 }
 
 pub(crate) fn kind(headers: &HeaderMap) -> Kind {
-    let media_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .map(|value| value.trim().to_ascii_lowercase());
-    match media_type.as_deref() {
-        Some("application/json") => Kind::Json,
-        Some("text/event-stream") => Kind::Events,
-        _ => Kind::Other,
+    let value = headers.get(header::CONTENT_TYPE);
+    let media_type = value.and_then(|value| value.as_bytes().split(|byte| *byte == b';').next());
+    let is = |wanted: &str| {
+        media_type.is_some_and(|given| given.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()))
+    };
+    if is("application/json") {
+        Kind::Json
+    } else if is("text/event-stream") {
+        Kind::Events
+    } else {
+        Kind::Other
     }
 }
 

@@ -24,6 +24,7 @@ pub mod fuzzing;
 mod gateway;
 mod headers;
 mod held;
+mod http1;
 mod in_flight;
 mod load_report;
 mod metrics;

@@ -15,7 +15,7 @@ use crate::event_gate::EventGate;
 use crate::in_flight::Lease;
 use crate::metrics::Exchange;
 use crate::observe::Attempt;
-use crate::upstream::Flow;
+use crate::upstream::{Flow, WireError};
 
 pub(crate) const DONE: &[u8] = b"data: [DONE]\n\n";
 
@@ -166,7 +166,9 @@ pub(crate) fn open(first: VecDeque<Bytes>, body: Flow, hold: Hold) -> Body {
 
 type Open = (VecDeque<Bytes>, Flow, Hold);
 
-async fn next_frame((mut first, mut body, mut hold): Open) -> Option<(hyper::Result<Bytes>, Open)> {
+async fn next_frame(
+    (mut first, mut body, mut hold): Open,
+) -> Option<(Result<Bytes, WireError>, Open)> {
     if let Some(frame) = first.pop_front() {
         return Some((Ok(frame), (first, body, hold)));
     }

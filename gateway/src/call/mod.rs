@@ -10,8 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
-use http_body_util::Full;
+use http::{HeaderMap, Method, header};
 use serde_json::{Map, Value};
 
 use self::head::Head;
@@ -19,11 +18,14 @@ use self::wishes::Wishes;
 use crate::config::GatewayConfig;
 use crate::errors::GatewayError;
 use crate::headers;
+use crate::http1::Output;
 use crate::in_flight::Lease;
 use chandler_crds::names::headers as names;
 
 /// The field that names the model.
 const MODEL: &str = "model";
+/// Bytes that a request's head takes as a rule.
+const TYPICAL_HEAD: usize = 1 << 10;
 
 /// A request as every replica is sent it.
 #[derive(Debug)]
@@ -90,19 +92,22 @@ impl Call {
         self.body = body;
     }
 
-    /// The request for the replica of `lease`, which has `left` to answer it.
-    pub(crate) fn to_replica(&self, lease: &Lease, left: Duration) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(self.body_for(&lease.served_name)));
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = Uri::from(self.path.clone());
-        let mut headers = self.headers.clone();
-        headers.insert(header::HOST, lease.host.clone());
-        // Digits and a point are always the value of a header.
-        let (seconds, millis) = (left.as_secs(), left.subsec_millis());
-        if let Ok(left) = HeaderValue::from_str(&format!("{seconds}.{millis:03}")) {
-            headers.insert(names::REQUEST_TIMEOUT, left);
+    /// The request for the replica of `lease`, which has `left` to answer it, as a part of `trace`.
+    pub(crate) fn to_replica(&self, lease: &Lease, left: Duration, trace: &[u8]) -> Output {
+        let body = self.body_for(&lease.served_name);
+        let mut request = Output::default();
+        request.reserve(TYPICAL_HEAD, body.len());
+        let (method, path) = (self.method.as_str(), self.path.as_str());
+        request.begin([method.as_bytes(), b" ", path.as_bytes(), b" HTTP/1.1"]);
+        request.field(header::HOST.as_str(), lease.host.as_bytes());
+        for (name, value) in &self.headers {
+            request.field(name.as_str(), value.as_bytes());
         }
-        *request.headers_mut() = headers;
+        let left = format!("{}.{:03}", left.as_secs(), left.subsec_millis());
+        request.field(names::REQUEST_TIMEOUT, left.as_bytes());
+        request.field(names::TRACEPARENT, trace);
+        request.end_with_length(body.len() as u64);
+        request.data(body);
         request
     }
 

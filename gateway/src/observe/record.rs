@@ -8,7 +8,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Stat
 use tokio::time::Instant;
 
 use super::Observers;
-use super::trace::{Trace, new_span, write_hex};
+use super::trace::{TRACEPARENT_LENGTH, Trace, new_span, write_hex};
 
 /// Longest name of a request that is taken from its caller, bytes.
 const LONGEST_ID: usize = 128;
@@ -242,9 +242,9 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// Makes the request to the replica a part of the caller's trace.
-    pub(crate) fn trace(&self, headers: &mut HeaderMap) {
-        self.record.0.trace.tell(self.span, headers);
+    /// The `traceparent` that makes the request to the replica a part of the caller's trace.
+    pub(crate) fn trace(&self) -> [u8; TRACEPARENT_LENGTH] {
+        self.record.0.trace.parent_of(self.span)
     }
 
     /// The replica sent the head of an answer.

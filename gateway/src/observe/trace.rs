@@ -2,10 +2,10 @@
 //! belongs to. Pure; randomness is an argument.
 
 use chandler_crds::names::headers::{TRACEPARENT, TRACESTATE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 
 /// Bytes of a `traceparent` of version 00: version, trace, span and flags, with three hyphens.
-const LENGTH: usize = 55;
+pub(super) const TRACEPARENT_LENGTH: usize = 55;
 /// The one flag that level 1 knows.
 const SAMPLED: u8 = 1;
 
@@ -57,16 +57,14 @@ impl Trace {
         }
     }
 
-    /// Makes `headers` say that what they are sent with is part of `span`.
-    pub(crate) fn tell(&self, span: u64, headers: &mut HeaderMap) {
-        let mut text = [b'-'; LENGTH];
+    /// The `traceparent` of what is part of `span`.
+    pub(crate) fn parent_of(&self, span: u64) -> [u8; TRACEPARENT_LENGTH] {
+        let mut text = [b'-'; TRACEPARENT_LENGTH];
         write_hex(0, &mut text[..2]);
         write_hex(self.id, &mut text[3..35]);
         write_hex(span.into(), &mut text[36..52]);
         write_hex(self.sampled.into(), &mut text[53..]);
-        if let Ok(value) = HeaderValue::from_bytes(&text) {
-            headers.insert(HeaderName::from_static(TRACEPARENT), value);
-        }
+        text
     }
 }
 
@@ -107,9 +105,11 @@ fn parent(headers: &HeaderMap) -> Option<Parent> {
 fn parse(text: &[u8]) -> Option<Parent> {
     let version = hex(text.get(..2)?)?;
     let known = match version {
-        0 => text.len() == LENGTH,
+        0 => text.len() == TRACEPARENT_LENGTH,
         0xff => false,
-        _ => text.get(LENGTH).is_none_or(|next| *next == b'-'),
+        _ => text
+            .get(TRACEPARENT_LENGTH)
+            .is_none_or(|next| *next == b'-'),
     };
     let hyphens = [2, 35, 52].iter().all(|at| text.get(*at) == Some(&b'-'));
     if !known || !hyphens {
@@ -139,6 +139,8 @@ fn hex(digits: &[u8]) -> Option<u128> {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderName, HeaderValue};
+
     use super::*;
 
     const TRACE: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
@@ -216,13 +218,9 @@ mod tests {
             sampled: true,
         };
         assert_eq!(trace, wanted);
-        trace.tell(0xab, &mut got);
         assert_eq!(got[TRACESTATE], "a=1");
-        let told: Vec<_> = got.get_all(TRACEPARENT).iter().collect();
-        assert_eq!(
-            told,
-            ["00-4bf92f3577b34da6a3ce929d0e0e4736-00000000000000ab-01"]
-        );
+        let told = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00000000000000ab-01";
+        assert_eq!(&trace.parent_of(0xab), told);
     }
 
     #[test]

@@ -3,12 +3,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
+use super::line::{LineError, Shared};
 use super::pulse::Pulse;
 use crate::config::Pace;
 use crate::errors::GatewayError;
@@ -16,11 +16,12 @@ use crate::observe::AccessRecord;
 
 /// A caller's body that must come at a pace.
 #[derive(Debug)]
-pub(super) struct Paced {
-    body: Incoming,
+pub(super) struct Paced<S> {
+    line: Shared<S>,
     pace: Pace,
     pulse: Arc<Pulse>,
     record: AccessRecord,
+    ended: bool,
 }
 
 /// Why no more of a body comes.
@@ -31,59 +32,78 @@ pub(super) enum BodyError {
     TooSlow { pause: Duration },
     /// The connection broke, or the body is malformed.
     #[error(transparent)]
-    Broken(#[from] hyper::Error),
+    Broken(#[from] LineError),
 }
 
-impl Paced {
-    pub(super) fn new(body: Incoming, pace: Pace, pulse: Arc<Pulse>, record: AccessRecord) -> Self {
+impl<S> Paced<S> {
+    pub(super) fn new(
+        line: Shared<S>,
+        pace: Pace,
+        pulse: Arc<Pulse>,
+        record: AccessRecord,
+    ) -> Self {
         Self {
-            body,
+            line,
             pace,
             pulse,
             record,
+            ended: false,
         }
     }
 }
 
-impl HttpBody for Paced {
+impl<S: AsyncRead + AsyncWrite + Unpin> HttpBody for Paced<S> {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(data) = self.line.lock().poll_body(cx) else {
             let now = Instant::now();
-            if self.pulse.body_waits(context.waker(), now, &self.pace) {
+            if self.pulse.body_waits(cx.waker(), now, &self.pace) {
                 return Poll::Pending;
             }
             let pause = self.pace.body_pause;
+            self.ended = true;
             return Poll::Ready(Some(Err(BodyError::TooSlow { pause })));
         };
-        match &frame {
-            Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                self.pulse.body_came(bytes);
-                self.record.received(bytes);
+        match &data {
+            Some(Ok(data)) => {
+                self.pulse.body_came(data.len());
+                self.record.received(data.len());
             }
-            Some(Err(_)) | None => self.pulse.body_ended(),
+            Some(Err(_)) | None => {
+                self.ended = true;
+                self.pulse.body_ended();
+            }
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+        Poll::Ready(data.map(|data| Ok(Frame::data(data?))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.ended || self.line.lock().body_left() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let left = if self.ended {
+            Some(0)
+        } else {
+            self.line.lock().body_left()
+        };
+        left.map_or_else(SizeHint::new, SizeHint::with_exact)
     }
 }
 
-impl Drop for Paced {
+impl<S> Drop for Paced<S> {
     fn drop(&mut self) {
-        self.pulse.body_ended();
+        if !self.ended {
+            self.pulse.body_ended();
+        }
     }
 }
 
@@ -93,85 +113,5 @@ pub(crate) fn unread(error: &axum::Error) -> GatewayError {
     match cause.and_then(|cause| cause.downcast_ref()) {
         Some(BodyError::TooSlow { pause }) => GatewayError::BodyTooSlow { pause: *pause },
         _ => GatewayError::BodyIncomplete(error.to_string()),
-    }
-}
-
-/// An answer's body on its way to the caller. When it is dropped the request is over, however it
-/// ended.
-#[derive(Debug)]
-pub(super) struct Answered {
-    body: Body,
-    /// Bytes that it is said to have, where that is known.
-    length: Option<u64>,
-    sent: u64,
-    record: AccessRecord,
-    _turn: Turn,
-}
-
-/// A connection's request from its head to the end of its answer.
-#[derive(Debug)]
-pub(super) struct Turn(pub(super) Arc<Pulse>);
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.0.request_ended(Instant::now());
-    }
-}
-
-impl Answered {
-    /// `length`: of the body, if it is known and all of it will be sent.
-    pub(super) fn new(body: Body, length: Option<u64>, record: AccessRecord, turn: Turn) -> Self {
-        Self {
-            length: length.or(body.size_hint().exact()),
-            body,
-            sent: 0,
-            record,
-            _turn: turn,
-        }
-    }
-
-    /// Whoever sends the answer drops the body without asking for its end where it knows that
-    /// nothing is to come.
-    fn is_complete(&self) -> bool {
-        self.body.is_end_stream() || self.length.is_some_and(|length| self.sent >= length)
-    }
-}
-
-impl HttpBody for Answered {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        match &frame {
-            Poll::Ready(Some(Ok(frame))) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                self.sent += bytes as u64;
-                self.record.sent(bytes);
-            }
-            Poll::Ready(Some(Err(_))) => self.record.broke(),
-            Poll::Ready(None) => self.record.completed(),
-            Poll::Pending => {}
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Answered {
-    fn drop(&mut self) {
-        if self.is_complete() {
-            self.record.completed();
-        }
     }
 }

@@ -1,8 +1,10 @@
 //! The listener: connections, their bounds, their TLS, and the two stages of a shutdown.
 
+mod answer;
 mod body;
 mod connection;
-mod io;
+mod conversation;
+mod line;
 mod pulse;
 mod tls;
 

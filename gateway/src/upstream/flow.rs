@@ -2,18 +2,16 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::{Request, Response, response};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http::response;
 
 use super::pool::{Pool, Taken};
-use super::wire::{OpenError, Opener};
+use super::wire::{OpenError, Opener, WireError};
+use crate::http1::Output;
 
 /// The body of a replica's answer, and the connection that it comes by. At the body's end the
 /// connection goes back to the pool; dropped before, it is closed.
 #[derive(Debug)]
 pub(crate) struct Flow {
-    body: Incoming,
     taken: Option<Taken>,
     pool: Pool,
 }
@@ -26,7 +24,7 @@ pub(crate) enum SendError {
     Unreachable(#[from] OpenError),
     /// The replica may have seen it.
     #[error(transparent)]
-    Lost(hyper::Error),
+    Lost(WireError),
 }
 
 impl Pool {
@@ -38,32 +36,27 @@ impl Pool {
         &self,
         opener: &Opener,
         addr: SocketAddr,
-        request: impl Fn() -> Request<Full<Bytes>>,
+        request: impl Fn() -> Output,
     ) -> Result<(response::Parts, Flow), SendError> {
         let mut taken = self.take(opener, addr).await?;
         let mut answer = taken.wire.send(request()).await;
-        if taken.used && answer.as_ref().is_err_and(never_sent) {
+        if taken.used && matches!(answer, Err(WireError::NeverSent)) {
             taken = self.open(opener, addr).await?;
             answer = taken.wire.send(request()).await;
         }
-        let (parts, body) = answer.map_err(SendError::Lost).map(Response::into_parts)?;
+        let head = answer.map_err(SendError::Lost)?;
         let (taken, pool) = (Some(taken), self.clone());
-        Ok((parts, Flow { body, taken, pool }))
+        Ok((head, Flow { taken, pool }))
     }
-}
-
-fn never_sent(error: &hyper::Error) -> bool {
-    error.is_canceled() || error.is_closed()
 }
 
 impl Flow {
     /// The next bytes of the body; `None` at its orderly end. May be dropped and called again.
-    pub(crate) async fn data(&mut self) -> Option<hyper::Result<Bytes>> {
+    pub(crate) async fn data(&mut self) -> Option<Result<Bytes, WireError>> {
         let Some(taken) = &mut self.taken else {
             return None;
         };
-        let body = &mut self.body;
-        let data = poll_fn(|cx| taken.wire.poll_data(body, cx)).await;
+        let data = poll_fn(|cx| taken.wire.poll_data(cx)).await;
         if data.is_none()
             && let Some(taken) = self.taken.take()
         {

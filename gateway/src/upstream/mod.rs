@@ -1,8 +1,8 @@
 //! Connections to replicas: opened, kept while idle, and driven by the very task that uses them.
 //!
-//! hyper's pooled client gives each connection a task of its own, so that a request passes between
-//! two tasks four times, across threads as a rule. Here the task of the request polls the
-//! connection itself; that is most of what a proxy of small requests has to save.
+//! A client that gives each connection a task of its own passes a request between two tasks four
+//! times, across threads as a rule. Here the task of the request reads and writes the connection
+//! itself; that is most of what a proxy of small requests has to save.
 
 mod flow;
 mod pool;
@@ -10,4 +10,4 @@ mod wire;
 
 pub(crate) use flow::{Flow, SendError};
 pub(crate) use pool::Pool;
-pub(crate) use wire::Opener;
+pub(crate) use wire::{Opener, WireError};

@@ -36,10 +36,7 @@ pub(super) struct Taken {
 impl Pool {
     /// A connection that rests, the last used first, or a new one.
     pub(super) async fn take(&self, opener: &Opener, addr: SocketAddr) -> Result<Taken, OpenError> {
-        while let Some(Resting {
-            mut wire, addr: of, ..
-        }) = self.pop()
-        {
+        while let Some(Resting { wire, addr: of, .. }) = self.pop() {
             // A replica that listens elsewhere since has others.
             if of == addr && wire.is_open() {
                 let used = true;
@@ -59,7 +56,7 @@ impl Pool {
     /// Keeps a connection whose answer has been read to its end, and closes those that have
     /// rested too long.
     pub(super) fn give_back(&self, taken: Taken) {
-        let Taken { mut wire, addr, .. } = taken;
+        let Taken { wire, addr, .. } = taken;
         if !wire.is_open() {
             return;
         }

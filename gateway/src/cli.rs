@@ -73,6 +73,9 @@ pub struct RunArgs {
     /// Most connections of callers at one time
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub max_connections: usize,
+    /// Threads that answer requests [default: one a processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
     /// Whether each request is told of
     #[arg(long, value_name = "on|off", default_value = "on")]
     pub access_log: Switch,

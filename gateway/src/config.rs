@@ -42,6 +42,9 @@ pub struct GatewayConfig {
     pub pace: Pace,
     /// Most connections of callers at one time; those beyond are closed at once.
     pub max_connections: usize,
+    /// Threads that answer requests, besides those of the runtime that serves; with 0 it is that
+    /// runtime that answers.
+    pub threads: usize,
     /// What callers are shown; without it plain HTTP is spoken.
     pub tls: Option<Certificates>,
     /// Where a line of each request is written.
@@ -103,6 +106,7 @@ impl Default for GatewayConfig {
             drain_deadline: Duration::from_secs(30),
             pace: Pace::default(),
             max_connections: 10_000,
+            threads: 0,
             tls: None,
             access_log: None,
             otlp: None,

@@ -1,5 +1,7 @@
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
+use std::thread;
 use std::time::Duration;
 
 use chandler_crds::names::logs;
@@ -170,11 +172,16 @@ async fn config(args: &RunArgs) -> Result<GatewayConfig, RunError> {
     Ok(GatewayConfig {
         drain_deadline: Duration::from_secs(args.drain_seconds),
         max_connections: args.max_connections,
+        threads: args.threads.map_or_else(processors, usize::from),
         tls,
         access_log: access_log.transpose().map_err(RunError::AccessLog)?,
         otlp: otlp.transpose()?,
         ..GatewayConfig::default()
     })
+}
+
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 async fn listen(addr: SocketAddr) -> Result<TcpListener, RunError> {

@@ -7,6 +7,7 @@ mod conversation;
 mod line;
 mod pulse;
 mod tls;
+mod workers;
 
 use std::future::Future;
 use std::pin::pin;
@@ -22,6 +23,7 @@ pub use tls::{Certificates, TlsError, TlsFiles};
 
 use crate::gateway::Gateway;
 use connection::{Door, connection};
+use workers::Workers;
 
 /// Accepting fails for want of file descriptors, and they come back only with time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -33,7 +35,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// and `[DONE]`, anything else with a 503. Returns when all connections are closed.
 ///
 /// # Errors
-/// When the listener has no local address.
+/// When the listener has no local address, or the system gives no more threads.
 pub async fn serve(
     listener: TcpListener,
     gateway: Gateway,
@@ -47,6 +49,7 @@ pub async fn serve(
         tls: certificates.as_ref().map(Certificates::acceptor),
         gateway: gateway.clone(),
     });
+    let workers = Workers::start(gateway.inner().config.threads)?;
     let mut connections = JoinSet::new();
     let mut renewed = pin!(follow(certificates, &gateway));
     let mut shutdown = pin!(shutdown);
@@ -55,7 +58,7 @@ pub async fn serve(
             () = &mut shutdown => break,
             () = &mut renewed => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => admit(stream, &door, &mut connections),
+                Ok((stream, _)) => admit(stream, &door, &workers, &mut connections),
                 Err(error) => {
                     tracing::warn!(%error, "could not accept a connection");
                     sleep(ACCEPT_PAUSE).await;
@@ -82,7 +85,7 @@ async fn follow(certificates: Option<Certificates>, gateway: &Gateway) {
 }
 
 /// Takes one more connection, or closes it at once if there are too many.
-fn admit(stream: TcpStream, door: &Arc<Door>, connections: &mut JoinSet<()>) {
+fn admit(stream: TcpStream, door: &Arc<Door>, workers: &Workers, connections: &mut JoinSet<()>) {
     let inner = door.gateway.inner();
     if connections.len() >= inner.config.max_connections {
         while connections.try_join_next().is_some() {}
@@ -91,7 +94,22 @@ fn admit(stream: TcpStream, door: &Arc<Door>, connections: &mut JoinSet<()>) {
         inner.metrics.connection_ended("tooMany");
         return;
     }
-    connections.spawn(connection(stream, Arc::clone(door)));
+    let door = Arc::clone(door);
+    if workers.any() {
+        let Ok(stream) = stream.into_std() else {
+            return;
+        };
+        let moved = async {
+            // It is heard of by the runtime that it is made in.
+            match TcpStream::from_std(stream) {
+                Ok(stream) => connection(stream, door).await,
+                Err(error) => tracing::warn!(%error, "could not take a connection"),
+            }
+        };
+        workers.spawn(connections, moved);
+    } else {
+        workers.spawn(connections, connection(stream, door));
+    }
     inner.metrics.connections(connections.len());
 }
 

@@ -9,5 +9,5 @@ mod pool;
 mod wire;
 
 pub(crate) use flow::{Flow, SendError};
-pub(crate) use pool::Pool;
+pub(crate) use pool::{Pool, set_home};
 pub(crate) use wire::{Opener, WireError};

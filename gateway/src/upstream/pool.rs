@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,6 +9,17 @@ use super::wire::{OpenError, Opener, Wire};
 
 /// How long an unused connection to a replica is kept, while others are used.
 const IDLE: Duration = Duration::from_secs(60);
+
+thread_local! {
+    /// Which runtime this thread works for. A connection is best used where it was opened: its
+    /// events are heard of by that runtime alone.
+    static HOME: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Says which runtime this thread works for; those that never do work for number 0.
+pub(crate) fn set_home(number: usize) {
+    HOME.set(number);
+}
 
 /// The connections to one replica that no request uses. Clones are the same pool.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +33,7 @@ struct Resting {
     wire: Wire,
     addr: SocketAddr,
     since: Instant,
+    home: usize,
 }
 
 /// A connection for one request. Dropped, it is closed, by which the replica learns that nobody
@@ -34,7 +47,7 @@ pub(super) struct Taken {
 }
 
 impl Pool {
-    /// A connection that rests, the last used first, or a new one.
+    /// A connection of this runtime's that rests, the last used first, or a new one.
     pub(super) async fn take(&self, opener: &Opener, addr: SocketAddr) -> Result<Taken, OpenError> {
         while let Some(Resting { wire, addr: of, .. }) = self.pop() {
             // A replica that listens elsewhere since has others.
@@ -60,9 +73,14 @@ impl Pool {
         if !wire.is_open() {
             return;
         }
-        let since = Instant::now();
+        let (since, home) = (Instant::now(), HOME.get());
         let mut idle = self.lock();
-        idle.push(Resting { wire, addr, since });
+        idle.push(Resting {
+            wire,
+            addr,
+            since,
+            home,
+        });
         let fresh = |resting: &Resting| since.duration_since(resting.since) < IDLE;
         if !idle.first().is_none_or(fresh) {
             idle.retain(fresh);
@@ -70,7 +88,11 @@ impl Pool {
     }
 
     fn pop(&self) -> Option<Resting> {
-        self.lock().pop()
+        let mut idle = self.lock();
+        let last = idle
+            .iter()
+            .rposition(|resting| resting.home == HOME.get())?;
+        Some(idle.remove(last))
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Resting>> {

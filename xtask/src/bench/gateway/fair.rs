@@ -6,11 +6,13 @@
 //! and not a processor is what runs out. Every key asks for answers of 50 to 150 tokens, all lengths
 //! alike, unless told otherwise; each request allows for more tokens than it gets.
 //!
-//! What is under way is never broken off, so a light key's request waits at least until the next of
-//! the slots is free: a third of an answer's mean time at the 95th percentile. The answers of the
-//! light key itself differ by more than that, and so its latency's percentile rises by less: 11 %
-//! where the light key is always the next. Were all its answers of one length it would be 35 %,
-//! whoever chose whose turn it is; with twice the slots, it would be half of that.
+//! What is under way is never broken off and no slot is kept free, so a light key's request waits at
+//! least until the next slot is free: of eight, a third of an answer's mean time at the 95th
+//! percentile. This is the least that whoever chooses whose turn it is can add. What it is in percent
+//! depends on the light key's own answers. Here they differ as those of the other key do, and the
+//! percentile rises by 11 % where the light key is always the next. Were they all of one length, it
+//! would be a third; were they a fifth as long as the others, it would double. Twice the slots halve
+//! the wait.
 
 use super::api_server::ApiServer;
 use super::checks::Check;

@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result, bail};
 use chandler_e2e::layout;
+use serde_json::Value;
 use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -43,6 +45,26 @@ fn of_own_package(variable: &str) -> bool {
 /// features differently and build the dependencies a second time.
 pub(crate) fn build_workspace() -> Result<()> {
     run(&mut cargo(&["build", "--workspace"]))
+}
+
+/// Builds one program as it is shipped, and tells where it lies.
+///
+/// # Errors
+/// When it can't be built.
+pub(crate) fn build_release(package: &str) -> Result<PathBuf> {
+    let told = "--message-format=json-render-diagnostics";
+    let told = capture(&mut cargo(&["build", "--release", "-p", package, told]))?;
+    built(&told, package).with_context(|| format!("cargo built no program {package}"))
+}
+
+/// The program of that name that cargo tells of in lines of JSON.
+fn built(told: &str, name: &str) -> Option<PathBuf> {
+    let lines = told
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    let mut programs = lines.filter(|line: &Value| line["target"]["name"] == name);
+    let program = programs.find_map(|line| Some(line["executable"].as_str()?.to_owned()));
+    program.map(PathBuf::from)
 }
 
 /// Runs a command to its end, its output shown as it comes.
@@ -100,4 +122,22 @@ fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<_> = words.map(OsStr::to_string_lossy).collect();
     format!("`{}`", words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_where_cargo_says_that_it_built_it() {
+        let told = [
+            r#"{"reason":"compiler-artifact","target":{"name":"other"},"executable":"/t/other"}"#,
+            r#"{"reason":"compiler-artifact","target":{"name":"one"},"executable":null}"#,
+            r#"{"reason":"compiler-artifact","target":{"name":"one"},"executable":"/t/release/one"}"#,
+            r#"{"reason":"build-finished","success":true}"#,
+        ]
+        .join("\n");
+        assert_eq!(built(&told, "one"), Some("/t/release/one".into()));
+        assert_eq!(built(&told, "two"), None);
+    }
 }

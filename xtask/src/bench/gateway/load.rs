@@ -35,17 +35,21 @@ impl Measured {
     }
 
     /// The latency that a share of the requests don't exceed, in microseconds.
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        clippy::cast_sign_loss
-    )]
     pub(super) fn micros(&self, share: f64) -> f64 {
-        let last = self.latencies.len().saturating_sub(1);
-        let index = (last as f64 * share).ceil() as usize;
-        let latency = self.latencies.get(index);
-        latency.map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e6)
+        seconds_at(&self.latencies, share) * 1e6
     }
+}
+
+/// What a share of sorted times doesn't exceed, in seconds; of none, no number.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss
+)]
+pub(super) fn seconds_at(sorted: &[Duration], share: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    let index = (last as f64 * share).ceil() as usize;
+    sorted.get(index).map_or(f64::NAN, Duration::as_secs_f64)
 }
 
 /// Each connection sends its next request once the last one is answered.
@@ -109,10 +113,10 @@ fn conversations() -> Vec<Vec<u8>> {
     (0..CONNECTIONS).map(question::short).collect()
 }
 
-/// Whether `target` answers a short request well.
-pub(super) fn answers(target: SocketAddr) -> bool {
+/// Whether `target` answers a request well.
+pub(super) fn answers(target: SocketAddr, request: &[u8]) -> bool {
     let one = || -> Result<bool> {
-        let mut callers = Callers::connect(&[target], vec![question::short(0)])?;
+        let mut callers = Callers::connect(&[target], vec![request.to_vec()])?;
         callers.send(0, Instant::now())?;
         while callers.finished.is_empty() {
             callers.turn(Duration::from_secs(1), |_, _| {})?;

@@ -10,6 +10,9 @@ mod caller;
 mod callers;
 mod checks;
 mod compare;
+mod crowd;
+mod fair;
+mod key;
 mod load;
 mod message;
 mod objects;
@@ -26,7 +29,6 @@ use super::row::{self, Row};
 use crate::{debian, shell};
 use anyhow::{Context, Result, bail};
 use api_server::ApiServer;
-use chandler_e2e::layout;
 use checks::Check;
 use clap::{Args, ValueEnum};
 use compare::Contest;
@@ -38,6 +40,8 @@ use std::time::Duration;
 
 /// Replicas behind each proxy.
 const REPLICAS: usize = 4;
+/// What is measured.
+const PROGRAM: &str = "chandler-gateway";
 /// What Debian brings.
 const PACKAGES: &[debian::Needed] = &[("haproxy", "haproxy"), ("nginx", "nginx-light")];
 /// There where systemd is what started everything.
@@ -55,10 +59,13 @@ pub(crate) struct Options {
     /// How long each of the many streams is.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
     stream_seconds: u64,
+    /// How long each of the three measurements with keys takes.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
+    fair_seconds: u64,
     /// Measure these parts alone [default: all]
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     only: Vec<Part>,
-    /// Measure this program [default: build it]
+    /// Measure this program [default: build it by the release profile]
     #[arg(long, value_name = "PATH")]
     gateway: Option<PathBuf>,
 }
@@ -72,6 +79,8 @@ enum Part {
     Streams,
     /// Replicas replaced while requests come
     Rolling,
+    /// Keys that want more of a model than it has
+    Fair,
 }
 
 impl Options {
@@ -139,11 +148,11 @@ fn program(given: Option<&Path>) -> Result<PathBuf> {
             .canonicalize()
             .with_context(|| format!("there is no {}", path.display()));
     }
-    shell::build_workspace()?;
-    layout::binary("chandler-gateway")
+    shell::build_release(PROGRAM)
 }
 
-/// Each part has a gateway of its own, so that none profits or suffers from what another left.
+/// Each part has a gateway of its own, so that none profits or suffers from what another left. Keys
+/// have a model of their own as well.
 fn measure(program: &Path, options: &Options) -> Result<Report> {
     let mut replicas = Replicas::new()?;
     let all = replicas.start(REPLICAS)?;
@@ -167,6 +176,11 @@ fn measure(program: &Path, options: &Options) -> Result<Report> {
         let gateway = Proxy::gateway(program, &api, &all)?;
         let check = rolling::measure(&api, &mut replicas, all, &gateway)?;
         report.checks.push(check);
+    }
+    if options.measures(Part::Fair) {
+        let length = Duration::from_secs(options.fair_seconds);
+        let checks = fair::measure(program, replicas.start_one()?, length)?;
+        report.checks.extend(checks);
     }
     Ok(report)
 }

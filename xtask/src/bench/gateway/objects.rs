@@ -10,8 +10,17 @@ const NAME: &str = "chat";
 const REVISION: &str = "chat-1";
 const LONG_AGO: &str = "2024-01-01T00:00:00Z";
 
-/// One model of one revision, which serves.
-pub(super) fn put_model(api: &ApiServer, replicas: usize) {
+/// One model of one revision, which serves by these replicas. Each works on `slots` requests at
+/// once; `None` leaves that to the engine.
+pub(super) fn put_model(api: &ApiServer, replicas: &[Replica], slots: Option<usize>) {
+    for replica in replicas {
+        put_replica(api, *replica);
+    }
+    let mut spec = json!({"model": {"source": "hf://org/model"}});
+    if let Some(slots) = slots {
+        spec["server"] = json!({"maxBatch": slots});
+    }
+    let replicas = replicas.len();
     let revision = json!({
         "name": REVISION,
         "phase": "Serving",
@@ -26,7 +35,7 @@ pub(super) fn put_model(api: &ApiServer, replicas: usize) {
             "apiVersion": "chandler.dev/v1alpha1",
             "kind": "ModelDeployment",
             "metadata": {"name": NAME, "namespace": NAMESPACE, "creationTimestamp": LONG_AGO},
-            "spec": {"model": {"source": "hf://org/model"}},
+            "spec": spec,
             "status": {"servedName": MODEL, "revisions": [revision]},
         }),
     );

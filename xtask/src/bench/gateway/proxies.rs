@@ -1,6 +1,8 @@
 //! The gateway, HAProxy and nginx, each as a process of its own before the same replicas.
 
 use super::api_server::ApiServer;
+use super::key::{self, Key};
+use super::question::{self, Stream};
 use super::replicas::Replica;
 use super::{THREADS, load, objects};
 use crate::bench::proc;
@@ -10,6 +12,7 @@ use chandler_e2e::process::{Process, runs, wait_until};
 use chandler_e2e::{PATIENCE, layout};
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -32,18 +35,19 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// Waits until it answers through a replica.
+    /// Waits until it answers a request through a replica.
     fn ready(
         name: &'static str,
         version: String,
         addr: SocketAddr,
         process: Process,
+        request: &[u8],
     ) -> Result<Self> {
         let told = || format!("{name} wrote:\n{}", process.output().text());
         let mut ended = false;
         wait_until("the proxy to answer", PATIENCE, || {
             ended = !runs(process.pid());
-            ended || load::answers(addr)
+            ended || load::answers(addr, request)
         })
         .with_context(told)?;
         if ended {
@@ -92,10 +96,42 @@ impl Proxy {
 
     /// `program run`, following an API server that knows one model and these replicas.
     pub(super) fn gateway(program: &Path, api: &ApiServer, replicas: &[Replica]) -> Result<Self> {
-        objects::put_model(api, replicas.len());
-        for replica in replicas {
-            objects::put_replica(api, *replica);
-        }
+        objects::put_model(api, replicas, None);
+        Self::following(program, api, &[], &question::short(0))
+    }
+
+    /// The same before a model of one replica of so many slots, for the holders of keys alone.
+    pub(super) fn gateway_with_keys(
+        program: &Path,
+        api: &ApiServer,
+        replica: Replica,
+        slots: usize,
+        keys: &[Key],
+    ) -> Result<Self> {
+        objects::put_model(api, &[replica], Some(slots));
+        let file = folder()?.join("keys.yaml");
+        fs::write(&file, key::secrets(keys)?)?;
+        let key = keys.first().context("no key")?;
+        let at_once = Stream {
+            tokens: 1,
+            interval: Duration::ZERO,
+        };
+        let arguments = ["--keys-file".into(), file.into()];
+        Self::following(
+            program,
+            api,
+            &arguments,
+            &question::timed(&key.text(), at_once),
+        )
+    }
+
+    /// Started with more arguments, and answering `request`.
+    fn following(
+        program: &Path,
+        api: &ApiServer,
+        arguments: &[OsString],
+        request: &[u8],
+    ) -> Result<Self> {
         let kubeconfig = folder()?.join("kubeconfig");
         let text = format!(
             "{{clusters: [{{name: c, cluster: {{server: 'http://{}'}}}}], \
@@ -108,6 +144,7 @@ impl Proxy {
         let mut command = tied(program);
         command
             .args(["run", "--listen", any, "--admin-listen", any])
+            .args(arguments)
             .env("TOKIO_WORKER_THREADS", THREADS.to_string())
             .env("KUBECONFIG", kubeconfig)
             .env_remove("RUST_LOG");
@@ -118,7 +155,7 @@ impl Proxy {
             .as_str()
             .and_then(|l| l.parse().ok());
         let addr = addr.context("the gateway tells no address")?;
-        Self::ready("gateway", String::new(), addr, process)
+        Self::ready("gateway", String::new(), addr, process, request)
     }
 
     /// HAProxy, which keeps connections to replicas open and shares them between callers.
@@ -144,7 +181,8 @@ impl Proxy {
         let mut command = tied(&program);
         command.arg("-db").arg("-f").arg(file);
         let process = Process::start(&mut command)?;
-        Self::ready("haproxy", format!("HAProxy {version}"), addr, process)
+        let version = format!("HAProxy {version}");
+        Self::ready("haproxy", version, addr, process, &question::short(0))
     }
 
     /// nginx, which keeps connections to replicas open, some for each worker.
@@ -166,7 +204,8 @@ impl Proxy {
         command.arg("-p").arg(&prefix);
         command.args(["-c", "nginx.conf", "-e", "stderr"]);
         let process = Process::start(&mut command)?;
-        Self::ready("nginx", nginx_version(&program)?, addr, process)
+        let version = nginx_version(&program)?;
+        Self::ready("nginx", version, addr, process, &question::short(0))
     }
 }
 

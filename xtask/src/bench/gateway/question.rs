@@ -1,10 +1,17 @@
 //! What the generator asks, and how the upstream is told what to answer.
 
+use serde::Deserialize;
 use serde_json::json;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The model's name.
 pub(super) const MODEL: &str = "chat";
+/// Tokens of an answer that nobody asked to take its time.
+pub(super) const SHORT_TOKENS: u32 = 4;
+/// Tokens that the upstream tells of every prompt.
+const PROMPT_TOKENS: u32 = 32;
+/// Tokens that a request for a whole answer allows for.
+const MOST_TOKENS: u32 = 256;
 /// A stream's last event.
 pub(super) const DONE: &[u8] = b"data: [DONE]\n\n";
 /// What a token's event tells its time behind.
@@ -19,6 +26,24 @@ pub(super) struct Stream {
     pub(super) interval: Duration,
 }
 
+/// What the upstream is asked to take its time for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Its tokens one by one.
+    Stream(Stream),
+    /// A whole answer, when all of its tokens are made.
+    Whole(Stream),
+}
+
+/// Tokens that an answer tells as used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct Usage {
+    #[serde(rename = "prompt_tokens")]
+    pub(super) prompt: u64,
+    #[serde(rename = "completion_tokens")]
+    pub(super) answer: u64,
+}
+
 /// A short chat request, of a conversation of its own.
 pub(super) fn short(conversation: usize) -> Vec<u8> {
     let body = json!({
@@ -30,7 +55,7 @@ pub(super) fn short(conversation: usize) -> Vec<u8> {
         "max_tokens": 16,
         "temperature": 0.2,
     });
-    post(&body.to_string())
+    post(&body.to_string(), None)
 }
 
 /// A request for a stream.
@@ -40,33 +65,59 @@ pub(super) fn streamed(conversation: usize, stream: Stream) -> Vec<u8> {
         "messages": [{"role": "user", "content": format!("Tell story {conversation:05}.")}],
         "max_tokens": stream.tokens,
         "stream": true,
-        "interval_millis": u64::try_from(stream.interval.as_millis()).unwrap_or(u64::MAX),
+        "tokens": stream.tokens,
+        "interval_millis": millis(stream.interval),
     });
-    post(&body.to_string())
+    post(&body.to_string(), None)
 }
 
-fn post(body: &str) -> Vec<u8> {
+/// A request of a key's holder for a whole answer that takes as long as such a stream would. As
+/// most callers do, it allows for more tokens than are needed.
+pub(super) fn timed(key: &str, stream: Stream) -> Vec<u8> {
+    let body = json!({
+        "model": MODEL,
+        "messages": [{"role": "user", "content": "Which rivers flow through Ulm, and how long are they?"}],
+        "max_tokens": MOST_TOKENS,
+        "tokens": stream.tokens,
+        "interval_millis": millis(stream.interval),
+    });
+    post(&body.to_string(), Some(key))
+}
+
+fn millis(interval: Duration) -> u64 {
+    u64::try_from(interval.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn post(body: &str, key: Option<&str>) -> Vec<u8> {
+    let key = key.map_or(String::new(), |key| {
+        format!("authorization: Bearer {key}\r\n")
+    });
     format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: models.test\r\nuser-agent: bench\r\n\
-         accept: */*\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+         accept: */*\r\n{key}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )
     .into_bytes()
 }
 
-/// The stream that a request's body asks for; `None` of a short one.
-pub(super) fn asked(body: &[u8]) -> Option<Stream> {
+/// What a request's body asks for; `None` of a short one.
+pub(super) fn asked(body: &[u8]) -> Option<Asked> {
     // Most requests are short, and parsing them would be the most of the upstream's work.
-    super::message::find(body, b"\"stream\":true")?;
+    super::message::find(body, b"\"interval_millis\":")?;
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
-    Some(Stream {
-        tokens: u32::try_from(body["max_tokens"].as_u64()?).ok()?,
+    let stream = Stream {
+        tokens: u32::try_from(body["tokens"].as_u64()?).ok()?,
         interval: Duration::from_millis(body["interval_millis"].as_u64()?),
+    };
+    Some(match body["stream"] == true {
+        true => Asked::Stream(stream),
+        false => Asked::Whole(stream),
     })
 }
 
-/// The whole answer to a short request.
-pub(super) fn answer() -> Vec<u8> {
+/// The whole answer to a request, of so many tokens.
+pub(super) fn answer(tokens: u32) -> Vec<u8> {
+    let total = PROMPT_TOKENS + tokens;
     let body = json!({
         "id": "chatcmpl-0123456789abcdef",
         "object": "chat.completion",
@@ -77,7 +128,11 @@ pub(super) fn answer() -> Vec<u8> {
             "message": {"role": "assistant", "content": "The Danube."},
             "finish_reason": "stop",
         }],
-        "usage": {"prompt_tokens": 32, "completion_tokens": 4, "total_tokens": 36},
+        "usage": {
+            "prompt_tokens": PROMPT_TOKENS,
+            "completion_tokens": tokens,
+            "total_tokens": total,
+        },
     });
     let body = body.to_string();
     format!(
@@ -85,6 +140,12 @@ pub(super) fn answer() -> Vec<u8> {
         body.len()
     )
     .into_bytes()
+}
+
+/// What the body of a whole answer tells as used.
+pub(super) fn usage(body: &[u8]) -> Option<Usage> {
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    Usage::deserialize(&body["usage"]).ok()
 }
 
 /// The head of a stream.
@@ -166,10 +227,30 @@ mod tests {
             assert_eq!(head.body, Body::Sized(request.len() - head.length));
             request[head.length..].to_vec()
         };
-        assert_eq!(asked(&body(&streamed(1, stream))), Some(stream));
+        assert_eq!(
+            asked(&body(&streamed(1, stream))),
+            Some(Asked::Stream(stream))
+        );
+        let timed = timed("k", stream);
+        assert_eq!(asked(&body(&timed)), Some(Asked::Whole(stream)));
+        let key = b"\r\nauthorization: Bearer k\r\n";
+        assert!(crate::bench::gateway::message::find(&timed, key).is_some());
         assert_eq!(asked(&body(&short(1))), None);
         let length = body(&short(1)).len();
         assert!((200..400).contains(&length), "{length}");
+    }
+
+    #[test]
+    fn a_whole_answer_tells_what_it_used() {
+        let answer = answer(70);
+        let head = head(&answer).expect("a head");
+        assert_eq!(head.body, Body::Sized(answer.len() - head.length));
+        let used = Usage {
+            prompt: u64::from(PROMPT_TOKENS),
+            answer: 70,
+        };
+        assert_eq!(usage(&answer[head.length..]), Some(used));
+        assert_eq!(usage(b"{}"), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::callers::Callers;
 use super::checks::Check;
+use super::load::seconds_at;
 use super::proxies::Proxy;
 use super::question::{self, Seen, Stream};
 use anyhow::{Context, Result, bail};
@@ -31,9 +32,8 @@ struct Held {
 }
 
 impl Held {
-    fn millis(&self, percent: usize) -> f64 {
-        let age = self.ages.get(self.ages.len() * percent / 100);
-        age.map_or(f64::NAN, |age| age.as_secs_f64() * 1e3)
+    fn millis(&self, share: f64) -> f64 {
+        seconds_at(&self.ages, share) * 1e3
     }
 }
 
@@ -74,7 +74,7 @@ pub(super) fn measure(
         println!("  {failure}");
     }
     for (name, held) in [("directly", &without), ("through the gateway", &through)] {
-        let [half, most] = [50, 99].map(|percent| held.millis(percent));
+        let [half, most] = [0.5, 0.99].map(|share| held.millis(share));
         println!("  {name}: tokens after {half:.2} ms at the median, {most:.2} ms at p99");
     }
     let of = format!("{STREAMS} streams, {} tokens each", stream.tokens);
@@ -87,7 +87,7 @@ pub(super) fn measure(
     };
     #[allow(clippy::cast_precision_loss)]
     let dropped = through.failures.len() as f64;
-    let delay = through.millis(50) - without.millis(50);
+    let delay = through.millis(0.5) - without.millis(0.5);
     Ok(vec![
         check("streams-dropped", dropped, 0.0, "streams"),
         check("streams-delay-p50", delay, DELAY_MILLIS, "ms"),

@@ -1,7 +1,8 @@
-//! The replicas behind every proxy: one process that answers at once, or streams as it is asked.
+//! The replicas behind every proxy: one process that answers at once, or in the time and the way
+//! that it is asked to.
 
 use super::message::{self, Body};
-use super::question::{self, Stream};
+use super::question::{self, Asked, Stream};
 use super::reactor::Reactor;
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -33,7 +34,7 @@ pub(super) fn run() -> Result<()> {
         connections: HashMap::new(),
         last_token: MAX_REPLICAS,
         due: BinaryHeap::new(),
-        answer: question::answer(),
+        answer: question::answer(question::SHORT_TOKENS),
         piece: vec![0; PIECE],
     };
     upstream.reactor.add(io::stdin().as_fd(), ORDERS)?;
@@ -61,7 +62,7 @@ struct Upstream {
     replicas: Vec<Option<TcpListener>>,
     connections: HashMap<u64, Connection>,
     last_token: u64,
-    /// The connections of streams by the time of their next token.
+    /// The connections that are at work by the time at which they go on.
     due: BinaryHeap<Reverse<(Instant, u64)>>,
     answer: Vec<u8>,
     piece: Vec<u8>,
@@ -71,7 +72,7 @@ struct Connection {
     stream: TcpStream,
     replica: usize,
     read: Vec<u8>,
-    streaming: Option<Stream>,
+    work: Option<Asked>,
 }
 
 impl Upstream {
@@ -142,7 +143,7 @@ impl Upstream {
                 stream,
                 replica,
                 read: Vec::new(),
-                streaming: None,
+                work: None,
             };
             self.connections.insert(self.last_token, connection);
         }
@@ -154,9 +155,10 @@ impl Upstream {
             return;
         };
         match connection.serve(&mut self.piece, &self.answer) {
-            Ok(Some(stream)) => {
-                connection.streaming = Some(stream);
-                self.due.push(Reverse((Instant::now(), token)));
+            Ok(Some(asked)) => {
+                connection.work = Some(asked);
+                let due = Instant::now() + first_due(asked);
+                self.due.push(Reverse((due, token)));
             }
             Ok(None) => self.close_if_ended(token),
             Err(_) => self.remove(token),
@@ -187,7 +189,7 @@ impl Upstream {
             let Some(connection) = self.connections.get_mut(&token) else {
                 continue;
             };
-            match connection.send_token() {
+            match connection.go_on() {
                 Ok(Some(interval)) => self.due.push(Reverse((due + interval, token))),
                 Ok(None) => self.close_if_ended(token),
                 Err(_) => self.remove(token),
@@ -198,11 +200,11 @@ impl Upstream {
 
 impl Connection {
     fn is_at_work(&self) -> bool {
-        self.streaming.is_some() || !self.read.is_empty()
+        self.work.is_some() || !self.read.is_empty()
     }
 
-    /// Reads what has come and answers what is short; a stream that is asked for is begun.
-    fn serve(&mut self, piece: &mut [u8], answer: &[u8]) -> io::Result<Option<Stream>> {
+    /// Reads what has come and answers what is short; what takes its time is begun.
+    fn serve(&mut self, piece: &mut [u8], answer: &[u8]) -> io::Result<Option<Asked>> {
         match self.stream.read(piece) {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
             Ok(read) => self.read.extend_from_slice(&piece[..read]),
@@ -221,15 +223,27 @@ impl Connection {
         }
         let asked = question::asked(&self.read[head.length..end]);
         self.read.drain(..end);
-        let begin = asked.map_or(answer, |_| question::STREAM_HEAD);
+        let begin = match asked {
+            None => answer,
+            Some(Asked::Stream(_)) => question::STREAM_HEAD,
+            Some(Asked::Whole(_)) => &[],
+        };
         self.stream.write_all(begin)?;
         Ok(asked)
     }
 
-    /// Sends the next token, and with the last one the end. When there is another, in how long.
-    fn send_token(&mut self) -> io::Result<Option<Duration>> {
-        let Some(stream) = &mut self.streaming else {
-            return Ok(None);
+    /// Sends a stream's next token, and with the last one the end, or a whole answer. When there is
+    /// another token, in how long.
+    fn go_on(&mut self) -> io::Result<Option<Duration>> {
+        let stream = match &mut self.work {
+            None => return Ok(None),
+            Some(Asked::Stream(stream)) => stream,
+            Some(Asked::Whole(stream)) => {
+                let answer = question::answer(stream.tokens);
+                self.work = None;
+                self.stream.write_all(&answer)?;
+                return Ok(None);
+            }
         };
         stream.tokens = stream.tokens.saturating_sub(1);
         let mut bytes = question::chunk(question::token().as_bytes());
@@ -241,9 +255,17 @@ impl Connection {
         self.stream.write_all(&bytes)?;
         let interval = stream.interval;
         if last {
-            self.streaming = None;
+            self.work = None;
         }
         Ok((!last).then_some(interval))
+    }
+}
+
+/// A whole answer's only time is its end.
+fn first_due(asked: Asked) -> Duration {
+    match asked {
+        Asked::Stream(_) => Duration::ZERO,
+        Asked::Whole(Stream { tokens, interval }) => interval * tokens,
     }
 }
 

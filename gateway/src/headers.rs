@@ -1,6 +1,14 @@
 use chandler_crds::names::headers as names;
 use http::{HeaderMap, HeaderName, header};
 
+pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static(names::REQUEST_ID);
+pub(crate) static REVISION: HeaderName = HeaderName::from_static(names::REVISION);
+pub(crate) static SESSION: HeaderName = HeaderName::from_static(names::SESSION);
+pub(crate) static REQUEST_TIMEOUT: HeaderName = HeaderName::from_static(names::REQUEST_TIMEOUT);
+pub(crate) static LOAD: HeaderName = HeaderName::from_static(names::LOAD);
+pub(crate) static TRACEPARENT: HeaderName = HeaderName::from_static(names::TRACEPARENT);
+pub(crate) static TRACESTATE: HeaderName = HeaderName::from_static(names::TRACESTATE);
+
 /// Whether a header speaks of one connection and must not be passed on (RFC 9110, section 7.6.1).
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(

@@ -1,7 +1,9 @@
 //! What a replica tells of its load, in a header of each answer.
 
-use chandler_crds::names::{headers, load};
+use chandler_crds::names::load;
 use http::HeaderMap;
+
+use crate::headers::LOAD;
 
 /// How ORCA's text form begins; its others are JSON and protobuf.
 const TEXT: &str = "TEXT";
@@ -9,7 +11,7 @@ const TEXT: &str = "TEXT";
 /// The tokens that wait at the replica to be computed; `None` if it does not tell, or tells it in
 /// no form that is known here.
 pub(crate) fn queued_tokens(headers: &HeaderMap) -> Option<u64> {
-    let report = headers.get(headers::LOAD)?.to_str().ok()?;
+    let report = headers.get(&LOAD)?.to_str().ok()?;
     let metrics = report.trim_start().strip_prefix(TEXT)?;
     let mut metrics = metrics
         .split(',')
@@ -48,8 +50,7 @@ mod tests {
         ];
         for (value, wanted) in cases {
             let value = HeaderValue::from_bytes(value).unwrap_or(HeaderValue::from_static("TEXT"));
-            let headers =
-                HeaderMap::from_iter([(http::HeaderName::from_static(headers::LOAD), value)]);
+            let headers = HeaderMap::from_iter([(LOAD.clone(), value)]);
             assert_eq!(queued_tokens(&headers), *wanted, "{headers:?}");
         }
         assert_eq!(queued_tokens(&HeaderMap::new()), None);

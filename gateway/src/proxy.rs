@@ -1,7 +1,6 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use chandler_crds::names;
-use http::{HeaderName, HeaderValue, Request, response};
+use http::{HeaderValue, Request, response};
 use tokio::time::Instant;
 
 use crate::accounts::Admission;
@@ -10,6 +9,7 @@ use crate::call::Call;
 use crate::effort::{Answered, Effort, Found};
 use crate::errors::GatewayError;
 use crate::gateway::{Gateway, Inner};
+use crate::headers;
 use crate::held;
 use crate::in_flight::Lease;
 use crate::observe::{AccessRecord, Attempt};
@@ -84,7 +84,7 @@ fn respond(inner: &Inner, effort: Effort, answered: Answered) -> Response {
     } = answered;
     name_revision(&mut parts, &lease.revision);
     // The replica's word to the gateway, and of no matter to callers.
-    parts.headers.remove(names::headers::LOAD);
+    parts.headers.remove(&headers::LOAD);
     effort.admission.tell(&mut parts.headers);
     let mut hold = hold(inner, effort, lease, attempt, parts.status);
     let body = match body {
@@ -124,8 +124,7 @@ pub(crate) fn hold(
 }
 
 fn name_revision(parts: &mut response::Parts, revision: &str) {
-    let name = HeaderName::from_static(names::headers::REVISION);
     if let Ok(revision) = HeaderValue::from_str(revision) {
-        parts.headers.entry(name).or_insert(revision);
+        parts.headers.entry(&headers::REVISION).or_insert(revision);
     }
 }

@@ -1,21 +1,16 @@
 //! What of a request's JSON the gateway itself reads. The rest is the replica's to judge.
 
-use std::fmt;
-
 use chandler_core::traffic::affinity::key_of;
 use serde::Deserialize;
-use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use serde_json::{Value, from_str};
 
+use super::messages::Beginning;
 use crate::errors::GatewayError;
 
 /// Bytes of a prompt that count as its beginning. Enough to tell one system prompt from another.
-const PREFIX: usize = 1024;
-/// The role whose first message ends the beginning of a conversation: what follows grows with
-/// each turn.
-const USER: &str = "user";
+pub(super) const PREFIX: usize = 1024;
 
 /// The fields of a request that decide where it goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,8 +33,8 @@ struct Fields<'a> {
     model: Option<&'a RawValue>,
     #[serde(borrow)]
     stream: Option<&'a RawValue>,
-    #[serde(borrow)]
-    messages: Option<&'a RawValue>,
+    #[serde(default)]
+    messages: Beginning,
     #[serde(borrow)]
     prompt: Option<&'a RawValue>,
 }
@@ -48,7 +43,10 @@ impl Head {
     /// # Errors
     /// It is no JSON object, or names no model.
     pub(super) fn parse(body: &[u8]) -> Result<Self, GatewayError> {
-        let fields: Fields<'_> = match serde_json::from_slice(body) {
+        // Checked as a whole: the parser would check each value of it by itself.
+        let text =
+            str::from_utf8(body).map_err(|error| GatewayError::InvalidJson(error.to_string()))?;
+        let fields: Fields<'_> = match from_str(text) {
             Ok(fields) => fields,
             Err(error) if error.classify() == Category::Data && !is_object(body) => {
                 return Err(GatewayError::NotAnObject);
@@ -64,7 +62,7 @@ impl Head {
             stream: fields.stream.is_some_and(|value| value.get() == "true"),
             prefix: fields
                 .messages
-                .and_then(of_messages)
+                .0
                 .or_else(|| fields.prompt.and_then(of_prompt)),
         })
     }
@@ -93,7 +91,7 @@ fn model(value: Option<&RawValue>) -> Result<String, GatewayError> {
 }
 
 /// A text that stands in JSON as it is: without an escape.
-fn plain_text(value: &RawValue) -> Option<&str> {
+pub(super) fn plain_text(value: &RawValue) -> Option<&str> {
     let text = value.get().strip_prefix('"')?.strip_suffix('"')?;
     (!text.contains('\\')).then_some(text)
 }
@@ -105,53 +103,7 @@ fn of_prompt(prompt: &RawValue) -> Option<u64> {
     is_text.then(|| key_of(beginning(text.as_bytes())))
 }
 
-/// Of the messages up to the first one of the user's, as their JSON stands: a caller writes a
-/// message in the same way each time. Those after it are not looked at.
-fn of_messages(messages: &RawValue) -> Option<u64> {
-    let mut deserializer = serde_json::Deserializer::from_str(messages.get());
-    let mut text = Vec::with_capacity(PREFIX);
-    // An error is the rule: it is how the visitor stops.
-    let _ = deserializer.deserialize_seq(UpToUsers(&mut text));
-    text.pop_if(|end| *end == USERS)?;
-    Some(key_of(beginning(&text)))
-}
-
-/// Ends what is kept of messages, where there was one of the user's. No JSON has this byte.
-const USERS: u8 = 0xff;
-
-/// Keeps messages until one is the user's.
-struct UpToUsers<'a>(&'a mut Vec<u8>);
-
-impl<'de> Visitor<'de> for UpToUsers<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("messages")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut messages: A) -> Result<(), A::Error> {
-        #[derive(Deserialize)]
-        struct Message<'a> {
-            #[serde(borrow)]
-            role: Option<&'a RawValue>,
-            #[serde(borrow)]
-            content: Option<&'a RawValue>,
-        }
-        while let Some(message) = messages.next_element::<Message<'_>>()? {
-            for part in [message.role, message.content].into_iter().flatten() {
-                self.0.extend_from_slice(beginning(part.get().as_bytes()));
-            }
-            if message.role.and_then(plain_text) == Some(USER) {
-                self.0.truncate(PREFIX);
-                self.0.push(USERS);
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn beginning(text: &[u8]) -> &[u8] {
+pub(super) fn beginning(text: &[u8]) -> &[u8] {
     &text[..text.len().min(PREFIX)]
 }
 

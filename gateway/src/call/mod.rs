@@ -2,6 +2,7 @@
 
 mod body;
 mod head;
+mod messages;
 mod wishes;
 
 use std::time::Duration;
@@ -103,8 +104,7 @@ impl Call {
         for (name, value) in &self.headers {
             request.field(name.as_str(), value.as_bytes());
         }
-        let left = format!("{}.{:03}", left.as_secs(), left.subsec_millis());
-        request.field(names::REQUEST_TIMEOUT, left.as_bytes());
+        request.seconds_field(names::REQUEST_TIMEOUT, left);
         request.field(names::TRACEPARENT, trace);
         request.end_with_length(body.len() as u64);
         request.data(body);

@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use chandler_core::traffic::affinity::key_of;
 use chandler_crds::names::headers as names;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::errors::GatewayError;
+use crate::headers::{REQUEST_TIMEOUT, REVISION, SESSION};
 
 /// The longest time that may be asked for. Nobody waits longer, and sums of times can't overflow.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -24,16 +25,14 @@ impl Wishes {
     /// # Errors
     /// A header says nothing that could be meant.
     pub(super) fn parse(headers: &HeaderMap) -> Result<Self, GatewayError> {
-        let text = |name| headers.get(name).map(|value| text(name, value));
+        let text = |name: &'static HeaderName| {
+            let value = headers.get(name);
+            value.map(|value| text(name.as_str(), value)).transpose()
+        };
         Ok(Self {
-            revision: text(names::REVISION).transpose()?.map(str::to_owned),
-            session: text(names::SESSION)
-                .transpose()?
-                .map(|key| key_of(key.as_bytes())),
-            timeout: text(names::REQUEST_TIMEOUT)
-                .transpose()?
-                .map(timeout)
-                .transpose()?,
+            revision: text(&REVISION)?.map(str::to_owned),
+            session: text(&SESSION)?.map(|key| key_of(key.as_bytes())),
+            timeout: text(&REQUEST_TIMEOUT)?.map(timeout).transpose()?,
         })
     }
 }
@@ -62,8 +61,6 @@ fn timeout(text: &str) -> Result<Duration, GatewayError> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use http::HeaderName;
-
     use super::*;
 
     fn wishes(name: &'static str, value: &[u8]) -> Result<Wishes, GatewayError> {

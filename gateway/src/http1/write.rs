@@ -2,6 +2,7 @@ use std::fmt::Write;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::header;
@@ -46,10 +47,31 @@ impl Output {
         line.put_slice(b"\r\n");
     }
 
+    /// A time as seconds, to the millisecond.
+    pub(crate) fn seconds_field(&mut self, name: &str, time: Duration) {
+        let mut value = [b'0'; 32];
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let mut rest = millis;
+        let mut begin = value.len();
+        // At least one digit before the point, and three behind it.
+        while rest > 0 || value.len() - begin < "0.000".len() {
+            begin -= 1;
+            if value.len() - begin == ".000".len() {
+                value[begin] = b'.';
+                continue;
+            }
+            value[begin] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        self.field(name, &value[begin..]);
+    }
+
     /// Ends a head whose body has so many bytes.
     pub(crate) fn end_with_length(&mut self, length: u64) {
-        // Memory takes everything.
-        let _ = write!(self.first, "{}: {length}\r\n\r\n", header::CONTENT_LENGTH);
+        let mut digits = itoa::Buffer::new();
+        let length = digits.format(length).as_bytes();
+        self.field(header::CONTENT_LENGTH.as_str(), length);
+        self.end();
     }
 
     /// Ends a head.
@@ -149,6 +171,21 @@ mod tests {
         output.data(Bytes::from_static(b"body"));
         let text = b"HTTP/1.1 200 OK\r\netag: a\"b\r\ncontent-length: 4\r\n\r\nbody";
         assert_eq!(written(output).await, text);
+    }
+
+    #[tokio::test]
+    async fn times_are_seconds() {
+        for (millis, text) in [
+            (0, "0.000"),
+            (7, "0.007"),
+            (1_500, "1.500"),
+            (600_000, "600.000"),
+            (u64::MAX, "18446744073709551.615"),
+        ] {
+            let mut output = Output::default();
+            output.seconds_field("a", Duration::from_millis(millis));
+            assert_eq!(written(output).await, format!("a: {text}\r\n").as_bytes());
+        }
     }
 
     #[tokio::test]

@@ -3,12 +3,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use axum::response::Response;
-use chandler_crds::names::headers;
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use tokio::time::Instant;
 
 use super::Observers;
 use super::trace::{TRACEPARENT_LENGTH, Trace, new_span, write_hex};
+use crate::headers;
 
 /// Longest name of a request that is taken from its caller, bytes.
 const LONGEST_ID: usize = 128;
@@ -93,14 +93,14 @@ pub(super) struct Attempted {
 impl AccessRecord {
     /// Begins to tell of a request. Gives it a name if it has none, and itself as an extension.
     pub(crate) fn begin<B>(observers: &Arc<Observers>, request: &mut Request<B>) -> Self {
-        let headers = request.headers_mut();
+        let fields = request.headers_mut();
         let sample = |trace| observers.sampled(trace);
-        let trace = Trace::from_headers(headers, rand::random, sample);
+        let trace = Trace::from_headers(fields, rand::random, sample);
         let record = Record {
             observers: Arc::clone(observers),
             at: SystemTime::now(),
             began: Instant::now(),
-            id: name(headers),
+            id: name(fields),
             trace,
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -159,8 +159,9 @@ impl AccessRecord {
 
     /// The head of the answer. It gets the request's name.
     pub(crate) fn answered(&self, response: &mut Response) {
-        let id = HeaderName::from_static(headers::REQUEST_ID);
-        response.headers_mut().insert(id, self.0.id.clone());
+        response
+            .headers_mut()
+            .insert(&headers::REQUEST_ID, self.0.id.clone());
         let mut told = self.told();
         told.status = response.status().as_u16();
         if let Some(Refusal(reason)) = response.extensions().get() {
@@ -198,9 +199,9 @@ impl AccessRecord {
 pub(crate) struct Refusal(pub(crate) &'static str);
 
 /// The caller's name of the request if it is fit to be logged, else a new one.
-fn name(headers: &mut HeaderMap) -> HeaderValue {
-    let key = HeaderName::from_static(headers::REQUEST_ID);
-    if let Some(id) = headers.get(&key)
+fn name(fields: &mut HeaderMap) -> HeaderValue {
+    let key = &headers::REQUEST_ID;
+    if let Some(id) = fields.get(key)
         && !id.is_empty()
         && id.len() <= LONGEST_ID
         && id.to_str().is_ok()
@@ -210,7 +211,7 @@ fn name(headers: &mut HeaderMap) -> HeaderValue {
     let mut new = *b"req-00000000000000000000000000000000";
     write_hex(rand::random(), &mut new[4..]);
     let new = HeaderValue::from_bytes(&new).unwrap_or(HeaderValue::from_static("req"));
-    headers.insert(key, new.clone());
+    fields.insert(key, new.clone());
     new
 }
 

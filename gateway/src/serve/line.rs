@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::request;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
@@ -155,10 +155,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Until the body is read, whoever reads it sees the end of the connection.
         while self.body.is_done() && self.input.len() < AHEAD {
-            if let Ok(1..) = ready!(self.poll_read(cx)) {
-                continue;
+            // Nearly always there is nothing, for which no memory is to be had.
+            let mut little = [0; 256];
+            let mut read = ReadBuf::new(&mut little);
+            let result = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read));
+            if result.is_err() || read.filled().is_empty() {
+                return Poll::Ready(());
             }
-            return Poll::Ready(());
+            self.input.extend_from_slice(read.filled());
         }
         Poll::Pending
     }

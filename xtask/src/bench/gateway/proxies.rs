@@ -144,8 +144,10 @@ impl Proxy {
         let mut command = tied(program);
         command
             .args(["run", "--listen", any, "--admin-listen", any])
+            .args(["--threads", &THREADS.to_string()])
+            // The peers write none either.
+            .args(["--access-log", "off"])
             .args(arguments)
-            .env("TOKIO_WORKER_THREADS", THREADS.to_string())
             .env("KUBECONFIG", kubeconfig)
             .env_remove("RUST_LOG");
         let process = Process::start(&mut command)?;

@@ -51,6 +51,8 @@ pub(crate) enum Target {
     Request,
     /// Streams of events, as replicas send them
     Events,
+    /// Connections, as callers and replicas write to them
+    Http,
 }
 
 impl Target {
@@ -58,6 +60,7 @@ impl Target {
         match self {
             Self::Request => "request",
             Self::Events => "events",
+            Self::Http => "http",
         }
     }
 
@@ -65,6 +68,7 @@ impl Target {
         match self {
             Self::Request => "fuzz-request",
             Self::Events => "fuzz-events",
+            Self::Http => "fuzz-http",
         }
     }
 }

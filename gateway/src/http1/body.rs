@@ -121,15 +121,15 @@ impl Chunked {
                     return Err(Malformed::Chunk);
                 }
                 Self::Size => match parse_chunk_size(buffer) {
-                    Ok(Status::Complete((line, size))) => {
+                    Ok(Status::Complete((line, size))) if line <= MAX_LINE => {
                         buffer.advance(line);
                         *self = match size {
                             0 => Self::Trailers(0),
                             size => Self::Data(size),
                         };
                     }
-                    Ok(Status::Partial) if buffer.len() < MAX_LINE => return Ok(Piece::More),
-                    Ok(Status::Partial) | Err(_) => return Err(Malformed::Chunk),
+                    Ok(Status::Partial) if buffer.len() <= MAX_LINE => return Ok(Piece::More),
+                    Ok(_) | Err(_) => return Err(Malformed::Chunk),
                 },
                 Self::Data(_) if buffer.is_empty() => return Ok(Piece::More),
                 Self::Data(left) => {
@@ -166,7 +166,7 @@ fn trailers(buffer: &mut BytesMut, seen: &mut usize) -> Result<Piece, Malformed>
     while let Some(end) = memchr(b'\n', buffer) {
         let line = buffer.split_to(end + 1);
         *seen += line.len();
-        if !line.ends_with(b"\r\n") || *seen > MAX_TRAILERS {
+        if !line.ends_with(b"\r\n") || line.len() > MAX_LINE || *seen > MAX_TRAILERS {
             return Err(Malformed::Chunk);
         }
         if line.len() == 2 {
@@ -174,7 +174,7 @@ fn trailers(buffer: &mut BytesMut, seen: &mut usize) -> Result<Piece, Malformed>
         }
     }
     match buffer.len() {
-        0..MAX_LINE => Ok(Piece::More),
+        0..=MAX_LINE => Ok(Piece::More),
         _ => Err(Malformed::Chunk),
     }
 }
@@ -258,8 +258,8 @@ mod tests {
 
     #[test]
     fn what_is_thrown_away_has_bounds() {
-        let size = format!("4;{}", "a".repeat(MAX_LINE));
-        let line = format!("0\r\n{}", "a".repeat(MAX_LINE));
+        let size = format!("4;{}", "a".repeat(MAX_LINE + 1));
+        let line = format!("0\r\n{}", "a".repeat(MAX_LINE + 1));
         let lines = format!("0\r\n{}", "a: b\r\n".repeat(MAX_TRAILERS / 6 + 1));
         for text in [size, line, lines] {
             assert_eq!(read(Framing::Chunked, &text, 64), Err(Malformed::Chunk));

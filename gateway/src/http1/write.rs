@@ -123,6 +123,11 @@ impl Output {
         self.first.len() >= COALESCE || !self.then.is_empty()
     }
 
+    /// All that is left.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        [&self.first[..], &self.then].concat()
+    }
+
     /// Writes until nothing is left; then it can be filled again.
     pub(crate) fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,

@@ -1,0 +1,61 @@
+//! Reads a connection's messages. The first byte says who writes them, the second is the number of
+//! pieces whose lengths the next bytes are; the rest is what is written, and what is left of it the
+//! last piece.
+//!
+//! What is asserted: however a connection is cut, the same messages come of it and the same end; and
+//! a message that is written anew is read as the same one, with nothing behind it.
+
+#![no_main]
+
+use chandler_gateway::fuzzing::{Message, Writer, messages};
+use http::{HeaderMap, header};
+use libfuzzer_sys::{Corpus, fuzz_target};
+
+fuzz_target!(|input: &[u8]| -> Corpus {
+    let &[writer, cuts, ref rest @ ..] = input else {
+        return Corpus::Reject;
+    };
+    let Some((lengths, bytes)) = rest.split_at_checked(usize::from(cuts)) else {
+        return Corpus::Reject;
+    };
+    let writer = match writer % 2 {
+        0 => Writer::Caller,
+        _ => Writer::Replica,
+    };
+    let whole = messages(writer, [bytes]);
+    assert_eq!(messages(writer, pieces(lengths, bytes)), whole);
+    for message in whole.0 {
+        written_anew(writer, message);
+    }
+    Corpus::Keep
+});
+
+fn pieces<'a>(lengths: &'a [u8], bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let mut rest = bytes;
+    let lengths = lengths.iter().map(|length| usize::from(*length));
+    lengths.chain([usize::MAX]).map(move |length| {
+        let (piece, after) = rest.split_at(length.min(rest.len()));
+        rest = after;
+        piece
+    })
+}
+
+/// The length is told anew, as the gateway does.
+fn written_anew(writer: Writer, mut message: Message) {
+    let without_body = matches!(message.line.as_str(), "204" | "304")
+        || matches!(writer, Writer::Replica) && message.line.starts_with('1');
+    message.fields.remove(header::TRANSFER_ENCODING);
+    message.fields.remove(header::CONTENT_LENGTH);
+    let again = messages(writer, [&message.written(writer)[..]]);
+    let (mut again, end) = again;
+    assert_eq!(end, None);
+    assert_eq!(again.len(), 1, "{message:?}");
+    let mut again = again.remove(0);
+    assert!(!without_body || again.body.is_empty());
+    let length: Option<HeaderMap> = again
+        .fields
+        .remove(header::CONTENT_LENGTH)
+        .map(|_| HeaderMap::new());
+    assert!(length.is_some());
+    assert_eq!(again, message);
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chandler_core::traffic::{Ask, ModelRoute, NoRoute};
+use chandler_core::traffic::{Ask, ModelRoute, NoRoute, Sign};
 use tokio::time::{Instant, timeout_at};
 
 use crate::accounts::{self, Admission};
@@ -181,10 +181,10 @@ impl Effort {
                 if let Some(tokens) = load_report::queued_tokens(&answer.parts.headers) {
                     lease.report_queued_tokens(tokens, now);
                 }
-                if answer.parts.status.is_server_error() {
-                    lease.failed(now);
-                } else {
-                    lease.succeeded();
+                match Sign::of_status(answer.parts.status.as_u16()) {
+                    Sign::Well => lease.succeeded(),
+                    Sign::Failed => lease.failed(now),
+                    Sign::None => {}
                 }
             }
             // It is well, and says itself that it takes nothing now.

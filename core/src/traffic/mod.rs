@@ -30,7 +30,7 @@ mod pick_tests;
 mod testing;
 
 pub use budget::RetryBudget;
-pub use health::{Ejection, Health};
+pub use health::{Ejection, Health, Sign};
 pub use pick::{Ask, Draws, Load, Place, pick};
 pub use route::{Endpoint, ModelRoute, NoRoute, RevisionRoute, RouteTable};
 pub use wake::ColdStarts;

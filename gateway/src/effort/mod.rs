@@ -1,14 +1,16 @@
 //! All that is done to get one request answered.
 
+mod waiting;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use chandler_core::traffic::{Ask, ModelRoute, NoRoute, Sign};
+use chandler_core::traffic::{Ask, NoRoute, Sign};
 use tokio::time::{Instant, timeout_at};
 
 use crate::accounts::{self, Admission};
 use crate::attempt::{Answer, AttemptError};
 use crate::call::Call;
-use crate::demand::Waiting;
 use crate::errors::GatewayError;
 use crate::gateway::Gateway;
 use crate::in_flight::Lease;
@@ -16,7 +18,9 @@ use crate::load_report;
 use crate::metrics::Exchange;
 use crate::observe::{AccessRecord, Attempt};
 use crate::table::{Snapshot, draws};
-use crate::wait::{Patience, Place, Wait};
+use crate::wait::Patience;
+
+use waiting::Held;
 
 /// Asks replica after replica until one answers. Nothing has gone to the caller while this runs,
 /// and no path of the API that it serves has side effects, so asking again is safe.
@@ -37,14 +41,6 @@ pub(crate) struct Effort {
     tried: Vec<String>,
     losses: u32,
     last: Option<AttemptError>,
-}
-
-/// What a request holds while it waits.
-#[derive(Debug)]
-struct Held {
-    _place: Place,
-    /// Told of where there is no replica at all.
-    demand: Option<Waiting>,
 }
 
 /// How far an effort came.
@@ -100,16 +96,17 @@ impl Effort {
         }
     }
 
-    /// Until a replica answers, or, while none can, until `interrupt`. May be called again.
+    /// Until a replica answers, or, while none can or others go first, until `interrupt`. May be
+    /// called again.
     ///
     /// # Errors
     /// What the caller is told.
     pub(crate) async fn run(&mut self, interrupt: Option<Instant>) -> Result<Found, GatewayError> {
         loop {
-            let snapshot = self.gateway.inner().routes.load();
-            if self.exchange.is_none() {
-                self.begin(&snapshot);
+            if !self.admission.has_turn() && !self.turn(interrupt).await? {
+                return Ok(Found::StillWaiting);
             }
+            let snapshot = self.look();
             let inner = self.gateway.inner();
             let ask = Ask {
                 revision: self.call.wishes.revision.as_deref(),
@@ -140,6 +137,15 @@ impl Effort {
                 }
             }
         }
+    }
+
+    /// The table of the moment.
+    fn look(&mut self) -> Arc<Snapshot> {
+        let snapshot = self.gateway.inner().routes.load();
+        if self.exchange.is_none() {
+            self.begin(&snapshot);
+        }
+        snapshot
     }
 
     /// Asks one replica; `None` sends the request on to another.
@@ -210,83 +216,6 @@ impl Effort {
         }
         Ok(())
     }
-
-    /// Waits for a replica; `false` at `interrupt`.
-    async fn wait(
-        &mut self,
-        snapshot: &Snapshot,
-        none: NoRoute,
-        interrupt: Option<Instant>,
-    ) -> Result<bool, GatewayError> {
-        let route = snapshot.model(&self.call.model).map(|model| &model.route);
-        self.begin_waiting(route, none)?;
-        let until = interrupt.map_or(self.deadline(), |at| at.min(self.deadline()));
-        let changes = self.gateway.inner().routes.changes();
-        let may_come_back = none == NoRoute::AllTried;
-        let wait = self
-            .patience
-            .wait(changes, snapshot.version, may_come_back, Some(until));
-        match wait.await {
-            Wait::Interrupted if Instant::now() >= self.deadline() => Err(self.timed_out()),
-            Wait::Interrupted => Ok(false),
-            Wait::TimeIsUp => Err(self.not_ready(route)),
-            Wait::LookAgain => {
-                // Those that failed may be back.
-                self.tried.clear();
-                Ok(true)
-            }
-        }
-    }
-
-    fn begin_waiting(
-        &mut self,
-        route: Option<&ModelRoute>,
-        none: NoRoute,
-    ) -> Result<(), GatewayError> {
-        let inner = self.gateway.inner();
-        if self.waiting.is_none() {
-            let place = inner.waiting.enter(self.call.size());
-            let Some(place) = place else {
-                return Err(GatewayError::TooManyWaiting {
-                    model: self.call.model.clone(),
-                    retry_after: inner.time_left(route),
-                });
-            };
-            self.waiting = Some(Held {
-                _place: place,
-                demand: None,
-            });
-        }
-        let (NoRoute::NoReadyReplica, Some(route)) = (none, route) else {
-            return Ok(());
-        };
-        let Some(held) = &mut self.waiting else {
-            return Ok(());
-        };
-        held.demand
-            .get_or_insert_with(|| inner.demand.wait(&route.key));
-        // A caller of a stream is told that its request is alive; any other is better told now
-        // when to come back than after it has waited in vain.
-        let left = inner.demand.known_time_left(route);
-        let most = self.patience.left().min(self.deadline() - Instant::now());
-        match left {
-            Some(left) if left > most && !self.call.stream => Err(GatewayError::Waking {
-                model: self.call.model.clone(),
-                retry_after: left,
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    fn stop_waiting(&mut self) {
-        if let Some(Held {
-            demand: Some(demand),
-            ..
-        }) = self.waiting.take()
-        {
-            demand.awake();
-        }
-    }
 }
 
 /// What the caller is told where no replica answered.
@@ -303,15 +232,6 @@ impl Effort {
         let inner = self.gateway.inner();
         inner.count_request();
         self.exchange = Some(inner.metrics.exchange(&self.call.model));
-    }
-
-    fn not_ready(&self, route: Option<&ModelRoute>) -> GatewayError {
-        GatewayError::NoReadyReplica {
-            model: self.call.model.clone(),
-            waited: self.patience.waited(),
-            last: self.last.as_ref().map(ToString::to_string),
-            retry_after: self.gateway.inner().time_left(route),
-        }
     }
 
     fn no_revision(&self) -> GatewayError {

@@ -170,6 +170,7 @@ async fn config(args: &RunArgs) -> Result<GatewayConfig, RunError> {
     Ok(GatewayConfig {
         drain_deadline: Duration::from_secs(args.drain_seconds),
         max_connections: args.max_connections,
+        hedge: args.hedge == Switch::On,
         tls,
         access_log: access_log.transpose().map_err(RunError::AccessLog)?,
         otlp: otlp.transpose()?,

@@ -1,12 +1,13 @@
 //! All that is done to get one request answered.
 
+mod ask;
 mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chandler_core::traffic::{Ask, NoRoute, Sign};
-use tokio::time::{Instant, timeout_at};
+use chandler_core::traffic::{Ask, NoRoute};
+use tokio::time::Instant;
 
 use crate::accounts::{self, Admission};
 use crate::attempt::{Answer, AttemptError};
@@ -14,7 +15,6 @@ use crate::call::Call;
 use crate::errors::GatewayError;
 use crate::gateway::Gateway;
 use crate::in_flight::Lease;
-use crate::load_report;
 use crate::metrics::Exchange;
 use crate::observe::{AccessRecord, Attempt};
 use crate::table::{Snapshot, draws};
@@ -118,12 +118,8 @@ impl Effort {
             match snapshot.lease(&self.call.model, &ask, inner.now()) {
                 Ok(lease) => {
                     self.stop_waiting();
-                    if let Some((answer, attempt)) = self.ask(&lease).await? {
-                        return Ok(Found::Answer(Box::new(Answered {
-                            answer,
-                            lease,
-                            attempt,
-                        })));
+                    if let Some(answered) = self.ask(&snapshot, lease).await? {
+                        return Ok(Found::Answer(Box::new(answered)));
                     }
                 }
                 Err(NoRoute::RevisionNotAvailable) => return Err(self.no_revision()),
@@ -146,75 +142,6 @@ impl Effort {
             self.begin(&snapshot);
         }
         snapshot
-    }
-
-    /// Asks one replica; `None` sends the request on to another.
-    async fn ask(&mut self, lease: &Lease) -> Result<Option<(Answer, Attempt)>, GatewayError> {
-        let inner = self.gateway.inner();
-        if self.last.is_some() {
-            inner.metrics.retried(&self.call.model);
-        }
-        let left = self.deadline().saturating_duration_since(Instant::now());
-        let attempt = self.access.attempt(&lease.revision, &lease.endpoint.id);
-        let (upstream, metrics) = (&inner.upstream, &inner.metrics);
-        let asked = upstream.attempt(&self.call, lease, left, &attempt, metrics);
-        let Ok(answer) = timeout_at(self.deadline(), asked).await else {
-            let timed_out = self.timed_out();
-            attempt.failed(timed_out.reason());
-            return Err(timed_out);
-        };
-        self.learn(lease, &answer);
-        let error = match answer {
-            Ok(answer) => return Ok(Some((answer, attempt))),
-            Err(error) => error,
-        };
-        attempt.failed(error.reason());
-        let endpoint = &lease.endpoint.id;
-        tracing::debug!(endpoint, reason = error.reason(), %error, "replica gave no answer");
-        self.tried.push(endpoint.clone());
-        if error.took_the_request() {
-            self.lost(&error)?;
-        }
-        self.last = Some(error);
-        Ok(None)
-    }
-
-    /// Takes down what the attempt tells of the replica.
-    fn learn(&self, lease: &Lease, attempt: &Result<Answer, AttemptError>) {
-        let now = self.gateway.inner().now();
-        match attempt {
-            Ok(answer) => {
-                if let Some(tokens) = load_report::queued_tokens(&answer.parts.headers) {
-                    lease.report_queued_tokens(tokens, now);
-                }
-                match Sign::of_status(answer.parts.status.as_u16()) {
-                    Sign::Well => lease.succeeded(),
-                    Sign::Failed => lease.failed(now),
-                    Sign::None => {}
-                }
-            }
-            // It is well, and says itself that it takes nothing now.
-            Err(AttemptError::NotReady) => {}
-            Err(_) => lease.failed(now),
-        }
-    }
-
-    /// A replica was lost over the request, which may have been the cause.
-    fn lost(&mut self, error: &AttemptError) -> Result<(), GatewayError> {
-        self.losses += 1;
-        let (model, last) = (self.call.model.clone(), error.to_string());
-        if self.losses >= self.gateway.inner().config.max_losses {
-            let losses = self.losses;
-            return Err(GatewayError::ReplicasLost {
-                model,
-                losses,
-                last,
-            });
-        }
-        if !self.gateway.inner().may_retry() {
-            return Err(GatewayError::RetriesSpent { model, last });
-        }
-        Ok(())
     }
 }
 

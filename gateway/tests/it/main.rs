@@ -7,6 +7,7 @@ mod api_server;
 mod cluster;
 mod collector;
 mod deadline;
+mod hedge;
 mod hold;
 mod keys;
 mod limits;

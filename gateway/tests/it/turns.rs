@@ -135,7 +135,7 @@ async fn busy(upstream: &Upstream, config: GatewayConfig) -> Door {
         heartbeat: Duration::from_millis(1),
         ..config
     };
-    let accounts = [account("first"), account("second"), account("third")];
+    let accounts = [account("first"), account("second")];
     let door = keyed(upstream, &accounts, config).await;
     door.gateway.publish(one_slot(upstream));
     door
@@ -164,13 +164,18 @@ async fn a_stream_that_waits_for_its_turn_hears_that_it_is_alive() {
         for _ in 0..3 {
             assert_eq!(piece(&mut body).await.as_deref(), Some(HEARTBEAT));
         }
-        // One that comes later is later, however often this one looked whether it is its turn.
-        let late = async {
+        // One of the same key that comes later is later, however often this one looked.
+        let late = json!({"model": "chat", "user": "third", "tokens": 5});
+        let rest = async {
             door.metric(&queued(2)).await;
+            for _ in 0..3 {
+                piece(&mut body).await;
+            }
             gate.add_permits(1);
+            soon("the end", body.collect()).await.unwrap().to_bytes()
         };
-        let rest = async { soon("the end", body.collect()).await.unwrap().to_bytes() };
-        let (rest, (), ()) = tokio::join!(rest, uses(&door, "third", 5), late);
+        let (late, rest) = tokio::join!(asks(&door, "second", CHAT, late), rest);
+        assert_eq!(late.status, StatusCode::OK);
         String::from_utf8(rest.to_vec()).unwrap()
     });
     let ((), rest) = tokio::join!(uses(&door, "first", 5), streamed);

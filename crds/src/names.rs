@@ -353,6 +353,9 @@ pub mod metrics {
     pub const GATEWAY_WAITING: &str = "chandler_gateway_requests_waiting";
     /// Counter by model: requests sent again to another replica.
     pub const GATEWAY_RETRIES: &str = "chandler_gateway_retries_total";
+    /// Counter by model and outcome: requests that took long and were sent to a second replica as
+    /// well, or were not for want of budget.
+    pub const GATEWAY_HEDGES: &str = "chandler_gateway_hedges_total";
     /// Gauge by kind of object: 1 while the API server tells of changes.
     pub const GATEWAY_WATCH_CONNECTED: &str = "chandler_gateway_watch_connected";
     /// Histogram by model: seconds until the upstream's response head.

@@ -76,6 +76,9 @@ pub struct RunArgs {
     /// Threads that answer requests [default: one a processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    /// Whether an embedding that takes long is asked of a second replica as well
+    #[arg(long, value_name = "on|off", default_value = "on")]
+    pub hedge: Switch,
     /// Whether each request is told of
     #[arg(long, value_name = "on|off", default_value = "on")]
     pub access_log: Switch,
@@ -137,6 +140,8 @@ mod tests {
         assert_eq!(args.admin_listen.to_string(), "0.0.0.0:8081");
         assert_eq!((args.shutdown_delay_seconds, args.drain_seconds), (5, 30));
         assert_eq!(args.watch_namespace, None);
+        assert_eq!((args.hedge, args.access_log), (Switch::On, Switch::On));
+        assert_eq!(parse(&["--hedge", "off"]).unwrap().hedge, Switch::Off);
         let args = parse(&["--watch-namespace", "team", "--listen", "[::]:80"]).unwrap();
         assert_eq!(args.watch_namespace.as_deref(), Some("team"));
         assert_eq!(args.listen.to_string(), "[::]:80");

@@ -34,6 +34,9 @@ pub struct GatewayConfig {
     /// The bound keeps a request that kills its replica from killing them all. A replica that
     /// never took the request (connection refused, not ready) does not count.
     pub max_losses: u32,
+    /// Whether an embedding that takes longer than nearly all do is asked of a second replica as
+    /// well.
+    pub hedge: bool,
     /// Time to connect to a replica.
     pub connect_timeout: Duration,
     /// How long shutdown waits for requests in flight before it ends their streams.
@@ -102,6 +105,7 @@ impl Default for GatewayConfig {
             stream_patience: Duration::from_secs(1),
             heartbeat: Duration::from_secs(5),
             max_losses: 2,
+            hedge: true,
             connect_timeout: Duration::from_secs(2),
             drain_deadline: Duration::from_secs(30),
             pace: Pace::default(),

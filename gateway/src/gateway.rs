@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use chandler_core::traffic::{ModelRoute, RetryBudget, RouteTable};
+use chandler_core::traffic::{Hedging, ModelRoute, RetryBudget, RouteTable};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -137,6 +137,11 @@ impl Inner {
     /// have enough to do without.
     pub(crate) fn may_retry(&self) -> bool {
         self.retries.withdraw(self.now())
+    }
+
+    /// Whether a request that takes long may be sent to a second replica as well.
+    pub(crate) fn may_hedge(&self, hedging: &Hedging) -> bool {
+        hedging.may(self.now(), &self.retries)
     }
 
     /// A number that moves on with each request.

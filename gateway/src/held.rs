@@ -1,5 +1,5 @@
-//! A stream whose model is still waking when the caller has waited a while: its answer begins, and
-//! comments tell that the request is alive until a replica answers.
+//! A stream whose model is still waking, or too busy, when the caller has waited a while: its answer
+//! begins, and comments tell that the request is alive until a replica answers.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, stream};
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use tokio::time::Instant;
 
 use crate::attempt::AnswerBody;
@@ -28,11 +28,13 @@ pub(crate) fn respond(gateway: Gateway, effort: Effort) -> Response {
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-cache"),
     ];
+    let mut rates = HeaderMap::new();
+    effort.admission.tell(&mut rates);
     let waiting = State::Waiting(Box::new(Waiting { gateway, effort }));
     let first = stream::once(async { Bytes::from_static(HEARTBEAT) });
     let events = first.chain(stream::unfold(waiting, State::next));
     let body = Body::from_stream(events.map(Ok::<_, Infallible>));
-    (StatusCode::OK, headers, body).into_response()
+    (StatusCode::OK, headers, rates, body).into_response()
 }
 
 enum State {

@@ -10,6 +10,7 @@ const REVISION: &str = "revision";
 const CODE: &str = "code";
 const KIND: &str = "kind";
 const REASON: &str = "reason";
+const OUTCOME: &str = "outcome";
 /// The code of a request whose caller left before its answer was complete.
 const CALLER_GONE: u16 = 499;
 /// Seconds. From a cached embedding to a long answer that is not streamed.
@@ -25,6 +26,7 @@ pub(crate) struct Metrics {
     requests: IntCounterVec,
     in_flight: IntGaugeVec,
     retries: IntCounterVec,
+    hedges: IntCounterVec,
     upstream: HistogramVec,
     watch_connected: IntGaugeVec,
     waiting: IntGaugeVec,
@@ -58,6 +60,13 @@ impl Metrics {
                 "Requests sent again to another replica, by model.",
             ),
             &[MODEL],
+        )?;
+        let hedges = IntCounterVec::new(
+            Opts::new(
+                names::GATEWAY_HEDGES,
+                "Slow requests by model and what a second replica did: won, lost, or noBudget.",
+            ),
+            &[MODEL, OUTCOME],
         )?;
         let upstream = HistogramVec::new(
             HistogramOpts::new(
@@ -110,6 +119,7 @@ impl Metrics {
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;
         registry.register(Box::new(retries.clone()))?;
+        registry.register(Box::new(hedges.clone()))?;
         registry.register(Box::new(upstream.clone()))?;
         registry.register(Box::new(watch_connected.clone()))?;
         registry.register(Box::new(waiting.clone()))?;
@@ -118,6 +128,7 @@ impl Metrics {
             requests,
             in_flight,
             retries,
+            hedges,
             upstream,
             watch_connected,
             waiting,
@@ -184,6 +195,11 @@ impl Metrics {
 
     pub(crate) fn retried(&self, model: &str) {
         self.retries.with_label_values(&[model]).inc();
+    }
+
+    /// A request took long: a second replica answered it, or did not, or was not asked.
+    pub(crate) fn hedged(&self, model: &str, outcome: &str) {
+        self.hedges.with_label_values(&[model, outcome]).inc();
     }
 
     /// How many requests wait for a first replica of a model.

@@ -48,7 +48,7 @@ pub(crate) async fn proxy(gateway: &Gateway, request: Request<Body>) -> Response
     }
 }
 
-/// The request, once its caller is known, may ask, and has its turn.
+/// The request, once its caller is known and may ask.
 async fn let_in(inner: &Inner, request: Request<Body>) -> Result<(Call, Admission), GatewayError> {
     let (mut parts, body) = request.into_parts();
     let caller = inner.accounts.identify(&mut parts.headers)?;
@@ -57,12 +57,7 @@ async fn let_in(inner: &Inner, request: Request<Body>) -> Result<(Call, Admissio
         return Ok((call, Admission::default()));
     };
     let snapshot = inner.routes.load();
-    let patience = inner.config.wait_for_replica;
-    let admitted = inner.accounts.admit(holder, &mut call, &snapshot, patience);
-    let admission = tokio::select! {
-        admission = admitted => admission?,
-        () = inner.ending.cancelled() => return Err(GatewayError::ShuttingDown),
-    };
+    let admission = inner.accounts.admit(holder, &mut call, &snapshot)?;
     Ok((call, admission))
 }
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chandler_core::traffic::affinity::mix;
-use chandler_core::traffic::{Ask, Draws, Load, ModelRoute, NoRoute, Place, RouteTable, pick};
+use chandler_core::traffic::{
+    Ask, Draws, Hedging, Load, ModelRoute, NoRoute, Place, RouteTable, pick,
+};
 use tokio::sync::watch;
 
 use crate::in_flight::{Lease, Replicas, Seat};
@@ -33,6 +35,8 @@ pub(crate) struct Snapshot {
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) route: ModelRoute,
+    /// That of the last table's model of the same key, if there was one.
+    pub(crate) hedging: Arc<Hedging>,
     /// As [`ModelRoute::revisions`] and their endpoints are ordered.
     seats: Vec<Vec<Arc<Seat>>>,
 }
@@ -49,8 +53,8 @@ impl Routes {
     /// Replaces the table as one, and wakes whoever waits for a change.
     pub(crate) fn publish(&self, table: RouteTable) {
         let mut replicas = self.replicas.lock().unwrap_or_else(PoisonError::into_inner);
-        let version = self.current.load().version + 1;
-        let snapshot = Snapshot::new(table, version, &mut replicas);
+        let snapshot = self.current.load().next(table, &mut replicas);
+        let version = snapshot.version;
         self.current.store(Arc::new(snapshot));
         replicas.forget_unused();
         self.versions.send_replace(version);
@@ -73,14 +77,21 @@ impl Routes {
 }
 
 impl Snapshot {
-    fn new(table: RouteTable, version: u64, replicas: &mut Replicas) -> Self {
+    /// That of the table that comes after this one.
+    fn next(&self, table: RouteTable, replicas: &mut Replicas) -> Self {
+        let version = self.version + 1;
+        let last = self.models.values();
+        let last: HashMap<&str, _> = last
+            .map(|model| (&*model.route.key, &model.hedging))
+            .collect();
         let mut by_key: HashMap<String, Arc<Model>> = HashMap::new();
         let models = table.models.into_iter().map(|(name, route)| {
             // Most models are known by two names.
             let known = by_key.get(&route.key).filter(|known| known.route == route);
             let model = known.cloned().unwrap_or_else(|| {
                 let key = route.key.clone();
-                let model = Arc::new(Model::new(route, version, replicas));
+                let hedging = last.get(&*key).copied().cloned().unwrap_or_default();
+                let model = Arc::new(Model::new(route, version, replicas, hedging));
                 by_key.insert(key, Arc::clone(&model));
                 model
             });
@@ -126,7 +137,12 @@ impl Snapshot {
 }
 
 impl Model {
-    fn new(route: ModelRoute, version: u64, replicas: &mut Replicas) -> Self {
+    fn new(
+        route: ModelRoute,
+        version: u64,
+        replicas: &mut Replicas,
+        hedging: Arc<Hedging>,
+    ) -> Self {
         let served_name: Arc<str> = route.served_name.as_str().into();
         let revisions = route.revisions.iter();
         let seats = revisions.map(|revision| {
@@ -139,26 +155,43 @@ impl Model {
             seats.collect()
         });
         let seats = seats.collect();
-        Self { route, seats }
+        Self {
+            route,
+            hedging,
+            seats,
+        }
     }
 
     /// See [`Snapshot::lease`].
     pub(crate) fn lease(&self, ask: &Ask<'_>, now: Duration) -> Result<Lease, NoRoute> {
-        let load = |place| {
-            let seat = self.seat(place);
-            seat.map_or_else(Load::default, |seat| seat.replica.load(now))
-        };
-        let take = |ejected_too| {
-            let seat = self.seat(pick(&self.route, ask, load)?);
-            let seat = seat.ok_or(NoRoute::NoReadyReplica)?;
-            Ok(Lease::take(seat, now, ejected_too))
-        };
+        let take = |ejected_too| Ok(Lease::take(self.choose(ask, now)?, now, ejected_too));
         // Another request may take the trial that this one is about to take. One that is led to
         // an ejected replica twice was led there knowingly.
         match take(false)? {
             Some(lease) => Ok(lease),
             None => take(true)?.ok_or(NoRoute::AllTried),
         }
+    }
+
+    /// Takes a place at a second replica of the revision of `first`; `None` unless there is one
+    /// that nothing speaks against.
+    pub(crate) fn second(&self, first: &Lease, draws: Draws, now: Duration) -> Option<Lease> {
+        let ask = Ask {
+            revision: Some(&first.revision),
+            tried: std::slice::from_ref(&first.endpoint.id),
+            draws,
+            ..Ask::default()
+        };
+        Lease::take(self.choose(&ask, now).ok()?, now, false)
+    }
+
+    fn choose(&self, ask: &Ask<'_>, now: Duration) -> Result<&Arc<Seat>, NoRoute> {
+        let load = |place| {
+            let seat = self.seat(place);
+            seat.map_or_else(Load::default, |seat| seat.replica.load(now))
+        };
+        let seat = self.seat(pick(&self.route, ask, load)?);
+        seat.ok_or(NoRoute::NoReadyReplica)
     }
 
     fn seat(&self, place: Place) -> Option<&Arc<Seat>> {
@@ -266,6 +299,37 @@ mod tests {
             held.iter()
                 .all(|lease| lease.endpoint.id != first.endpoint.id)
         );
+    }
+
+    #[test]
+    fn a_second_replica_is_another_that_nothing_speaks_against() {
+        let routes = Routes::new();
+        routes.publish(table(&["a"]));
+        let second = |first: &Lease, turn| {
+            let (snapshot, draws) = (routes.load(), draws(turn));
+            snapshot.model("m").unwrap().second(first, draws, NOW)
+        };
+        let alone = lease(&routes, 0).unwrap();
+        assert!(second(&alone, 0).is_none());
+        routes.publish(table(&["a", "b"]));
+        for turn in 0..20 {
+            let other = second(&alone, turn).unwrap();
+            assert_eq!((&*other.endpoint.id, &*other.revision), ("b", "r"));
+        }
+        let other = second(&alone, 0).unwrap();
+        (0..EJECTION.failures).for_each(|_| other.failed(NOW));
+        assert!(second(&alone, 0).is_none());
+    }
+
+    #[test]
+    fn what_is_known_of_a_models_times_outlives_a_table() {
+        let routes = Routes::new();
+        let known = |name| Arc::clone(&routes.load().model(name).unwrap().hedging);
+        routes.publish(table(&["a"]));
+        let before = known("m");
+        let renamed = BTreeMap::from([("n".into(), model("default/m", &[]))]);
+        routes.publish(RouteTable { models: renamed });
+        assert!(Arc::ptr_eq(&before, &known("n")));
     }
 
     #[test]

@@ -8,22 +8,33 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Retries for each hundred requests.
-pub const SHARE_PERCENT: u64 = 20;
-/// Retries a second beside the share.
-pub const RESERVE_PER_SECOND: u64 = 10;
+/// How many requests may be sent a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// For each hundred requests.
+    pub percent: u64,
+    /// Beside those.
+    pub per_second: u64,
+}
+
+/// Of those that lost their replica.
+pub const RETRIES: Share = Share {
+    percent: 20,
+    per_second: 10,
+};
 /// Over how many seconds both are counted.
 pub const WINDOW_SECONDS: u64 = 10;
 
 const SLOTS: usize = WINDOW_SECONDS as usize;
 
 /// Requests and retries of the last [`WINDOW_SECONDS`], in whole seconds. In any window,
-/// retries ≤ 20 % of the requests + 10 for each second.
+/// retries ≤ their [`Share`] of the requests + its number for each second.
 ///
 /// Counting takes no lock. Threads that withdraw in the same instant may each take the last
 /// retry, so the bound can be exceeded by one less than their number.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RetryBudget {
+    share: Share,
     slots: [AtomicU64; SLOTS],
 }
 
@@ -56,11 +67,24 @@ impl Slot {
     }
 }
 
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self::of(RETRIES)
+    }
+}
+
 impl RetryBudget {
-    /// A budget that has seen no requests.
+    /// One of [`RETRIES`] that has seen no requests.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One that has seen no requests.
+    #[must_use]
+    pub fn of(share: Share) -> Self {
+        let slots = Default::default();
+        Self { share, slots }
     }
 
     /// Counts a request, not its retries. `now` is since any moment that all calls share, and
@@ -73,7 +97,8 @@ impl RetryBudget {
     #[must_use]
     pub fn withdraw(&self, now: Duration) -> bool {
         let (requests, retries) = self.window(now);
-        let allowed = requests * SHARE_PERCENT / 100 + RESERVE_PER_SECOND * WINDOW_SECONDS;
+        let reserve = self.share.per_second * WINDOW_SECONDS;
+        let allowed = requests * self.share.percent / 100 + reserve;
         let left = retries < allowed;
         if left {
             self.count(now, |slot| slot.retries += 1);
@@ -153,7 +178,7 @@ mod tests {
         }
         let requests = 120 * 500;
         assert!(
-            retries <= requests / 5 + 120 * RESERVE_PER_SECOND,
+            retries <= requests / 5 + 120 * RETRIES.per_second,
             "{retries} of {requests}"
         );
         assert!(
@@ -195,7 +220,7 @@ mod tests {
                 let retries = recent.clone().filter(|(_, retry)| *retry).count() as u64;
                 let requests = recent.count() as u64 - retries;
                 if wants_retry {
-                    let allowed = requests / 5 + WINDOW_SECONDS * RESERVE_PER_SECOND;
+                    let allowed = requests / 5 + WINDOW_SECONDS * RETRIES.per_second;
                     let granted = budget.withdraw(at(now));
                     prop_assert_eq!(granted, retries < allowed);
                     if granted {

@@ -29,8 +29,8 @@ pub const EJECTION: Ejection = Ejection {
 ///     └────────────────────────────── success ─────────────────────────────┘
 /// ```
 ///
-/// A failure is a connection that can't be made, an answer that never comes whole, or a 5xx other
-/// than the 503 by which a replica says that it takes no requests now.
+/// A failure is a connection that can't be made, an answer that never comes whole, or one whose
+/// status is a [`Sign::Failed`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Health {
     failures: u32,
@@ -53,6 +53,30 @@ enum State {
     OnTrial {
         since: Duration,
     },
+}
+
+/// What the status of an answer tells of the replica that gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// It works.
+    Well,
+    /// It does not.
+    Failed,
+    /// Nothing. A 503 is its own word that it takes no requests now, and a 504 says that the
+    /// caller's time was up: how much that is, is the caller's choice.
+    None,
+}
+
+impl Sign {
+    /// What an answer of this status tells.
+    #[must_use]
+    pub fn of_status(status: u16) -> Self {
+        match status {
+            503 | 504 => Self::None,
+            500..600 => Self::Failed,
+            _ => Self::Well,
+        }
+    }
 }
 
 impl Health {
@@ -169,6 +193,19 @@ mod tests {
             health.failed(at(0), &RULE);
         }
         health
+    }
+
+    #[test]
+    fn a_status_tells_of_the_replica_unless_it_is_of_the_callers_doing() {
+        for (statuses, sign) in [
+            (&[200, 204, 301, 400, 404, 429, 499][..], Sign::Well),
+            (&[500, 501, 502, 505, 599], Sign::Failed),
+            (&[503, 504], Sign::None),
+        ] {
+            for status in statuses {
+                assert_eq!(Sign::of_status(*status), sign, "{status}");
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! - [`pick`]: the revision and the replica that take a request.
 //! - [`health`]: which replicas to pass over, from what became of the requests sent there.
 //! - [`budget`]: whether a request may be sent a second time.
+//! - [`hedge`]: when one that is slow to be answered is.
 //! - [`limit`]: what an account may use.
 //! - [`fair`]: whose turn it is at a model that is saturated.
 //! - [`wake`]: how long a model that has to start will take.
@@ -13,6 +14,7 @@ pub mod affinity;
 pub mod budget;
 pub mod fair;
 pub mod health;
+pub mod hedge;
 pub mod limit;
 pub mod pick;
 pub mod route;
@@ -30,7 +32,8 @@ mod pick_tests;
 mod testing;
 
 pub use budget::RetryBudget;
-pub use health::{Ejection, Health};
+pub use health::{Ejection, Health, Sign};
+pub use hedge::Hedging;
 pub use pick::{Ask, Draws, Load, Place, pick};
 pub use route::{Endpoint, ModelRoute, NoRoute, RevisionRoute, RouteTable};
 pub use wake::ColdStarts;

@@ -1,17 +1,18 @@
 //! One request's way in, and what it holds until its answer has ended.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use chandler_core::traffic::ModelRoute;
+use chandler_core::traffic::fair::Full;
 use chandler_core::traffic::limit::Remaining;
 use chandler_crds::names::api;
 use http::{HeaderMap, StatusCode};
+use tokio::time::{Instant, timeout_at};
 
 use super::account::Models;
 use super::error::AccountError;
-use super::gates::{Place, Shed, Wish};
+use super::gates::{Turn, Wish};
 use super::metrics::AccountMetrics;
 use super::rate;
 use super::registry::{Accounts, Clock, Holder};
@@ -21,7 +22,7 @@ use crate::errors::GatewayError;
 use crate::table::Snapshot;
 
 /// A request that is let in. Until it is dropped, it counts among its account's concurrent
-/// requests and takes one of its model's places. How many tokens it used is told by
+/// requests and, once it has its [`turn`](Self::turn), takes one of its model's places. How many tokens it used is told by
 /// [`whole`](Self::whole), by the [`events`](Self::events) that passed, or by
 /// [`unanswered`](Self::unanswered); where none of them was called before the drop, since the
 /// caller left, what was reserved stays used. Who left before its turn has used nothing.
@@ -33,8 +34,8 @@ pub(crate) struct Admission(Option<Box<Admitted>>);
 #[derive(Debug)]
 struct Admitted {
     taken: Taken,
-    /// Absent for a model that the table does not have.
-    place: Option<Place>,
+    /// Asked for once the model is one of the table's.
+    turn: Option<Turn>,
     meter: Meter,
 }
 
@@ -53,19 +54,17 @@ struct Taken {
 }
 
 impl Accounts {
-    /// Lets a request in: its model must be one that the account may use, its limits must have
-    /// room, and where the model is saturated it waits for its turn, for `patience` at most.
-    /// Where the usage of a stream is needed and not asked for, `call` asks for it from here on.
+    /// Lets a request in: its model must be one that the account may use, and its limits must have
+    /// room. Where the usage of a stream is needed and not asked for, `call` asks for it from here on.
     ///
     /// # Errors
     /// [`GatewayError::UnknownModel`] alike for a model that does not exist and for one that the
     /// account may not use; [`AccountError`] for the rest.
-    pub(crate) async fn admit(
+    pub(crate) fn admit(
         &self,
         holder: Arc<Holder>,
         call: &mut Call,
         snapshot: &Snapshot,
-        patience: Duration,
     ) -> Result<Admission, GatewayError> {
         if !holder.reaches(&call.model, snapshot) {
             return Err(unknown_model(&call.model, Some(&holder), snapshot));
@@ -79,17 +78,8 @@ impl Accounts {
             call.set_body(body);
             meter = Meter::new(true);
         }
-        let mut admitted = Box::new(Admitted {
-            taken,
-            place: None,
-            meter,
-        });
-        if let Some(model) = snapshot.model(&call.model) {
-            let turn = self.turn(&admitted.taken, &model.route, patience).await;
-            let place = turn.inspect_err(|_| admitted.taken.settle(Usage::default()));
-            admitted.place = Some(place?);
-        }
-        Ok(Admission(Some(admitted)))
+        let turn = None;
+        Ok(Admission(Some(Box::new(Admitted { taken, turn, meter }))))
     }
 
     fn take(&self, holder: Arc<Holder>, model: &str, ask: Ask) -> Result<Taken, AccountError> {
@@ -109,25 +99,6 @@ impl Accounts {
             metrics: self.metrics.clone(),
             clock: self.clock,
             settled: false,
-        })
-    }
-
-    async fn turn(
-        &self,
-        taken: &Taken,
-        route: &ModelRoute,
-        patience: Duration,
-    ) -> Result<Place, AccountError> {
-        let wish = Wish {
-            account: taken.holder.state.id,
-            weight: taken.holder.account.weight,
-            cost: taken.ask.total(),
-            patience,
-        };
-        let turn = self.gates.place(route, wish).await;
-        turn.map_err(|shed| AccountError::Saturated {
-            model: taken.model.clone(),
-            waited: (shed == Shed::TimeIsUp).then_some(patience),
         })
     }
 }
@@ -165,6 +136,46 @@ impl Admission {
     /// Whose request it is; `None` while everyone may ask.
     pub(crate) fn holder(&self) -> Option<&Holder> {
         self.0.as_deref().map(|it| &*it.taken.holder)
+    }
+
+    /// Whether there is no turn to wait for, or it has come.
+    pub(crate) fn has_turn(&self) -> bool {
+        let turn = |it: &Admitted| it.turn.as_ref().is_some_and(Turn::has_come);
+        self.0.as_deref().is_none_or(turn)
+    }
+
+    /// Waits for the request's turn at the model of `route`; `false` if it has not come at
+    /// `until`. May be called again, and keeps its place in the queue. After `end` the turn is of
+    /// no use.
+    ///
+    /// # Errors
+    /// [`AccountError::Saturated`], when too many wait already.
+    pub(crate) async fn turn(
+        &mut self,
+        accounts: &Accounts,
+        route: &ModelRoute,
+        end: Instant,
+        until: Instant,
+    ) -> Result<bool, AccountError> {
+        let Some(admitted) = &mut self.0 else {
+            return Ok(true);
+        };
+        let Admitted { taken, turn, .. } = &mut **admitted;
+        let saturated = |Full| AccountError::Saturated {
+            model: taken.model.clone(),
+            waited: None,
+        };
+        let turn = match turn {
+            Some(turn) => turn,
+            none => {
+                let wish = taken.wish(end);
+                none.insert(accounts.gates.turn(route, wish).map_err(saturated)?)
+            }
+        };
+        match timeout_at(until, turn.come()).await {
+            Ok(come) => come.map(|()| true).map_err(saturated),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Adds what is left of the account's rates to an answer's headers.
@@ -205,8 +216,8 @@ impl Admission {
 impl Admitted {
     fn settle(&mut self, usage: Usage) {
         self.taken.settle(usage);
-        if let Some(place) = &mut self.place {
-            place.used = usage.total();
+        if let Some(turn) = &mut self.turn {
+            turn.used(usage.total());
         }
     }
 }
@@ -214,7 +225,8 @@ impl Admitted {
 impl Drop for Admitted {
     fn drop(&mut self) {
         // Who left before its turn has used nothing.
-        let nothing = self.place.is_none().then(Usage::default);
+        let has_turn = self.turn.as_ref().is_some_and(Turn::has_come);
+        let nothing = (!has_turn).then(Usage::default);
         let used = self.meter.usage(self.taken.ask.prompt).or(nothing);
         if let Some(usage) = used.filter(|_| !self.taken.settled) {
             self.settle(usage);
@@ -223,6 +235,15 @@ impl Drop for Admitted {
 }
 
 impl Taken {
+    fn wish(&self, end: Instant) -> Wish {
+        Wish {
+            account: self.holder.state.id,
+            weight: self.holder.account.weight,
+            cost: self.ask.total(),
+            patience: end.saturating_duration_since(Instant::now()),
+        }
+    }
+
     fn settle(&mut self, usage: Usage) {
         if self.settled {
             return;

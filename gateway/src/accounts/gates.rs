@@ -5,20 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chandler_core::traffic::fair::{AccountId, Asked, FairQueue, Ticket};
+use chandler_core::traffic::fair::{AccountId, Asked, FairQueue, Full, Ticket};
 use chandler_core::traffic::{ModelRoute, RouteTable};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::metrics::AccountMetrics;
-
-/// Why a request got no turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shed {
-    /// The queue is full, and others have a better right to what it holds.
-    Full,
-    TimeIsUp,
-}
 
 /// What the caller of a request asks of its model's gate.
 #[derive(Debug, Clone, Copy)]
@@ -27,8 +19,17 @@ pub(super) struct Wish {
     pub(super) weight: u32,
     /// Tokens, about.
     pub(super) cost: u64,
-    /// The longest wait.
+    /// After how long a turn is of no use any more.
     pub(super) patience: Duration,
+}
+
+/// A request's turn at its model. Dropped, it is given up, or over.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// It has come.
+    Come(Place),
+    /// It will.
+    Awaited(Queued),
 }
 
 /// How many requests the ready replicas of a model work on at once. `None`, no bound, while there
@@ -55,12 +56,15 @@ struct Gate {
     queue: FairQueue,
     running: usize,
     room: Option<usize>,
-    waiting: HashMap<Ticket, oneshot::Sender<Result<Place, Shed>>>,
+    waiting: HashMap<Ticket, Waiter>,
 }
+
+/// Who waits for a turn. It is told [`Full`] if it has to make room for another.
+type Waiter = oneshot::Sender<Result<Place, Full>>;
 
 /// Turns to be told to those who wait for them, once the lock is released: a place that nobody
 /// takes any more goes back by the same lock.
-type Turns = Vec<(oneshot::Sender<Result<Place, Shed>>, Result<Place, Shed>)>;
+type Turns = Vec<(Waiter, Result<Place, Full>)>;
 
 impl Gate {
     fn new(longest: usize) -> Self {
@@ -95,35 +99,17 @@ impl Gates {
         self.models.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a turn at the model of `route`. Dropping the future gives the turn up.
-    pub(super) async fn place(
-        self: &Arc<Self>,
-        route: &ModelRoute,
-        wish: Wish,
-    ) -> Result<Place, Shed> {
+    /// A turn at the model of `route`, be it now or later.
+    ///
+    /// # Errors
+    /// The queue is full, and others have a better right to what it holds.
+    pub(super) fn turn(self: &Arc<Self>, route: &ModelRoute, wish: Wish) -> Result<Turn, Full> {
         let asked = Asked {
             account: wish.account,
             weight: wish.weight,
             cost: wish.cost,
             deadline: self.began.elapsed().saturating_add(wish.patience),
         };
-        let (ticket, turn) = match self.enter(route, asked)? {
-            Entered::Placed(place) => return Ok(place),
-            Entered::Queued(ticket, turn) => (ticket, turn),
-        };
-        let _leaving = Leaving {
-            gates: self,
-            model: &route.key,
-            account: wish.account,
-            ticket,
-        };
-        match timeout(wish.patience, turn).await {
-            Ok(Ok(turn)) => turn,
-            Ok(Err(_)) | Err(_) => Err(Shed::TimeIsUp),
-        }
-    }
-
-    fn enter(self: &Arc<Self>, route: &ModelRoute, asked: Asked) -> Result<Entered, Shed> {
         let mut models = self.models();
         let gate = models.entry(route.key.clone());
         let gate = gate.or_insert_with(|| Gate::new(self.longest));
@@ -132,18 +118,24 @@ impl Gates {
             gate.queue.pass(asked);
             gate.running += 1;
             let place = self.placed(&route.key, asked.account, asked.cost);
-            return Ok(Entered::Placed(place));
+            return Ok(Turn::Come(place));
         }
-        let queued = gate.queue.push(asked).map_err(|_| Shed::Full)?;
+        let queued = gate.queue.push(asked)?;
         let (sender, turn) = oneshot::channel();
         gate.waiting.insert(queued.ticket, sender);
         let mut turns = self.turns(&route.key, gate);
         let evicted = queued.evicted.and_then(|it| gate.waiting.remove(&it));
-        turns.extend(evicted.map(|sender| (sender, Err(Shed::Full))));
+        turns.extend(evicted.map(|sender| (sender, Err(Full))));
         self.tell(&route.key, gate);
         drop(models);
         hand_out(turns);
-        Ok(Entered::Queued(queued.ticket, turn))
+        Ok(Turn::Awaited(Queued {
+            gates: Arc::clone(self),
+            model: route.key.clone(),
+            account: asked.account,
+            ticket: queued.ticket,
+            turn,
+        }))
     }
 
     fn placed(self: &Arc<Self>, model: &str, account: AccountId, charged: u64) -> Place {
@@ -209,11 +201,6 @@ impl Gates {
     }
 }
 
-enum Entered {
-    Placed(Place),
-    Queued(Ticket, oneshot::Receiver<Result<Place, Shed>>),
-}
-
 fn hand_out(turns: Turns) {
     for (sender, turn) in turns {
         // Of one who has left, the place goes back when it is dropped here.
@@ -221,17 +208,45 @@ fn hand_out(turns: Turns) {
     }
 }
 
-/// Takes a request out of its queue when its caller leaves or its time is up.
-struct Leaving<'a> {
-    gates: &'a Arc<Gates>,
-    model: &'a str,
-    account: AccountId,
-    ticket: Ticket,
+impl Turn {
+    /// Waits until it has come. May be given up and called again: it keeps its place in the queue.
+    ///
+    /// # Errors
+    /// It had to make room for another.
+    pub(super) async fn come(&mut self) -> Result<(), Full> {
+        if let Self::Awaited(queued) = self {
+            let place = (&mut queued.turn).await.unwrap_or(Err(Full))?;
+            *self = Self::Come(place);
+        }
+        Ok(())
+    }
+
+    /// Whether it has.
+    pub(super) fn has_come(&self) -> bool {
+        matches!(self, Self::Come(_))
+    }
+
+    /// What the request costs, once that is known.
+    pub(super) fn used(&mut self, tokens: u64) {
+        if let Self::Come(place) = self {
+            place.used = tokens;
+        }
+    }
 }
 
-impl Drop for Leaving<'_> {
+/// One request's place in a queue. Dropped, it is taken out: its caller has left, or its time is up.
+#[derive(Debug)]
+pub(super) struct Queued {
+    gates: Arc<Gates>,
+    model: String,
+    account: AccountId,
+    ticket: Ticket,
+    turn: oneshot::Receiver<Result<Place, Full>>,
+}
+
+impl Drop for Queued {
     fn drop(&mut self) {
-        self.gates.change(self.model, |gate| {
+        self.gates.change(&self.model, |gate| {
             if gate.waiting.remove(&self.ticket).is_some() {
                 gate.queue.remove(self.account, self.ticket);
             }
@@ -247,7 +262,7 @@ pub(super) struct Place {
     account: AccountId,
     charged: u64,
     /// What it cost; as much as was charged unless told otherwise.
-    pub(super) used: u64,
+    used: u64,
 }
 
 impl Drop for Place {

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use chandler_core::traffic::{Endpoint, RevisionRoute};
+use futures::FutureExt;
 use prometheus::Registry;
 
 use super::*;
@@ -38,11 +39,16 @@ fn route(replicas: usize) -> ModelRoute {
     }
 }
 
-type Waits<'a> = Pin<Box<dyn Future<Output = Result<Place, Shed>> + 'a>>;
+type Waits<'a> = Pin<Box<dyn Future<Output = Result<Turn, Full>> + 'a>>;
 
 /// A request that has asked and, if it has its turn at once, got it.
 fn asks<'a>(gates: &'a Arc<Gates>, route: &'a ModelRoute, account: AccountId) -> Waits<'a> {
-    Box::pin(gates.place(route, wish(account)))
+    let turn = gates.turn(route, wish(account));
+    Box::pin(async move {
+        let mut turn = turn?;
+        turn.come().await?;
+        Ok(turn)
+    })
 }
 
 fn wish(account: AccountId) -> Wish {
@@ -54,7 +60,7 @@ fn wish(account: AccountId) -> Wish {
     }
 }
 
-fn look(waits: &mut Waits<'_>) -> Option<Result<Place, Shed>> {
+fn look(waits: &mut Waits<'_>) -> Option<Result<Turn, Full>> {
     match waits.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(turn) => Some(turn),
         Poll::Pending => None,
@@ -125,11 +131,11 @@ async fn a_flood_gives_way_and_is_told() {
     }
     assert!(matches!(
         look(&mut asks(&gates, &route, 1)),
-        Some(Err(Shed::Full))
+        Some(Err(Full))
     ));
     let mut light = asks(&gates, &route, 2);
     assert!(look(&mut light).is_none());
-    assert!(matches!(look(&mut flood[1]), Some(Err(Shed::Full))));
+    assert!(matches!(look(&mut flood[1]), Some(Err(Full))));
     assert!(look(&mut flood[0]).is_none());
 }
 
@@ -151,19 +157,19 @@ async fn a_new_table_lets_go_whom_it_has_room_for() {
 }
 
 #[tokio::test]
-async fn patience_ends() {
+async fn who_stops_waiting_for_a_moment_keeps_its_place() {
     let (gates, route) = (gates(9), route(1));
-    let _first = look(&mut asks(&gates, &route, 1)).unwrap().unwrap();
-    let patience = Duration::ZERO;
-    let turn = gates
-        .place(
-            &route,
-            Wish {
-                patience,
-                ..wish(2)
-            },
-        )
-        .await;
-    assert!(matches!(turn, Err(Shed::TimeIsUp)));
-    assert_eq!(queued(&gates), 0);
+    let mut first = gates.turn(&route, wish(1)).unwrap();
+    assert!(first.come().now_or_never().unwrap().is_ok());
+    let mut early = gates.turn(&route, wish(2)).unwrap();
+    let mut late = gates.turn(&route, wish(2)).unwrap();
+    for _ in 0..3 {
+        assert!(early.come().now_or_never().is_none());
+        assert!(late.come().now_or_never().is_none());
+    }
+    assert_eq!(queued(&gates), 2);
+    drop(first);
+    assert!(late.come().now_or_never().is_none());
+    assert!(early.come().now_or_never().unwrap().is_ok());
+    assert!(early.has_come() && !late.has_come());
 }

@@ -173,6 +173,7 @@ async fn config(args: &RunArgs) -> Result<GatewayConfig, RunError> {
         drain_deadline: Duration::from_secs(args.drain_seconds),
         max_connections: args.max_connections,
         threads: args.threads.map_or_else(processors, usize::from),
+        hedge: args.hedge == Switch::On,
         tls,
         access_log: access_log.transpose().map_err(RunError::AccessLog)?,
         otlp: otlp.transpose()?,

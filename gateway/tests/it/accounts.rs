@@ -46,7 +46,7 @@ pub(crate) async fn asks(door: &Door, name: &str, path: &str, body: Value) -> An
 }
 
 /// The head of an answer to who asks with a key.
-async fn begins(door: &Door, name: &str, path: &str, body: Value) -> Response<Incoming> {
+pub(crate) async fn begins(door: &Door, name: &str, path: &str, body: Value) -> Response<Incoming> {
     let method = match body.is_null() {
         true => Method::GET,
         false => Method::POST,

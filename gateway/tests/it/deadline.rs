@@ -44,6 +44,18 @@ async fn an_answer_that_takes_too_long_is_given_up_at_the_replica_too() {
 }
 
 #[tokio::test]
+async fn a_replica_that_keeps_to_the_callers_time_is_not_passed_over_for_it() {
+    let late = |_| async { (StatusCode::GATEWAY_TIMEOUT, axum::Json(json!({}))) };
+    let (late, other) = (Upstream::new(late).await, Upstream::named("other").await);
+    let door = Door::before(&[late.endpoint.clone(), other.endpoint.clone()]).await;
+    for _ in 0..40 {
+        door.chat().await;
+    }
+    assert!(late.requests() > 10, "{}", late.requests());
+    assert_eq!(late.requests() + other.requests(), 40, "nor asked again");
+}
+
+#[tokio::test]
 async fn the_model_says_how_long_an_answer_may_take() {
     let (upstream, gone) = silent().await;
     let door = Door::open(config()).await;

@@ -8,6 +8,7 @@ mod cluster;
 mod collector;
 mod conversation;
 mod deadline;
+mod hedge;
 mod hold;
 mod keys;
 mod limits;

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chandler_gateway::{GatewayConfig, RouteTable};
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::accounts::{CHAT, account, asks, keyed, used};
-use crate::support::{Door, chat, config};
+use crate::accounts::{CHAT, account, asks, begins, key, keyed, used};
+use crate::support::{Client, Door, chat, config, piece, read, soon, until};
 use crate::upstream::Upstream;
 
 /// Whose requests a replica served, in order, with the tokens that each used.
@@ -122,4 +123,111 @@ async fn a_flood_of_one_key_drowns_only_itself() {
         "next after the one that ran"
     );
     assert!(door.has_metric(&queued(0)).await);
+}
+
+const HEARTBEAT: &str = ": waiting for a replica\n\n";
+
+/// A gateway that begins a stream at once and tells of its life often, before a replica that is
+/// busy with one request until `gate` is opened, and works on no other.
+async fn busy(upstream: &Upstream, config: GatewayConfig) -> Door {
+    let config = GatewayConfig {
+        stream_patience: Duration::from_millis(1),
+        heartbeat: Duration::from_millis(1),
+        ..config
+    };
+    let accounts = [account("first"), account("second")];
+    let door = keyed(upstream, &accounts, config).await;
+    door.gateway.publish(one_slot(upstream));
+    door
+}
+
+/// Once a first request is at the replica.
+async fn then<T>(upstream: &Upstream, next: impl Future<Output = T>) -> T {
+    until("the first request", || upstream.requests() == 1).await;
+    next.await
+}
+
+fn stream_of(name: &str) -> Value {
+    json!({"model": "chat", "user": name, "tokens": 5, "stream": true})
+}
+
+#[tokio::test]
+async fn a_stream_that_waits_for_its_turn_hears_that_it_is_alive() {
+    let gate = Arc::new(Semaphore::new(0));
+    let (upstream, served) = recording(&gate).await;
+    let door = busy(&upstream, config()).await;
+    let streamed = then(&upstream, async {
+        let response = begins(&door, "second", CHAT, stream_of("second")).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let mut body = response.into_body();
+        for _ in 0..3 {
+            assert_eq!(piece(&mut body).await.as_deref(), Some(HEARTBEAT));
+        }
+        // One of the same key that comes later is later, however often this one looked.
+        let late = json!({"model": "chat", "user": "third", "tokens": 5});
+        let rest = async {
+            door.metric(&queued(2)).await;
+            for _ in 0..3 {
+                piece(&mut body).await;
+            }
+            gate.add_permits(1);
+            soon("the end", body.collect()).await.unwrap().to_bytes()
+        };
+        let (late, rest) = tokio::join!(asks(&door, "second", CHAT, late), rest);
+        assert_eq!(late.status, StatusCode::OK);
+        String::from_utf8(rest.to_vec()).unwrap()
+    });
+    let ((), rest) = tokio::join!(uses(&door, "first", 5), streamed);
+    let events = rest.trim_start_matches(HEARTBEAT);
+    assert!(events.contains("completion_tokens"), "{events}");
+    assert!(events.ends_with("data: [DONE]\n\n"), "{events}");
+    let served = served.lock().unwrap();
+    let order: Vec<&str> = served.iter().map(|(user, _)| user.as_str()).collect();
+    assert_eq!(order, ["first", "second", "third"]);
+}
+
+#[tokio::test]
+async fn a_stream_that_waits_for_its_turn_in_vain_is_told_in_an_event() {
+    let gate = Arc::new(Semaphore::new(0));
+    let (upstream, _) = recording(&gate).await;
+    let config = GatewayConfig {
+        wait_for_replica: Duration::from_millis(30),
+        ..config()
+    };
+    let door = busy(&upstream, config).await;
+    let streamed = then(&upstream, async {
+        let answer = asks(&door, "second", CHAT, stream_of("second")).await;
+        gate.add_permits(1);
+        answer
+    });
+    let ((), answer) = tokio::join!(uses(&door, "first", 5), streamed);
+    assert_eq!(answer.status, StatusCode::OK);
+    let text = answer.text();
+    assert!(text.starts_with(HEARTBEAT), "{text}");
+    assert!(text.contains("\"code\":\"model_saturated\""), "{text}");
+    assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+    assert_eq!(upstream.requests(), 1);
+    assert!(door.has_metric(&queued(0)).await);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_turn_longer_than_its_caller_does() {
+    let gate = Arc::new(Semaphore::new(0));
+    let (upstream, _) = recording(&gate).await;
+    let door = busy(&upstream, config()).await;
+    let late = then(&upstream, async {
+        let body = json!({"model": "chat"}).to_string();
+        let key = format!("Bearer {}", key("second"));
+        let headers = [("authorization", &*key), ("x-request-timeout", "0.05")];
+        let client = Client::of(door.addr);
+        let answer = client.begin_with(Method::POST, CHAT, body, &headers).await;
+        let answer = read(answer).await;
+        gate.add_permits(1);
+        answer
+    });
+    let ((), late) = tokio::join!(uses(&door, "first", 5), late);
+    assert_eq!(late.status, StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(late.error().2, "timeout");
+    assert_eq!(upstream.requests(), 1);
 }

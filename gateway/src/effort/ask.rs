@@ -1,0 +1,241 @@
+//! A replica is asked, and, where it takes long, a second one as well.
+
+use std::pin::pin;
+use std::sync::OnceLock;
+
+use chandler_core::traffic::Sign;
+use chandler_crds::names::api;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{Answered, Effort};
+use crate::attempt::{Answer, AttemptError};
+use crate::errors::GatewayError;
+use crate::in_flight::Lease;
+use crate::load_report;
+use crate::observe::Attempt;
+use crate::table::{Model, Snapshot, draws};
+
+/// What became of a request that took long, as the metric has it.
+const WON: &str = "won";
+const LOST: &str = "lost";
+const NO_BUDGET: &str = "noBudget";
+
+/// A replica that is asked.
+#[derive(Debug)]
+struct Try {
+    lease: Lease,
+    attempt: Attempt,
+}
+
+type Asked = Result<Answer, AttemptError>;
+
+/// What the two replicas said, as far as they were asked and not given up.
+#[derive(Debug, Default)]
+struct Race {
+    first: Option<Asked>,
+    second: Option<Asked>,
+}
+
+impl Race {
+    fn alone(first: Asked) -> Self {
+        let (first, second) = (Some(first), None);
+        Self { first, second }
+    }
+
+    /// Whether there is nothing more to wait for. An answer of the second is taken for the first's
+    /// sake only if it is a success: the first may still have a better one.
+    fn is_over(&self) -> bool {
+        match (&self.first, &self.second) {
+            (Some(Ok(_)), _) | (Some(_), Some(_)) => true,
+            (None, Some(Ok(answer))) => answer.parts.status.is_success(),
+            _ => false,
+        }
+    }
+
+    fn second_won(&self) -> bool {
+        !matches!(self.first, Some(Ok(_))) && matches!(self.second, Some(Ok(_)))
+    }
+}
+
+impl Effort {
+    /// Asks one replica, or two; `None` sends the request on to another.
+    pub(super) async fn ask(
+        &mut self,
+        snapshot: &Snapshot,
+        lease: Lease,
+    ) -> Result<Option<Answered>, GatewayError> {
+        let metrics = &self.gateway.inner().metrics;
+        if self.last.is_some() {
+            metrics.retried(&self.call.model);
+        }
+        let (first, second) = (self.begin_try(lease), OnceLock::new());
+        let race = self.race(snapshot, &first, &second);
+        let race = timeout_at(self.deadline(), race).await;
+        if second.get().is_some() {
+            let won = race.as_ref().is_ok_and(Race::second_won);
+            metrics.hedged(&self.call.model, if won { WON } else { LOST });
+        }
+        let tries = [Some(first), second.into_inner()].into_iter().flatten();
+        let Ok(Race { first, second }) = race else {
+            let timed_out = self.timed_out();
+            tries.for_each(|tried| tried.attempt.failed(timed_out.reason()));
+            return Err(timed_out);
+        };
+        let (mut answered, losses) = (None, self.losses);
+        for (Try { lease, attempt }, asked) in tries.zip([first, second]) {
+            // Absent of one that was given up.
+            let Some(asked) = asked else { continue };
+            match asked {
+                Ok(answer) => {
+                    answered = answered.or(Some(Answered {
+                        answer,
+                        lease,
+                        attempt,
+                    }));
+                }
+                Err(error) => self.failed(&lease, &attempt, error),
+            }
+        }
+        if answered.is_none() && self.losses > losses {
+            self.send_again()?;
+        }
+        Ok(answered)
+    }
+
+    fn begin_try(&self, lease: Lease) -> Try {
+        let attempt = self.access.attempt(&lease.revision, &lease.endpoint.id);
+        Try { lease, attempt }
+    }
+
+    async fn asked(&self, Try { lease, attempt }: &Try) -> Asked {
+        let inner = self.gateway.inner();
+        let left = self.deadline().saturating_duration_since(Instant::now());
+        let (upstream, metrics) = (&inner.upstream, &inner.metrics);
+        let asked = upstream.attempt(&self.call, lease, left, attempt, metrics);
+        let asked = asked.await;
+        self.learn(lease, &asked);
+        asked
+    }
+
+    /// Takes down what the attempt tells of the replica.
+    fn learn(&self, lease: &Lease, attempt: &Result<Answer, AttemptError>) {
+        let now = self.gateway.inner().now();
+        match attempt {
+            Ok(answer) => {
+                if let Some(tokens) = load_report::queued_tokens(&answer.parts.headers) {
+                    lease.report_queued_tokens(tokens, now);
+                }
+                match Sign::of_status(answer.parts.status.as_u16()) {
+                    Sign::Well => lease.succeeded(),
+                    Sign::Failed => lease.failed(now),
+                    Sign::None => {}
+                }
+            }
+            // It is well, and says itself that it takes nothing now.
+            Err(AttemptError::NotReady) => {}
+            Err(_) => lease.failed(now),
+        }
+    }
+
+    /// A replica gave no answer.
+    fn failed(&mut self, lease: &Lease, attempt: &Attempt, error: AttemptError) {
+        attempt.failed(error.reason());
+        let endpoint = &lease.endpoint.id;
+        tracing::debug!(endpoint, reason = error.reason(), %error, "replica gave no answer");
+        self.tried.push(endpoint.clone());
+        self.losses += u32::from(error.took_the_request());
+        self.last = Some(error);
+    }
+
+    /// Whether the request may be sent again after a replica was lost over it: it may have been
+    /// the cause.
+    fn send_again(&self) -> Result<(), GatewayError> {
+        let (model, losses) = (self.call.model.clone(), self.losses);
+        let last = self
+            .last
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string);
+        let inner = self.gateway.inner();
+        if losses >= inner.config.max_losses {
+            return Err(GatewayError::ReplicasLost {
+                model,
+                losses,
+                last,
+            });
+        }
+        match inner.may_retry() {
+            true => Ok(()),
+            false => Err(GatewayError::RetriesSpent { model, last }),
+        }
+    }
+}
+
+/// Two replicas at one request.
+impl Effort {
+    /// Until there is an answer, or none to be expected. A second replica that is asked is put
+    /// into `second`.
+    async fn race(&self, snapshot: &Snapshot, first: &Try, second: &OnceLock<Try>) -> Race {
+        let Some(model) = self.hedged(snapshot) else {
+            return Race::alone(self.asked(first).await);
+        };
+        let began = Instant::now();
+        // A place of its own, or every request would be as large as two.
+        let race = Box::pin(self.race_of_two(model, first, second)).await;
+        match &race.first {
+            Some(Ok(answer)) if answer.parts.status.is_success() => {
+                model.hedging.answered(began.elapsed());
+            }
+            Some(_) => {}
+            None => model.hedging.outlasted(),
+        }
+        race
+    }
+
+    /// The model, if its request may be asked of two replicas. How long an answer takes that is
+    /// generated depends on what is asked; the second would take as long, and as much of a GPU.
+    fn hedged<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Model> {
+        let generates = self.call.stream || self.call.path() != api::EMBEDDINGS;
+        let wanted = self.gateway.inner().config.hedge && !generates && self.last.is_none();
+        wanted
+            .then(|| snapshot.model(&self.call.model))?
+            .map(|model| &**model)
+    }
+
+    async fn race_of_two(&self, model: &Model, first: &Try, second: &OnceLock<Try>) -> Race {
+        let mut one = pin!(self.asked(first));
+        if let Some(delay) = model.hedging.request(self.gateway.inner().now()) {
+            tokio::select! {
+                biased;
+                asked = &mut one => return Race::alone(asked),
+                () = sleep(delay) => {}
+            }
+            if let Some(tried) = self.second(model, &first.lease) {
+                second.get_or_init(|| tried);
+            }
+        }
+        let Some(second) = second.get() else {
+            return Race::alone(one.await);
+        };
+        let mut two = pin!(self.asked(second));
+        let mut race = Race::default();
+        while !race.is_over() {
+            tokio::select! {
+                biased;
+                asked = &mut one, if race.first.is_none() => race.first = Some(asked),
+                asked = &mut two, if race.second.is_none() => race.second = Some(asked),
+            }
+        }
+        race
+    }
+
+    /// A second replica, if there is one and its work can be afforded.
+    fn second(&self, model: &Model, first: &Lease) -> Option<Try> {
+        let inner = self.gateway.inner();
+        let second = model.second(first, draws(inner.next_turn()), inner.now())?;
+        if inner.may_hedge(&model.hedging) {
+            return Some(self.begin_try(second));
+        }
+        inner.metrics.hedged(&self.call.model, NO_BUDGET);
+        None
+    }
+}

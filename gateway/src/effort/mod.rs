@@ -1,0 +1,174 @@
+//! All that is done to get one request answered.
+
+mod ask;
+mod waiting;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chandler_core::traffic::{Ask, NoRoute};
+use tokio::time::Instant;
+
+use crate::accounts::{self, Admission};
+use crate::attempt::{Answer, AttemptError};
+use crate::call::Call;
+use crate::errors::GatewayError;
+use crate::gateway::Gateway;
+use crate::in_flight::Lease;
+use crate::metrics::Exchange;
+use crate::observe::{AccessRecord, Attempt};
+use crate::table::{Snapshot, draws};
+use crate::wait::Patience;
+
+use waiting::Held;
+
+/// Asks replica after replica until one answers. Nothing has gone to the caller while this runs,
+/// and no path of the API that it serves has side effects, so asking again is safe.
+#[derive(Debug)]
+pub(crate) struct Effort {
+    gateway: Gateway,
+    pub(crate) call: Call,
+    pub(crate) admission: Admission,
+    access: AccessRecord,
+    /// Begun when the model is seen to be one of the table's.
+    pub(crate) exchange: Option<Exchange>,
+    began: Instant,
+    /// How long the whole answer may take.
+    limit: Duration,
+    patience: Patience,
+    /// While it waits.
+    waiting: Option<Held>,
+    tried: Vec<String>,
+    losses: u32,
+    last: Option<AttemptError>,
+}
+
+/// How far an effort came.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A replica answers.
+    Answer(Box<Answered>),
+    /// The moment until which to wait has come.
+    StillWaiting,
+}
+
+/// A replica's answer and where it comes from.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) answer: Answer,
+    pub(crate) lease: Lease,
+    pub(crate) attempt: Attempt,
+}
+
+impl Effort {
+    pub(crate) fn new(
+        gateway: Gateway,
+        call: Call,
+        access: AccessRecord,
+        admission: Admission,
+    ) -> Self {
+        let config = &gateway.inner().config;
+        Self {
+            patience: Patience::new(config.wait_for_replica),
+            limit: call.wishes.timeout.unwrap_or(config.request_timeout),
+            began: Instant::now(),
+            exchange: None,
+            waiting: None,
+            tried: Vec::new(),
+            losses: 0,
+            last: None,
+            gateway,
+            call,
+            access,
+            admission,
+        }
+    }
+
+    /// When the caller's time is up.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.began + self.limit
+    }
+
+    pub(crate) fn timed_out(&self) -> GatewayError {
+        GatewayError::TimedOut {
+            model: self.call.model.clone(),
+            limit: self.limit,
+        }
+    }
+
+    /// Until a replica answers, or, while none can or others go first, until `interrupt`. May be
+    /// called again.
+    ///
+    /// # Errors
+    /// What the caller is told.
+    pub(crate) async fn run(&mut self, interrupt: Option<Instant>) -> Result<Found, GatewayError> {
+        loop {
+            if !self.admission.has_turn() && !self.turn(interrupt).await? {
+                return Ok(Found::StillWaiting);
+            }
+            let snapshot = self.look();
+            let inner = self.gateway.inner();
+            let ask = Ask {
+                revision: self.call.wishes.revision.as_deref(),
+                session: self.call.wishes.session,
+                prefix: self.call.prefix,
+                tried: &self.tried,
+                draws: draws(inner.next_turn()),
+            };
+            match snapshot.lease(&self.call.model, &ask, inner.now()) {
+                Ok(lease) => {
+                    self.stop_waiting();
+                    if let Some(answered) = self.ask(&snapshot, lease).await? {
+                        return Ok(Found::Answer(Box::new(answered)));
+                    }
+                }
+                Err(NoRoute::RevisionNotAvailable) => return Err(self.no_revision()),
+                Err(NoRoute::UnknownModel) if snapshot.version > 0 => {
+                    return Err(self.unknown(&snapshot));
+                }
+                Err(none) => {
+                    if !self.wait(&snapshot, none, interrupt).await? {
+                        return Ok(Found::StillWaiting);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The table of the moment.
+    fn look(&mut self) -> Arc<Snapshot> {
+        let snapshot = self.gateway.inner().routes.load();
+        if self.exchange.is_none() {
+            self.begin(&snapshot);
+        }
+        snapshot
+    }
+}
+
+/// What the caller is told where no replica answered.
+impl Effort {
+    /// Counts the request from here on, if its model is one of the table's, and for as long as
+    /// the model allows.
+    fn begin(&mut self, snapshot: &Snapshot) {
+        let Some(model) = snapshot.model(&self.call.model) else {
+            return;
+        };
+        if self.call.wishes.timeout.is_none() {
+            self.limit = model.route.request_timeout;
+        }
+        let inner = self.gateway.inner();
+        inner.count_request();
+        self.exchange = Some(inner.metrics.exchange(&self.call.model));
+    }
+
+    fn no_revision(&self) -> GatewayError {
+        GatewayError::RevisionNotAvailable {
+            model: self.call.model.clone(),
+            revision: self.call.wishes.revision.clone().unwrap_or_default(),
+        }
+    }
+
+    fn unknown(&self, snapshot: &Snapshot) -> GatewayError {
+        accounts::unknown_model(&self.call.model, self.admission.holder(), snapshot)
+    }
+}

@@ -91,7 +91,7 @@ impl Upstream {
         metrics: &Metrics,
     ) -> Result<Answer, AttemptError> {
         let began = Instant::now();
-        let request = || call.to_replica(lease, left, &attempt.trace());
+        let request = || call.to_replica(lease, left, attempt);
         let (pool, addr) = (&lease.replica.pool, lease.endpoint.addr);
         let sent = pool.send(&self.opener, addr, request).await;
         let (mut parts, body) = sent.map_err(AttemptError::from)?;
@@ -101,7 +101,7 @@ impl Upstream {
             return Err(AttemptError::NotReady);
         }
         let kind = headers::kind(&parts.headers);
-        headers::remove_hop_by_hop(&mut parts.headers);
+        headers::for_caller(&mut parts.headers);
         let body = match kind {
             Kind::Json => hold(body, self.hold_limit).await?,
             Kind::Events => {

@@ -26,8 +26,12 @@ impl LetIn {
 
     /// The headers that a replica gets.
     #[must_use]
-    pub fn headers(&self) -> &HeaderMap {
-        self.0.headers()
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in self.0.headers() {
+            headers.append(name, value.clone());
+        }
+        headers
     }
 
     /// The body for a replica that calls the model so.

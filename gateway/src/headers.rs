@@ -37,38 +37,39 @@ fn is_set_anew(name: &HeaderName) -> bool {
             | "accept-encoding"
             | names::REQUEST_TIMEOUT
             | names::TRACEPARENT
+            | names::REQUEST_ID
     )
 }
 
-/// The caller's headers as a replica gets them, but for those that are set anew.
-pub(crate) fn for_upstream(mut headers: HeaderMap) -> HeaderMap {
-    remove_hop_by_hop(&mut headers);
-    remove(&mut headers, is_set_anew);
-    headers
+/// Whether a caller's header is passed on as it is.
+pub(crate) fn goes_to_replica(name: &HeaderName) -> bool {
+    !is_hop_by_hop(name) && !is_set_anew(name)
 }
 
-/// Removes what was said of the one connection that the message came by.
-pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let values = headers.get_all(header::CONNECTION).iter();
-        let tokens = values.filter_map(|value| value.to_str().ok());
-        let named: Vec<HeaderName> = tokens
-            .flat_map(|value| value.split(','))
-            .map(str::trim)
-            .filter(|name| !matches!(*name, "close" | "keep-alive"))
-            .filter_map(|name| name.parse().ok())
-            .collect();
-        named.iter().for_each(|name| {
-            headers.remove(name);
-        });
-    }
-    remove(headers, is_hop_by_hop);
-}
-
-/// Nearly always few or none are there, and to compare is far cheaper than to look up.
-fn remove(headers: &mut HeaderMap, which: impl Fn(&HeaderName) -> bool) {
-    let found: Vec<HeaderName> = headers.keys().filter(|name| which(name)).cloned().collect();
+/// A replica's headers as the caller gets them, but for those that each answer has of its own
+/// connection and its own body: [`serve`](crate::serve) writes none of these.
+pub(crate) fn for_caller(headers: &mut HeaderMap) {
+    remove_named(headers);
+    let of_serve = [header::CONNECTION, header::TRANSFER_ENCODING];
+    let goes = |name: &&HeaderName| is_hop_by_hop(name) && !of_serve.contains(name);
+    let found: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();
     for name in found {
+        headers.remove(name);
+    }
+}
+
+/// Removes what is said by `Connection` to be of the one connection that the message came by.
+pub(crate) fn remove_named(headers: &mut HeaderMap) {
+    let mut named = Vec::new();
+    for value in headers.get_all(header::CONNECTION) {
+        let tokens = value.as_bytes().split(|byte| *byte == b',');
+        for token in tokens.map(<[u8]>::trim_ascii) {
+            if !matches!(token, b"close" | b"keep-alive") {
+                named.extend(HeaderName::from_bytes(token));
+            }
+        }
+    }
+    for name in named {
         headers.remove(name);
     }
 }
@@ -114,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_replica_gets_the_end_to_end_headers_alone() {
-        let sent = for_upstream(headers(&[
+        let mut got = headers(&[
             ("authorization", "Bearer k"),
             ("content-type", "application/json"),
             ("x-request-id", "7"),
@@ -128,20 +129,31 @@ mod tests {
             ("content-length", "12"),
             ("expect", "100-continue"),
             ("accept-encoding", "gzip"),
-        ]));
-        let kept = headers(&[
-            ("authorization", "Bearer k"),
-            ("content-type", "application/json"),
-            ("x-request-id", "7"),
         ]);
-        assert_eq!(sent, kept);
+        remove_named(&mut got);
+        let kept: Vec<_> = got.keys().filter(|name| goes_to_replica(name)).collect();
+        assert_eq!(kept, ["authorization", "content-type"]);
+    }
+
+    #[test]
+    fn a_caller_gets_the_end_to_end_headers_alone() {
+        let mut got = headers(&[
+            ("connection", "close, X-Hop"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("trailer", "x"),
+            ("etag", "x"),
+        ]);
+        for_caller(&mut got);
+        let kept: Vec<_> = got.keys().collect();
+        assert_eq!(kept, ["connection", "etag"]);
     }
 
     #[test]
     fn a_connection_header_of_garbage_is_harmless() {
         let mut got = headers(&[("connection", "close,, @, :, a b"), ("etag", "x")]);
-        remove_hop_by_hop(&mut got);
-        assert_eq!(got, headers(&[("etag", "x")]));
+        remove_named(&mut got);
+        assert_eq!(got.len(), 2);
     }
 
     #[test]

@@ -152,6 +152,8 @@ pub(crate) struct Seat {
     pub(crate) host: HeaderValue,
     /// The revision's hash.
     pub(crate) revision: Arc<str>,
+    /// The same as a header of an answer.
+    pub(crate) revision_header: HeaderValue,
     /// What the endpoint calls the model.
     pub(crate) served_name: Arc<str>,
     pub(crate) replica: Arc<Replica>,
@@ -182,9 +184,12 @@ impl Seat {
         replica: Arc<Replica>,
     ) -> Self {
         let host = HeaderValue::from_str(&endpoint.addr.to_string());
+        // A hash is always the value of a header.
+        let revision_header = HeaderValue::from_str(&revision);
         Self {
             // An address and a port are always the value of a header.
             host: host.unwrap_or(HeaderValue::from_static("replica")),
+            revision_header: revision_header.unwrap_or(HeaderValue::from_static("")),
             endpoint,
             revision,
             served_name,

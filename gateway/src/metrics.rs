@@ -242,9 +242,10 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.in_flight.dec();
-        let code = self.code.to_string();
+        let mut digits = itoa::Buffer::new();
+        let code = digits.format(self.code);
         self.requests
-            .with_label_values(&[&self.model, &self.revision, &code])
+            .with_label_values(&[self.model.as_str(), &self.revision, code])
             .inc();
         tracing::debug!(
             model = self.model,

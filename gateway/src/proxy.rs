@@ -1,6 +1,9 @@
+use std::pin::pin;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, Request, response};
+use futures::future::{Either, select};
+use http::{Request, response};
 use tokio::time::Instant;
 
 use crate::accounts::Admission;
@@ -12,13 +15,17 @@ use crate::gateway::{Gateway, Inner};
 use crate::headers;
 use crate::held;
 use crate::in_flight::Lease;
+use crate::metrics::Exchange;
 use crate::observe::{AccessRecord, Attempt};
 use crate::stream::{self, Hold};
 
 /// Answers a request to one of the API's model paths.
-pub(crate) async fn proxy(gateway: &Gateway, request: Request<Body>) -> Response {
+pub(crate) async fn proxy(
+    gateway: &Gateway,
+    request: Request<Body>,
+    access: AccessRecord,
+) -> Response {
     let inner = gateway.inner();
-    let access = AccessRecord::of(request.extensions());
     let (call, admission) = match let_in(inner, request).await {
         Ok(admitted) => admitted,
         Err(error) => {
@@ -34,9 +41,12 @@ pub(crate) async fn proxy(gateway: &Gateway, request: Request<Body>) -> Response
         .stream
         .then(|| Instant::now() + inner.config.stream_patience);
     let mut effort = Effort::new(gateway.clone(), call, access, admission);
-    let found = tokio::select! {
-        found = effort.run(patience) => found,
-        () = inner.ending.cancelled() => Err(GatewayError::ShuttingDown),
+    let found = {
+        let (run, ending) = (pin!(effort.run(patience)), pin!(inner.ending.cancelled()));
+        match select(run, ending).await {
+            Either::Left((found, _)) => found,
+            Either::Right(_) => Err(GatewayError::ShuttingDown),
+        }
     };
     match found {
         Ok(Found::Answer(answered)) => respond(inner, effort, *answered),
@@ -71,27 +81,40 @@ pub(crate) fn end(inner: &Inner, effort: &mut Effort, error: &GatewayError) {
 }
 
 /// The replica's answer as the caller gets it.
-fn respond(inner: &Inner, effort: Effort, answered: Answered) -> Response {
+fn respond(inner: &Inner, mut effort: Effort, answered: Answered) -> Response {
     let Answered {
         answer: Answer { mut parts, body },
         lease,
         attempt,
     } = answered;
-    name_revision(&mut parts, &lease.revision);
+    name_revision(&mut parts, &lease);
     // The replica's word to the gateway, and of no matter to callers.
     parts.headers.remove(&headers::LOAD);
     effort.admission.tell(&mut parts.headers);
-    let mut hold = hold(inner, effort, lease, attempt, parts.status);
     let body = match body {
         AnswerBody::Whole(body) => {
-            hold.exchange.ended(parts.status);
-            hold.admission.whole(parts.status, &body);
+            exchange(inner, &mut effort, &lease).ended(parts.status);
+            effort.admission.whole(parts.status, &body);
             Body::from(body)
         }
-        AnswerBody::Events(first, source) => stream::events(first, source, hold),
-        AnswerBody::Open(first, body) => stream::open(first, body, hold),
+        AnswerBody::Events(first, source) => {
+            let hold = hold(inner, effort, lease, attempt, parts.status);
+            stream::events(first, source, hold)
+        }
+        AnswerBody::Open(first, body) => {
+            let hold = hold(inner, effort, lease, attempt, parts.status);
+            stream::open(first, body, hold)
+        }
     };
     Response::from_parts(parts, body)
+}
+
+/// The request in the metrics, answered by the replica of `lease`.
+fn exchange(inner: &Inner, effort: &mut Effort, lease: &Lease) -> Exchange {
+    let exchange = effort.exchange.take();
+    let mut exchange = exchange.unwrap_or_else(|| inner.metrics.exchange(&effort.call.model));
+    exchange.answered_by(&lease.revision);
+    exchange
 }
 
 /// What the answer holds until its end.
@@ -103,13 +126,10 @@ pub(crate) fn hold(
     status: http::StatusCode,
 ) -> Hold {
     let (deadline, timed_out) = (effort.deadline(), effort.timed_out());
-    let exchange = effort.exchange.take();
-    let mut exchange = exchange.unwrap_or_else(|| inner.metrics.exchange(&effort.call.model));
-    exchange.answered_by(&lease.revision);
     Hold {
+        exchange: exchange(inner, &mut effort, &lease),
         lease,
         attempt,
-        exchange,
         admission: effort.admission,
         status,
         deadline,
@@ -118,8 +138,7 @@ pub(crate) fn hold(
     }
 }
 
-fn name_revision(parts: &mut response::Parts, revision: &str) {
-    if let Ok(revision) = HeaderValue::from_str(revision) {
-        parts.headers.entry(&headers::REVISION).or_insert(revision);
-    }
+fn name_revision(parts: &mut response::Parts, lease: &Lease) {
+    let revision = parts.headers.entry(&headers::REVISION);
+    revision.or_insert_with(|| lease.revision_header.clone());
 }

@@ -15,6 +15,7 @@ use tower::ServiceExt;
 use crate::accounts;
 use crate::errors::GatewayError;
 use crate::gateway::Gateway;
+use crate::observe::AccessRecord;
 use crate::proxy;
 
 /// The API's paths that name a model in their JSON body.
@@ -58,17 +59,24 @@ fn operational() -> Router<Gateway> {
 
 /// Answers any request. Those for a model, nearly all, go by no router: that would cost more than
 /// all else that the gateway does to them.
-pub(crate) async fn answer(gateway: &Gateway, router: &Router, request: Request<Body>) -> Response {
+pub(crate) async fn answer(
+    gateway: &Gateway,
+    router: &Router,
+    mut request: Request<Body>,
+    access: AccessRecord,
+) -> Response {
     let to_model = request.method() == Method::POST && MODEL_PATHS.contains(&request.uri().path());
     if to_model {
-        return proxy::proxy(gateway, request).await;
+        return proxy::proxy(gateway, request, access).await;
     }
+    request.extensions_mut().insert(access);
     let Ok(response) = router.clone().oneshot(request).await;
     response
 }
 
 async fn to_replica(State(gateway): State<Gateway>, request: Request<Body>) -> Response {
-    proxy::proxy(&gateway, request).await
+    let access = AccessRecord::of(request.extensions());
+    proxy::proxy(&gateway, request, access).await
 }
 
 async fn only_post(method: Method, uri: Uri) -> GatewayError {

@@ -11,7 +11,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde_json::{Map, Value};
 
 use self::head::Head;
@@ -21,6 +21,7 @@ use crate::errors::GatewayError;
 use crate::headers;
 use crate::http1::Output;
 use crate::in_flight::Lease;
+use crate::observe::Attempt;
 use chandler_crds::names::headers as names;
 
 /// The field that names the model.
@@ -49,11 +50,12 @@ impl Call {
     /// # Errors
     /// The request can't be sent to any model.
     pub(crate) async fn read(
-        parts: Parts,
+        mut parts: Parts,
         body: Body,
         config: &GatewayConfig,
     ) -> Result<Self, GatewayError> {
         let wishes = Wishes::parse(&parts.headers)?;
+        headers::remove_named(&mut parts.headers);
         let waits_for_go = parts.headers.contains_key(header::EXPECT);
         let body = body::read(body, waits_for_go, config).await?;
         let head = Head::parse(&body)?;
@@ -65,7 +67,7 @@ impl Call {
             wishes,
             method: parts.method,
             path: path.unwrap_or_else(|| PathAndQuery::from_static("/")),
-            headers: headers::for_upstream(parts.headers),
+            headers: parts.headers,
             body,
         })
     }
@@ -83,9 +85,11 @@ impl Call {
         &self.body
     }
 
-    /// As the replica gets them, but for those of the connection.
-    pub(crate) fn headers(&self) -> &HeaderMap {
-        &self.headers
+    /// As the replica gets them, but for those that are set anew.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.headers
+            .iter()
+            .filter(|(name, _)| headers::goes_to_replica(name))
     }
 
     /// Another body for the replica.
@@ -93,19 +97,20 @@ impl Call {
         self.body = body;
     }
 
-    /// The request for the replica of `lease`, which has `left` to answer it, as a part of `trace`.
-    pub(crate) fn to_replica(&self, lease: &Lease, left: Duration, trace: &[u8]) -> Output {
+    /// The request for the replica of `lease`, which has `left` to answer it, as `attempt` names it.
+    pub(crate) fn to_replica(&self, lease: &Lease, left: Duration, attempt: &Attempt) -> Output {
         let body = self.body_for(&lease.served_name);
         let mut request = Output::default();
         request.reserve(TYPICAL_HEAD, body.len());
         let (method, path) = (self.method.as_str(), self.path.as_str());
         request.begin([method.as_bytes(), b" ", path.as_bytes(), b" HTTP/1.1"]);
         request.field(header::HOST.as_str(), lease.host.as_bytes());
-        for (name, value) in &self.headers {
+        for (name, value) in self.headers() {
             request.field(name.as_str(), value.as_bytes());
         }
         request.seconds_field(names::REQUEST_TIMEOUT, left);
-        request.field(names::TRACEPARENT, trace);
+        request.field(names::TRACEPARENT, &attempt.trace());
+        request.field(names::REQUEST_ID, attempt.request_id().as_bytes());
         request.end_with_length(body.len() as u64);
         request.data(body);
         request

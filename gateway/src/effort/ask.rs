@@ -69,8 +69,11 @@ impl Effort {
             metrics.retried(&self.call.model);
         }
         let (first, second) = (self.begin_try(lease), OnceLock::new());
-        let race = self.race(snapshot, &first, &second);
-        let race = timeout_at(self.deadline(), race).await;
+        let race = {
+            // In its place, since to move it costs as much as to look for a replica.
+            let race = pin!(self.race(snapshot, &first, &second));
+            timeout_at(self.deadline(), race).await
+        };
         if second.get().is_some() {
             let won = race.as_ref().is_ok_and(Race::second_won);
             metrics.hedged(&self.call.model, if won { WON } else { LOST });
@@ -111,8 +114,9 @@ impl Effort {
         let inner = self.gateway.inner();
         let left = self.deadline().saturating_duration_since(Instant::now());
         let (upstream, metrics) = (&inner.upstream, &inner.metrics);
-        let asked = upstream.attempt(&self.call, lease, left, attempt, metrics);
-        let asked = asked.await;
+        let asked = upstream
+            .attempt(&self.call, lease, left, attempt, metrics)
+            .await;
         self.learn(lease, &asked);
         asked
     }

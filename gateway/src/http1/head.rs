@@ -1,4 +1,5 @@
 use std::mem::MaybeUninit;
+use std::sync::LazyLock;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{
@@ -6,7 +7,7 @@ use http::{
     request, response,
 };
 use httparse::{Header, ParserConfig, Status};
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use super::Malformed;
 
@@ -17,6 +18,7 @@ pub(crate) const MAX_FIELDS: usize = 100;
 /// Fields that are added to a head on its way.
 const SPARE_FIELDS: usize = 4;
 const END: &[u8] = b"\r\n\r\n";
+static FIND_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(END));
 
 /// Reads heads off the front of a buffer that grows. A look at a head that is not whole yet costs
 /// only what has come since the last look, however small the pieces are.
@@ -86,7 +88,9 @@ impl HeadReader {
 
     fn split(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, Malformed> {
         let from = self.seen.saturating_sub(END.len() - 1);
-        let end = memmem::find(&buffer[from..], END).map(|at| from + at + END.len());
+        let end = FIND_END
+            .find(&buffer[from..])
+            .map(|at| from + at + END.len());
         if end.unwrap_or(buffer.len()) > MAX_HEAD {
             return Err(Malformed::HeadTooLong);
         }

@@ -91,7 +91,7 @@ pub(super) struct Attempted {
 }
 
 impl AccessRecord {
-    /// Begins to tell of a request. Gives it a name if it has none, and itself as an extension.
+    /// Begins to tell of a request.
     pub(crate) fn begin<B>(observers: &Arc<Observers>, request: &mut Request<B>) -> Self {
         let fields = request.headers_mut();
         let sample = |trace| observers.sampled(trace);
@@ -106,13 +106,11 @@ impl AccessRecord {
             uri: request.uri().clone(),
             told: Mutex::default(),
         };
-        let record = Self(Arc::new(record));
-        request.extensions_mut().insert(record.clone());
-        record
+        Self(Arc::new(record))
     }
 
-    /// That of a request on its way through the gateway; one of its own, which nobody hears of,
-    /// for a request that came by no connection of the gateway's.
+    /// That which a request carries as an extension; one of its own, which nobody hears of, for a
+    /// request that came by no connection of the gateway's.
     pub(crate) fn of(extensions: &Extensions) -> Self {
         let known = extensions.get().cloned();
         known.unwrap_or_else(|| Self::begin(&Arc::default(), &mut Request::new(())))
@@ -199,9 +197,8 @@ impl AccessRecord {
 pub(crate) struct Refusal(pub(crate) &'static str);
 
 /// The caller's name of the request if it is fit to be logged, else a new one.
-fn name(fields: &mut HeaderMap) -> HeaderValue {
-    let key = &headers::REQUEST_ID;
-    if let Some(id) = fields.get(key)
+fn name(fields: &HeaderMap) -> HeaderValue {
+    if let Some(id) = fields.get(&headers::REQUEST_ID)
         && !id.is_empty()
         && id.len() <= LONGEST_ID
         && id.to_str().is_ok()
@@ -210,9 +207,7 @@ fn name(fields: &mut HeaderMap) -> HeaderValue {
     }
     let mut new = *b"req-00000000000000000000000000000000";
     write_hex(rand::random(), &mut new[4..]);
-    let new = HeaderValue::from_bytes(&new).unwrap_or(HeaderValue::from_static("req"));
-    fields.insert(key, new.clone());
-    new
+    HeaderValue::from_bytes(&new).unwrap_or(HeaderValue::from_static("req"))
 }
 
 impl Record {
@@ -246,6 +241,11 @@ impl Attempt {
     /// The `traceparent` that makes the request to the replica a part of the caller's trace.
     pub(crate) fn trace(&self) -> [u8; TRACEPARENT_LENGTH] {
         self.record.0.trace.parent_of(self.span)
+    }
+
+    /// The request's name.
+    pub(crate) fn request_id(&self) -> &HeaderValue {
+        &self.record.0.id
     }
 
     /// The replica sent the head of an answer.

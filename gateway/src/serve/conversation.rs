@@ -154,7 +154,8 @@ where
         let (line, pulse) = (self.line.clone(), Arc::clone(&self.pulse));
         let body = Paced::new(line, inner.config.pace, pulse, record.clone());
         let request = request.map(|()| Body::new(body));
-        routes::answer(&self.door.gateway, &self.door.router, request).await
+        let (gateway, router) = (&self.door.gateway, &self.door.router);
+        routes::answer(gateway, router, request, record.clone()).await
     }
 
     /// Answers what can't be read, after which nobody knows where the next request begins.

@@ -8,7 +8,7 @@
 #![no_main]
 
 use chandler_gateway::fuzzing::{Message, Writer, messages};
-use http::{HeaderMap, header};
+use http::header;
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 fuzz_target!(|input: &[u8]| -> Corpus {
@@ -40,22 +40,23 @@ fn pieces<'a>(lengths: &'a [u8], bytes: &'a [u8]) -> impl Iterator<Item = &'a [u
     })
 }
 
+/// Most fields of a message that another one may be added to.
+const MOST_FIELDS: usize = 99;
+
 /// The length is told anew, as the gateway does.
 fn written_anew(writer: Writer, mut message: Message) {
     let without_body = matches!(message.line.as_str(), "204" | "304")
         || matches!(writer, Writer::Replica) && message.line.starts_with('1');
     message.fields.remove(header::TRANSFER_ENCODING);
     message.fields.remove(header::CONTENT_LENGTH);
-    let again = messages(writer, [&message.written(writer)[..]]);
-    let (mut again, end) = again;
+    if message.fields.len() > MOST_FIELDS {
+        return;
+    }
+    let (mut again, end) = messages(writer, [&message.written(writer)[..]]);
     assert_eq!(end, None);
     assert_eq!(again.len(), 1, "{message:?}");
     let mut again = again.remove(0);
     assert!(!without_body || again.body.is_empty());
-    let length: Option<HeaderMap> = again
-        .fields
-        .remove(header::CONTENT_LENGTH)
-        .map(|_| HeaderMap::new());
-    assert!(length.is_some());
+    assert!(again.fields.remove(header::CONTENT_LENGTH).is_some());
     assert_eq!(again, message);
 }

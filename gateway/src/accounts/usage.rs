@@ -1,10 +1,15 @@
 //! How many tokens a request will use, and has used: pure functions over its body, over a whole
 //! answer, and over the events of a stream.
 
+use std::collections::BTreeMap;
+
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+
+use crate::call::with_part;
 
 /// Bytes of JSON for each token of a prompt. English text has about four, and what is reserved
 /// is settled in the end.
@@ -70,16 +75,17 @@ impl Ask {
 /// The body that asks for the usage of its stream too; `None` where `stream_options` is of a kind
 /// that the replica will refuse.
 pub(crate) fn with_usage(body: &[u8]) -> Option<Bytes> {
-    let mut fields: Map<String, Value> = serde_json::from_slice(body).ok()?;
-    let Some(options) = fields.get_mut(STREAM_OPTIONS) else {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(body).ok()?;
+    let Some(given) = fields.get(STREAM_OPTIONS) else {
         return with_options(body);
     };
-    if options.is_null() {
-        *options = Value::Object(Map::new());
-    }
-    let options = options.as_object_mut()?;
+    let mut options: Map<String, Value> = match given.get() {
+        "null" => Map::new(),
+        object => serde_json::from_str(object).ok()?,
+    };
     options.insert(INCLUDE_USAGE.to_owned(), Value::Bool(true));
-    serde_json::to_vec(&fields).map(Bytes::from).ok()
+    let options = serde_json::to_vec(&options).ok()?;
+    Some(with_part(body, given, &options))
 }
 
 /// The caller's very bytes, with one more field before the others.

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use self::head::Head;
 use self::wishes::Wishes;
@@ -24,8 +25,6 @@ use crate::in_flight::Lease;
 use crate::observe::Attempt;
 use chandler_crds::names::headers as names;
 
-/// The field that names the model.
-const MODEL: &str = "model";
 /// Bytes that a request's head takes as a rule.
 const TYPICAL_HEAD: usize = 1 << 10;
 
@@ -126,10 +125,25 @@ impl Call {
     }
 }
 
-fn renamed(body: &[u8], model: &str) -> serde_json::Result<Bytes> {
-    let mut fields: Map<String, Value> = serde_json::from_slice(body)?;
-    fields.insert(MODEL.to_owned(), Value::from(model));
-    serde_json::to_vec(&fields).map(Bytes::from)
+/// The body with another name of the model, and nothing else changed: numbers that are read and
+/// written anew may lose their last digits.
+fn renamed(body: &[u8], name: &str) -> serde_json::Result<Bytes> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow)]
+        model: &'a RawValue,
+    }
+    let Named { model } = serde_json::from_slice(body)?;
+    let name = serde_json::to_vec(name)?;
+    Ok(with_part(body, model, &name))
+}
+
+/// The body with other text in the place of `part`, which was read from it.
+pub(crate) fn with_part(body: &[u8], part: &RawValue, text: &[u8]) -> Bytes {
+    let part = part.get();
+    let begin = part.as_ptr() as usize - body.as_ptr() as usize;
+    let (before, after) = (&body[..begin], &body[begin + part.len()..]);
+    [before, text, after].concat().into()
 }
 
 #[cfg(test)]
@@ -139,10 +153,10 @@ mod tests {
 
     #[test]
     fn a_model_of_another_name_is_renamed_and_nothing_else() {
-        let body = r#"{"n":1, "model":"team/chat","stop":["a\n"],"temperature":0.7}"#;
+        let body = r#"{"n":1, "model" : "team/chat","stop":["a\n"],"x":4444444444444444444444e85}"#;
         assert_eq!(
-            renamed(body.as_bytes(), "chat").unwrap(),
-            r#"{"n":1,"model":"chat","stop":["a\n"],"temperature":0.7}"#
+            renamed(body.as_bytes(), "a \"chat\"").unwrap(),
+            r#"{"n":1, "model" : "a \"chat\"","stop":["a\n"],"x":4444444444444444444444e85}"#
         );
     }
 }

@@ -7,6 +7,7 @@ use http::{
     request, response,
 };
 use httparse::{Header, ParserConfig, Status};
+use memchr::memchr_iter;
 use memchr::memmem::Finder;
 
 use super::Malformed;
@@ -37,8 +38,9 @@ impl HeadReader {
         buffer: &mut BytesMut,
     ) -> Result<Option<request::Parts>, Malformed> {
         // Older clients end a body with an empty line too many (RFC 9112, section 2.2).
-        while self.seen == 0 && buffer.starts_with(b"\r\n") {
+        while buffer.starts_with(b"\r\n") {
             buffer.advance(2);
+            self.seen = 0;
         }
         let Some(head) = self.split(buffer)? else {
             return Ok(None);
@@ -99,10 +101,15 @@ impl HeadReader {
     }
 }
 
-/// A head that ends before its empty line has a line that ends without a carriage return.
+/// The parser takes a line that ends without a carriage return for a line, and others don't.
 fn all_of(head: &Bytes, parsed: httparse::Result<usize>) -> Result<(), Malformed> {
+    let is_line = |end: usize| head[..end].ends_with(b"\r");
     match parsed {
-        Ok(Status::Complete(length)) if length == head.len() => Ok(()),
+        Ok(Status::Complete(length))
+            if length == head.len() && memchr_iter(b'\n', head).all(is_line) =>
+        {
+            Ok(())
+        }
         Ok(_) => Err(Malformed::Characters),
         Err(httparse::Error::TooManyHeaders) => Err(Malformed::TooManyFields),
         Err(error) => Err(error.into()),
@@ -181,14 +188,22 @@ mod tests {
 
     #[test]
     fn empty_lines_before_a_request_are_no_part_of_it() {
-        let head = request("\r\n\r\nGET / HTTP/1.1\r\n\r\n").unwrap().unwrap();
-        assert_eq!(head.uri, "/");
+        let text = "\r\n\r\nGET / HTTP/1.1\r\n\r\n";
+        assert_eq!(request(text).unwrap().unwrap().uri, "/");
+        let (mut reader, mut buffer) = (HeadReader::default(), BytesMut::new());
+        for piece in ["\r", "\n\r", "\nGET / HTTP/1.1\r\n\r"] {
+            buffer.extend_from_slice(piece.as_bytes());
+            assert!(reader.request(&mut buffer).unwrap().is_none());
+        }
+        buffer.extend_from_slice(b"\n");
+        assert_eq!(reader.request(&mut buffer).unwrap().unwrap().uri, "/");
     }
 
     #[test]
     fn what_can_be_read_differently_is_refused() {
         for text in [
             "GET / HTTP/1.1\nHost: a\n\nx: y\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\nx: y\r\n\r\n",
             "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
             "GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n",
             "GET / HTTP/1.1\r\nA: b\0c\r\n\r\n",

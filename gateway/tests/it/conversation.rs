@@ -151,6 +151,7 @@ async fn what_can_be_read_in_two_ways_is_refused_and_reaches_no_replica() {
         "content-length: 3\r\n",
         "transfer-encoding: gzip\r\n",
         "host : x\r\n",
+        "a: b\nc: d\r\n",
         " folded\r\n",
         "x: a\0b\r\n",
     ] {

@@ -94,6 +94,13 @@ async fn list(args: &ListKeysArgs) -> Result<()> {
         ListOutput::Table => print!("{}", table::text(&rows)),
         ListOutput::Json => println!("{}", serde_json::to_string_pretty(&rows)?),
     }
+    if rows.is_empty() {
+        eprintln!(
+            "warning: {} has no key, so whoever reaches its gateway may use every model; \
+             `chandler keys create NAME` closes it",
+            args.cluster.namespace
+        );
+    }
     Ok(())
 }
 

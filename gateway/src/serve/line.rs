@@ -169,7 +169,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
 
     /// Writes all that is to be written.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let before = self.output.len();
         let written = self.output.poll_write(&mut self.stream, cx);
+        if self.write_blocked && self.output.len() < before {
+            // A caller that takes a little at a time does take it.
+            self.pulse.write_went_on();
+            self.write_blocked = false;
+        }
         // TLS may hold back what it was given.
         let written = match written {
             Poll::Ready(Ok(())) => Pin::new(&mut self.stream).poll_flush(cx),
@@ -198,5 +204,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.input.reserve(READ);
         poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, duplex};
+
+    use super::*;
+    use crate::config::Pace;
+
+    #[tokio::test]
+    async fn a_caller_that_takes_a_little_at_a_time_is_not_one_that_takes_nothing() {
+        let pulse = Arc::new(Pulse::new(Instant::now()));
+        pulse.request_came();
+        let (ours, mut callers) = duplex(64);
+        let line = Shared::new(ours, Arc::clone(&pulse));
+        line.lock().output.data(Bytes::from_static(&[b'x'; 200]));
+        let flush = || poll_fn(|cx| Poll::Ready(line.lock().poll_flush(cx).is_pending()));
+        let pace = Pace {
+            write_pause: Duration::from_secs(60),
+            ..Pace::default()
+        };
+        let mut overdue = Vec::new();
+        for _ in 0..2 {
+            assert!(flush().await);
+            let now = Instant::now();
+            callers.read_exact(&mut [0; 64]).await.unwrap();
+            assert!(flush().await);
+            overdue.push(pulse.look(now + pace.write_pause, &pace).is_some());
+            // Nothing more was taken since.
+            assert!(flush().await);
+            let later = Instant::now() + pace.write_pause;
+            assert!(pulse.look(later, &pace).is_some());
+        }
+        assert_eq!(overdue, [false, false]);
     }
 }

@@ -145,7 +145,8 @@ impl Pulse {
         }
     }
 
-    fn look(&self, now: Instant, pace: &Pace) -> Option<Overdue> {
+    /// Whether the connection must end; wakes who waits for a body that is too slow.
+    pub(super) fn look(&self, now: Instant, pace: &Pace) -> Option<Overdue> {
         let mut state = self.state();
         if let Some(body) = &mut state.body
             && body.is_overdue(now, pace)

@@ -10,6 +10,7 @@ use http::{HeaderName, StatusCode, Version, header, response};
 use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::date::date;
 use super::line::{Line, LineError, Shared};
 use crate::http1::{Malformed, Output, has_body};
 use crate::observe::AccessRecord;
@@ -102,8 +103,7 @@ impl Answer {
             }
         }
         if !parts.headers.contains_key(header::DATE) {
-            let now = httpdate::fmt_http_date(SystemTime::now());
-            output.field(header::DATE.as_str(), now.as_bytes());
+            output.field(header::DATE.as_str(), &date(SystemTime::now()));
         }
         match (keeps_open, self.version) {
             (false, _) => output.field(header::CONNECTION.as_str(), b"close"),

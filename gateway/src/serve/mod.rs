@@ -4,6 +4,7 @@ mod answer;
 mod body;
 mod connection;
 mod conversation;
+mod date;
 mod line;
 mod pulse;
 mod tls;

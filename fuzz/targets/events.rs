@@ -7,8 +7,11 @@
 
 #![no_main]
 
+mod cut;
+
 use bytes::Bytes;
 use chandler_gateway::fuzzing::Events;
+use cut::pieces;
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 /// Longest event. It is short so that longer ones are tried as well.
@@ -40,16 +43,6 @@ fuzz_target!(|input: &[u8]| -> Corpus {
     finish(gate, &stream[out.len()..]);
     Corpus::Keep
 });
-
-fn pieces<'a>(lengths: &'a [u8], stream: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    let mut rest = stream;
-    let lengths = lengths.iter().map(|length| usize::from(*length));
-    lengths.chain([usize::MAX]).map(move |length| {
-        let (piece, after) = rest.split_at(length.min(rest.len()));
-        rest = after;
-        piece
-    })
-}
 
 /// What was let out of what was taken. Line ends behind a blank line are of no event: they may be let
 /// out with it or be kept.

@@ -7,7 +7,10 @@
 
 #![no_main]
 
+mod cut;
+
 use chandler_gateway::fuzzing::{Message, Writer, messages};
+use cut::pieces;
 use http::header;
 use libfuzzer_sys::{Corpus, fuzz_target};
 
@@ -29,16 +32,6 @@ fuzz_target!(|input: &[u8]| -> Corpus {
     }
     Corpus::Keep
 });
-
-fn pieces<'a>(lengths: &'a [u8], bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    let mut rest = bytes;
-    let lengths = lengths.iter().map(|length| usize::from(*length));
-    lengths.chain([usize::MAX]).map(move |length| {
-        let (piece, after) = rest.split_at(length.min(rest.len()));
-        rest = after;
-        piece
-    })
-}
 
 /// Most fields of a message that another one may be added to.
 const MOST_FIELDS: usize = 99;

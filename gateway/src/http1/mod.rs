@@ -7,11 +7,13 @@
 mod body;
 mod framing;
 mod head;
+mod read;
 mod write;
 
 pub(crate) use body::{Decoder, Piece};
 pub(crate) use framing::{Framing, has_body, keeps_open};
 pub(crate) use head::{HeadReader, MAX_FIELDS, MAX_HEAD};
+pub(crate) use read::poll_read;
 pub(crate) use write::Output;
 
 /// Why a message can't be read.

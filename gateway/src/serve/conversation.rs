@@ -146,10 +146,9 @@ where
         let inner = self.door.gateway.inner();
         if head_size(&request) > MAX_GOOD_HEAD {
             let limit = MAX_GOOD_HEAD;
-            inner
-                .metrics
-                .refused(GatewayError::HeadTooLarge { limit }.status());
-            return GatewayError::HeadTooLarge { limit }.into_response();
+            let error = GatewayError::HeadTooLarge { limit };
+            inner.metrics.refused(error.status());
+            return error.into_response();
         }
         let (line, pulse) = (self.line.clone(), Arc::clone(&self.pulse));
         let body = Paced::new(line, inner.config.pace, pulse, record.clone());

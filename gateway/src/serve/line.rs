@@ -7,13 +7,10 @@ use bytes::{Bytes, BytesMut};
 use http::request;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
-use tokio_util::io::poll_read_buf;
 
 use super::pulse::Pulse;
-use crate::http1::{Decoder, Framing, HeadReader, Malformed, Output, Piece};
+use crate::http1::{Decoder, Framing, HeadReader, Malformed, Output, Piece, poll_read};
 
-/// Bytes that are read at once.
-const READ: usize = 8 << 10;
 /// Bytes that are read while an answer is awaited, to see whether the caller is still there.
 const AHEAD: usize = 64 << 10;
 /// What a caller waits for that asks before it sends a body.
@@ -202,8 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input.reserve(READ);
-        poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input)
+        poll_read(&mut self.stream, &mut self.input, cx)
     }
 }
 

@@ -1,7 +1,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,14 +9,10 @@ use http::uri::{Authority, Scheme};
 use http::{Uri, response};
 use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::net::TcpStream;
-use tokio_util::io::poll_read_buf;
 use tower::Service;
 
 use crate::connector::connector;
-use crate::http1::{Decoder, Framing, HeadReader, Malformed, Output, Piece, keeps_open};
-
-/// Bytes that are read at once.
-const READ: usize = 8 << 10;
+use crate::http1::{Decoder, Framing, HeadReader, Malformed, Output, Piece, keeps_open, poll_read};
 
 /// One connection to a replica, used by one request at a time.
 #[derive(Debug)]
@@ -158,8 +153,7 @@ impl Wire {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input.reserve(READ);
-        poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input)
+        poll_read(&mut self.stream, &mut self.input, cx)
     }
 
     /// Whether another request can be sent by this connection, as far as anybody can know. A

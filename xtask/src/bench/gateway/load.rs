@@ -2,6 +2,7 @@
 
 use super::callers::{Callers, Finished};
 use super::question;
+use crate::bench::row::middle;
 use anyhow::{Result, bail};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,12 +12,16 @@ use std::time::{Duration, Instant};
 pub(super) const CONNECTIONS: usize = 64;
 /// What comes before a measurement, so that connections are open and code is warm.
 const WARM_UP: Duration = Duration::from_millis(300);
+/// Latencies are looked at by parts of this length: thousands of requests, and short beside what
+/// else a machine may do for a moment.
+const SLICE: Duration = Duration::from_millis(250);
 
 /// What a measurement has seen.
 #[derive(Debug, Default)]
 pub(super) struct Measured {
-    /// From when a request was due until its answer was whole; sorted.
-    latencies: Vec<Duration>,
+    /// From when a request was due until its answer was whole, by the slice of time in which that
+    /// was; sorted in each.
+    slices: Vec<Vec<Duration>>,
     seconds: f64,
     /// Those of the warm-up included.
     all: u32,
@@ -26,7 +31,8 @@ impl Measured {
     /// Answers a second.
     #[allow(clippy::cast_precision_loss)]
     pub(super) fn rate(&self) -> f64 {
-        self.latencies.len() as f64 / self.seconds
+        let answers: usize = self.slices.iter().map(Vec::len).sum();
+        answers as f64 / self.seconds
     }
 
     /// How many answers came, those of the warm-up included.
@@ -34,9 +40,13 @@ impl Measured {
         f64::from(self.all)
     }
 
-    /// The latency that a share of the requests don't exceed, in microseconds.
+    /// The latency that a share of the requests don't exceed, in microseconds: the median of the
+    /// slices. A machine that is busy with something else for a moment spoils a slice or two, and
+    /// would spoil the tail of the whole.
     pub(super) fn micros(&self, share: f64) -> f64 {
-        seconds_at(&self.latencies, share) * 1e6
+        let of_slice = self.slices.iter().map(|slice| seconds_at(slice, share));
+        let known: Vec<f64> = of_slice.filter(|seconds| !seconds.is_nan()).collect();
+        middle(&known) * 1e6
     }
 }
 
@@ -158,13 +168,19 @@ impl Window {
         }
         self.measured.all += 1;
         if now >= self.begin {
-            self.measured.latencies.push(now - finished.due);
+            let slice = (now - self.begin).as_millis() / SLICE.as_millis();
+            let slice = usize::try_from(slice).unwrap_or(usize::MAX);
+            let slices = &mut self.measured.slices;
+            slices.resize_with(slices.len().max(slice + 1), Vec::new);
+            slices[slice].push(now - finished.due);
         }
         Ok(())
     }
 
     fn close(mut self) -> Measured {
-        self.measured.latencies.sort_unstable();
+        for slice in &mut self.measured.slices {
+            slice.sort_unstable();
+        }
         self.measured
     }
 }
@@ -174,15 +190,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_are_taken_of_sorted_latencies() {
+    fn shares_are_taken_of_each_slice_and_the_middle_one_counts() {
+        let slice = |slow: u64| (1..=100).map(move |it| Duration::from_micros(it * slow));
         let measured = Measured {
-            latencies: (1..=100).map(Duration::from_micros).collect(),
+            slices: [1, 90, 2].map(|slow| slice(slow).collect()).to_vec(),
             seconds: 2.0,
-            all: 100,
+            all: 300,
         };
-        assert_eq!(measured.rate(), 50.0);
-        assert_eq!(measured.micros(0.5), 51.0);
-        assert_eq!(measured.micros(0.99), 100.0);
+        assert_eq!(measured.rate(), 150.0);
+        assert_eq!(measured.micros(0.5), 102.0);
+        assert_eq!(measured.micros(0.99), 200.0);
         assert!(Measured::default().micros(0.5).is_nan());
     }
 }

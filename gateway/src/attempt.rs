@@ -20,6 +20,7 @@ use crate::upstream::{Flow, Opener, SendError};
 pub(crate) struct Upstream {
     opener: Opener,
     hold_limit: usize,
+    metrics: Metrics,
 }
 
 /// A replica's answer.
@@ -27,6 +28,8 @@ pub(crate) struct Upstream {
 pub(crate) struct Answer {
     pub(crate) parts: response::Parts,
     pub(crate) body: AnswerBody,
+    /// When its head had come.
+    pub(crate) at: Instant,
 }
 
 /// As much of a body as must be seen before the caller gets any of the answer.
@@ -73,10 +76,11 @@ impl AttemptError {
 }
 
 impl Upstream {
-    pub(crate) fn new(config: &GatewayConfig) -> Self {
+    pub(crate) fn new(config: &GatewayConfig, metrics: Metrics) -> Self {
         Self {
             opener: Opener::new(config.connect_timeout),
             hold_limit: config.hold_limit,
+            metrics,
         }
     }
 
@@ -88,20 +92,23 @@ impl Upstream {
         lease: &Lease,
         left: Duration,
         attempt: &Attempt,
-        metrics: &Metrics,
-    ) -> Result<Answer, AttemptError> {
-        let began = Instant::now();
+    ) -> Result<Box<Answer>, AttemptError> {
         let request = || call.to_replica(lease, left, attempt);
         let (pool, addr) = (&lease.replica.pool, lease.endpoint.addr);
         let sent = pool.send(&self.opener, addr, request).await;
-        let (mut parts, body) = sent.map_err(AttemptError::from)?;
+        let (mut parts, said, body) = sent.map_err(AttemptError::from)?;
+        let at = Instant::now();
         attempt.answered(parts.status);
-        metrics.upstream_seconds(&call.model, began.elapsed().as_secs_f64());
+        let took = at.saturating_duration_since(attempt.began());
+        self.metrics
+            .upstream_seconds(&call.model, took.as_secs_f64());
         if parts.status == StatusCode::SERVICE_UNAVAILABLE {
             return Err(AttemptError::NotReady);
         }
         let kind = headers::kind(&parts.headers);
-        headers::for_caller(&mut parts.headers);
+        if said.speaks_of_hop {
+            headers::for_caller(&mut parts.headers);
+        }
         let body = match kind {
             Kind::Json => hold(body, self.hold_limit).await?,
             Kind::Events => {
@@ -111,7 +118,8 @@ impl Upstream {
             }
             Kind::Other => AnswerBody::Open(VecDeque::new(), body),
         };
-        Ok(Answer { parts, body })
+        // It goes through many hands.
+        Ok(Box::new(Answer { parts, body, at }))
     }
 }
 
@@ -127,26 +135,26 @@ impl From<SendError> for AttemptError {
 /// Waits for the whole body, so that a replica that dies midway can be replaced unseen. One over
 /// `limit` is let through as it comes.
 async fn hold(mut body: Flow, limit: usize) -> Result<AnswerBody, AttemptError> {
-    let mut frames = VecDeque::new();
-    let mut held = 0;
+    let (mut frames, mut last, mut held) = (VecDeque::new(), None, 0);
     while let Some(data) = body.data().await {
         let data = data.map_err(|error| AttemptError::BrokeOff(with_causes(&error)))?;
         held += data.len();
-        frames.push_back(data);
+        frames.extend(last.replace(data));
         if held > limit {
+            frames.extend(last);
             return Ok(AnswerBody::Open(frames, body));
         }
     }
-    let whole = if frames.len() == 1 {
-        frames.pop_front().unwrap_or_default()
-    } else {
-        let mut whole = BytesMut::with_capacity(held);
-        for frame in frames {
-            whole.extend_from_slice(&frame);
-        }
-        whole.freeze()
-    };
-    Ok(AnswerBody::Whole(whole))
+    let last = last.unwrap_or_default();
+    if frames.is_empty() {
+        // Nearly always it is in one piece, which need not be copied.
+        return Ok(AnswerBody::Whole(last));
+    }
+    let mut whole = BytesMut::with_capacity(held);
+    for frame in frames.into_iter().chain([last]) {
+        whole.extend_from_slice(&frame);
+    }
+    Ok(AnswerBody::Whole(whole.freeze()))
 }
 
 async fn first_events(body: Flow) -> Result<AnswerBody, AttemptError> {

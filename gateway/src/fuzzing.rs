@@ -182,10 +182,10 @@ fn head(
 ) -> Result<Option<(Message, Framing)>, Malformed> {
     let (line, fields, framing) = match writer {
         Writer::Caller => {
-            let Some(head) = reader.request(buffer)? else {
+            let Some((head, said)) = reader.request(buffer)? else {
                 return Ok(None);
             };
-            let framing = Framing::of_request(head.version, &head.headers)?;
+            let framing = Framing::of_request(head.version, &said)?;
             (
                 format!("{} {}", head.method, head.uri),
                 head.headers,
@@ -193,10 +193,10 @@ fn head(
             )
         }
         Writer::Replica => {
-            let Some(head) = reader.response(buffer)? else {
+            let Some((head, said)) = reader.response(buffer)? else {
                 return Ok(None);
             };
-            let framing = Framing::of_response(head.status, &head.headers)?;
+            let framing = Framing::of_response(head.status, &said)?;
             (
                 StatusCode::as_str(&head.status).to_owned(),
                 head.headers,

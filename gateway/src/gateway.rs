@@ -5,7 +5,6 @@ use std::time::Duration;
 use axum::Router;
 use chandler_core::traffic::{Hedging, ModelRoute, RetryBudget, RouteTable};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::accounts::{Accounts, Keys};
 use crate::attempt::Upstream;
@@ -14,6 +13,7 @@ use crate::demand::{self, Demand};
 use crate::metrics::Metrics;
 use crate::observe::Observers;
 use crate::routes;
+use crate::signal::Signal;
 use crate::table::Routes;
 use crate::wait::WaitingRoom;
 
@@ -36,9 +36,9 @@ pub(crate) struct Inner {
     /// Set when callers had better go elsewhere, while those who come are still answered.
     pub(crate) leaving: AtomicBool,
     /// Set when no new requests are welcome.
-    pub(crate) draining: CancellationToken,
+    pub(crate) draining: Signal,
     /// Set when requests in flight can be waited for no longer.
-    pub(crate) ending: CancellationToken,
+    pub(crate) ending: Signal,
     turns: AtomicU64,
 }
 
@@ -51,7 +51,7 @@ impl Gateway {
         let metrics = Metrics::new()?;
         Ok(Self(Arc::new(Inner {
             routes: Routes::new(),
-            upstream: Upstream::new(&config),
+            upstream: Upstream::new(&config, metrics.clone()),
             waiting: WaitingRoom::new(config.max_waiting, config.max_waiting_bytes),
             demand: Demand::new(metrics.clone()),
             retries: RetryBudget::new(),
@@ -60,8 +60,8 @@ impl Gateway {
             metrics,
             began: Instant::now(),
             leaving: AtomicBool::new(false),
-            draining: CancellationToken::new(),
-            ending: CancellationToken::new(),
+            draining: Signal::default(),
+            ending: Signal::default(),
             turns: AtomicU64::new(0),
             config,
         })))
@@ -114,7 +114,7 @@ impl Gateway {
 
     /// Ends what is in flight: a stream with an error event, anything else with a 503.
     pub fn cut(&self) {
-        self.0.ending.cancel();
+        self.0.ending.give();
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -125,12 +125,17 @@ impl Gateway {
 impl Inner {
     /// Time since the gateway began, the clock of all that it measures.
     pub(crate) fn now(&self) -> Duration {
-        self.began.elapsed()
+        self.since_begin(Instant::now())
+    }
+
+    /// The same at `moment`: to read the clock again and again for one request costs.
+    pub(crate) fn since_begin(&self, moment: Instant) -> Duration {
+        moment.saturating_duration_since(self.began)
     }
 
     /// One more request is to be answered.
-    pub(crate) fn count_request(&self) {
-        self.retries.request(self.now());
+    pub(crate) fn count_request(&self, now: Instant) {
+        self.retries.request(self.since_begin(now));
     }
 
     /// Whether a request that lost its replica may be sent to another: where many do, replicas

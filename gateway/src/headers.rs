@@ -1,6 +1,8 @@
 use chandler_crds::names::headers as names;
 use http::{HeaderMap, HeaderName, header};
 
+use crate::http1::is_hop_by_hop;
+
 pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static(names::REQUEST_ID);
 pub(crate) static REVISION: HeaderName = HeaderName::from_static(names::REVISION);
 pub(crate) static SESSION: HeaderName = HeaderName::from_static(names::SESSION);
@@ -8,22 +10,6 @@ pub(crate) static REQUEST_TIMEOUT: HeaderName = HeaderName::from_static(names::R
 pub(crate) static LOAD: HeaderName = HeaderName::from_static(names::LOAD);
 pub(crate) static TRACEPARENT: HeaderName = HeaderName::from_static(names::TRACEPARENT);
 pub(crate) static TRACESTATE: HeaderName = HeaderName::from_static(names::TRACESTATE);
-
-/// Whether a header speaks of one connection and must not be passed on (RFC 9110, section 7.6.1).
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-    )
-}
 
 /// Whether a header is set anew for the connection to the replica, or honoured here already.
 fn is_set_anew(name: &HeaderName) -> bool {
@@ -43,7 +29,7 @@ fn is_set_anew(name: &HeaderName) -> bool {
 
 /// Whether a caller's header is passed on as it is.
 pub(crate) fn goes_to_replica(name: &HeaderName) -> bool {
-    !is_hop_by_hop(name) && !is_set_anew(name)
+    !is_hop_by_hop(name.as_str()) && !is_set_anew(name)
 }
 
 /// A replica's headers as the caller gets them, but for those that each answer has of its own
@@ -51,7 +37,7 @@ pub(crate) fn goes_to_replica(name: &HeaderName) -> bool {
 pub(crate) fn for_caller(headers: &mut HeaderMap) {
     remove_named(headers);
     let of_serve = [header::CONNECTION, header::TRANSFER_ENCODING];
-    let goes = |name: &&HeaderName| is_hop_by_hop(name) && !of_serve.contains(name);
+    let goes = |name: &&HeaderName| is_hop_by_hop(name.as_str()) && !of_serve.contains(name);
     let found: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();
     for name in found {
         headers.remove(name);

@@ -11,6 +11,7 @@ use futures::{Stream, StreamExt, stream};
 use http::{HeaderMap, StatusCode, header};
 use tokio::time::Instant;
 
+use crate::alarm::Alarm;
 use crate::attempt::AnswerBody;
 use crate::effort::{Answered, Effort, Found};
 use crate::errors::GatewayError;
@@ -66,9 +67,10 @@ impl Waiting {
     async fn next(mut self: Box<Self>) -> Option<(Bytes, State)> {
         let inner = self.gateway.inner();
         let heartbeat = Instant::now() + inner.config.heartbeat;
+        let mut alarm = Alarm::at(heartbeat);
         let found = tokio::select! {
-            found = self.effort.run(Some(heartbeat)) => found,
-            () = inner.ending.cancelled() => Err(GatewayError::ShuttingDown),
+            found = self.effort.run(Some(heartbeat), &mut alarm) => found,
+            () = inner.ending.given() => Err(GatewayError::ShuttingDown),
         };
         match found {
             Ok(Found::StillWaiting) => {
@@ -80,7 +82,7 @@ impl Waiting {
                     answer,
                     lease,
                     attempt,
-                } = *answered;
+                } = answered;
                 let Self { gateway, effort } = *self;
                 let status = answer.parts.status;
                 let hold = proxy::hold(gateway.inner(), effort, lease, attempt, status);

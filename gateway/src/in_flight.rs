@@ -168,6 +168,13 @@ pub(crate) struct Lease {
     trial: AtomicBool,
 }
 
+impl Lease {
+    /// Where it is, to be told of later.
+    pub(crate) fn seat(&self) -> Arc<Seat> {
+        Arc::clone(&self.seat)
+    }
+}
+
 impl Deref for Lease {
     type Target = Seat;
 

@@ -8,6 +8,7 @@
 //! replica, or waits for one.
 
 pub mod accounts;
+mod alarm;
 mod attempt;
 mod call;
 pub mod check;
@@ -32,6 +33,7 @@ mod observe;
 mod proxy;
 mod routes;
 mod serve;
+mod signal;
 mod stream;
 mod table;
 mod upstream;

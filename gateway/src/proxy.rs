@@ -1,12 +1,17 @@
+use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::task::Poll;
 
+use axum::BoxError;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use futures::future::{Either, select};
+use bytes::Bytes;
 use http::{Request, response};
+use http_body::Body as HttpBody;
 use tokio::time::Instant;
 
 use crate::accounts::Admission;
+use crate::alarm::Alarm;
 use crate::attempt::{Answer, AnswerBody};
 use crate::call::Call;
 use crate::effort::{Answered, Effort, Found};
@@ -19,12 +24,17 @@ use crate::metrics::Exchange;
 use crate::observe::{AccessRecord, Attempt};
 use crate::stream::{self, Hold};
 
-/// Answers a request to one of the API's model paths.
-pub(crate) async fn proxy(
+/// Answers a request to one of the API's model paths. The caller's task listens for the signal that
+/// ends what is in flight (see [`Ear`](crate::signal::Ear)), and the `alarm` is its own.
+pub(crate) async fn proxy<B>(
     gateway: &Gateway,
-    request: Request<Body>,
+    request: Request<B>,
     access: AccessRecord,
-) -> Response {
+    alarm: &mut Alarm,
+) -> Response
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     let inner = gateway.inner();
     let (call, admission) = match let_in(inner, request).await {
         Ok(admitted) => admitted,
@@ -42,14 +52,15 @@ pub(crate) async fn proxy(
         .then(|| Instant::now() + inner.config.stream_patience);
     let mut effort = Effort::new(gateway.clone(), call, access, admission);
     let found = {
-        let (run, ending) = (pin!(effort.run(patience)), pin!(inner.ending.cancelled()));
-        match select(run, ending).await {
-            Either::Left((found, _)) => found,
-            Either::Right(_) => Err(GatewayError::ShuttingDown),
-        }
+        let mut run = pin!(effort.run(patience, alarm));
+        poll_fn(|cx| match inner.ending.is_given() {
+            true => Poll::Ready(Err(GatewayError::ShuttingDown)),
+            false => run.as_mut().poll(cx),
+        })
+        .await
     };
     match found {
-        Ok(Found::Answer(answered)) => respond(inner, effort, *answered),
+        Ok(Found::Answer(answered)) => respond(inner, effort, answered),
         Ok(Found::StillWaiting) => held::respond(gateway.clone(), effort),
         Err(error) => {
             end(inner, &mut effort, &error);
@@ -59,7 +70,10 @@ pub(crate) async fn proxy(
 }
 
 /// The request, once its caller is known and may ask.
-async fn let_in(inner: &Inner, request: Request<Body>) -> Result<(Call, Admission), GatewayError> {
+async fn let_in<B>(inner: &Inner, request: Request<B>) -> Result<(Call, Admission), GatewayError>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     let (mut parts, body) = request.into_parts();
     let caller = inner.accounts.identify(&mut parts.headers)?;
     let mut call = Call::read(parts, body, &inner.config).await?;
@@ -83,10 +97,13 @@ pub(crate) fn end(inner: &Inner, effort: &mut Effort, error: &GatewayError) {
 /// The replica's answer as the caller gets it.
 fn respond(inner: &Inner, mut effort: Effort, answered: Answered) -> Response {
     let Answered {
-        answer: Answer { mut parts, body },
+        answer,
         lease,
         attempt,
     } = answered;
+    let Answer {
+        mut parts, body, ..
+    } = *answer;
     name_revision(&mut parts, &lease);
     // The replica's word to the gateway, and of no matter to callers.
     parts.headers.remove(&headers::LOAD);

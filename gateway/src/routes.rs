@@ -1,3 +1,5 @@
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
@@ -5,14 +7,17 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{BoxError, Json, Router};
+use bytes::Bytes;
 use chandler_core::traffic::ModelRoute;
 use chandler_crds::names::{api, paths};
 use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
+use http_body::Body as HttpBody;
 use serde::Serialize;
 use tower::ServiceExt;
 
 use crate::accounts;
+use crate::alarm::Alarm;
 use crate::errors::GatewayError;
 use crate::gateway::Gateway;
 use crate::observe::AccessRecord;
@@ -59,24 +64,37 @@ fn operational() -> Router<Gateway> {
 
 /// Answers any request. Those for a model, nearly all, go by no router: that would cost more than
 /// all else that the gateway does to them.
-pub(crate) async fn answer(
+pub(crate) async fn answer<B>(
     gateway: &Gateway,
     router: &Router,
-    mut request: Request<Body>,
+    mut request: Request<B>,
     access: AccessRecord,
-) -> Response {
+    alarm: &mut Alarm,
+) -> Response
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
     let to_model = request.method() == Method::POST && MODEL_PATHS.contains(&request.uri().path());
     if to_model {
-        return proxy::proxy(gateway, request, access).await;
+        return proxy::proxy(gateway, request, access, alarm).await;
     }
     request.extensions_mut().insert(access);
-    let Ok(response) = router.clone().oneshot(request).await;
+    let Ok(response) = router.clone().oneshot(request.map(Body::new)).await;
     response
 }
 
 async fn to_replica(State(gateway): State<Gateway>, request: Request<Body>) -> Response {
     let access = AccessRecord::of(request.extensions());
-    proxy::proxy(&gateway, request, access).await
+    let inner = gateway.inner();
+    let mut ending = inner.ending.ear();
+    let mut alarm = Alarm::after(inner.config.request_timeout);
+    let mut answer = pin!(proxy::proxy(&gateway, request, access, &mut alarm));
+    poll_fn(|cx| {
+        // The proxy looks for itself.
+        let _ = ending.poll(cx);
+        answer.as_mut().poll(cx)
+    })
+    .await
 }
 
 async fn only_post(method: Method, uri: Uri) -> GatewayError {

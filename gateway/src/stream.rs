@@ -6,7 +6,6 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, stream};
 use http::StatusCode;
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Admission;
 use crate::attempt::{AttemptError, with_causes};
@@ -15,6 +14,7 @@ use crate::event_gate::EventGate;
 use crate::in_flight::Lease;
 use crate::metrics::Exchange;
 use crate::observe::Attempt;
+use crate::signal::Signal;
 use crate::upstream::{Flow, WireError};
 
 pub(crate) const DONE: &[u8] = b"data: [DONE]\n\n";
@@ -59,7 +59,7 @@ pub(crate) struct Hold {
     pub(crate) deadline: Instant,
     pub(crate) timed_out: GatewayError,
     /// Set when the gateway can wait no longer.
-    pub(crate) ending: CancellationToken,
+    pub(crate) ending: Signal,
 }
 
 /// A body of server-sent events that begins with `first` and always ends well: with what the
@@ -124,7 +124,7 @@ impl EventStream {
             None => tokio::select! {
                 biased;
                 next = self.source.next() => next,
-                () = self.hold.ending.cancelled() => return self.end(&GatewayError::ShuttingDown),
+                () = self.hold.ending.given() => return self.end(&GatewayError::ShuttingDown),
                 () = sleep_until(self.hold.deadline) => {
                     let timed_out = self.hold.timed_out.clone();
                     return self.end(&timed_out);

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::BoxError;
 use bytes::{Bytes, BytesMut};
-use http_body::Body as _;
+use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
@@ -17,11 +17,14 @@ const DISCARD_TIME: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// It is too long, or ends early, or comes too slowly.
-pub(super) async fn read(
-    mut body: Body,
+pub(super) async fn read<B>(
+    mut body: B,
     waits_for_go: bool,
     config: &GatewayConfig,
-) -> Result<Bytes, GatewayError> {
+) -> Result<Bytes, GatewayError>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     let limit = config.body_limit;
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared > limit && waits_for_go {
@@ -45,11 +48,14 @@ pub(super) async fn read(
 }
 
 /// The next bytes, `None` at the end.
-async fn next(body: &mut Body) -> Result<Option<Bytes>, GatewayError> {
+async fn next<B>(body: &mut B) -> Result<Option<Bytes>, GatewayError>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     loop {
         let frame = match body.frame().await {
             Some(Ok(frame)) => frame,
-            Some(Err(error)) => return Err(serve::unread(&error)),
+            Some(Err(error)) => return Err(serve::unread(&*error.into())),
             None => return Ok(None),
         };
         if let Ok(data) = frame.into_data() {
@@ -58,7 +64,7 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, GatewayError> {
     }
 }
 
-async fn discard(mut body: Body, limit: usize) {
+async fn discard<B: Body<Data = Bytes> + Unpin>(mut body: B, limit: usize) {
     let mut read = 0;
     while read < limit
         && let Some(Ok(frame)) = body.frame().await

@@ -3,10 +3,11 @@
 use chandler_core::traffic::affinity::key_of;
 use serde::Deserialize;
 use serde_json::error::Category;
+use serde_json::from_str;
 use serde_json::value::RawValue;
-use serde_json::{Value, from_str};
 
 use super::messages::Beginning;
+use super::values::{Flag, Text};
 use crate::errors::GatewayError;
 
 /// Bytes of a prompt that count as its beginning. Enough to tell one system prompt from another.
@@ -25,14 +26,14 @@ pub(super) struct Head {
     pub(super) prefix: Option<u64>,
 }
 
-/// The fields as they stand. A value of the wrong type is no error before it is known that the
-/// whole is JSON, and a wrong prompt is the replica's to refuse.
+/// The fields. A value of the wrong type is no error before it is known that the whole is JSON, and
+/// a wrong prompt is the replica's to refuse.
 #[derive(Deserialize)]
 struct Fields<'a> {
-    #[serde(borrow)]
-    model: Option<&'a RawValue>,
-    #[serde(borrow)]
-    stream: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    model: Text<'a>,
+    #[serde(default)]
+    stream: Flag,
     #[serde(default)]
     messages: Beginning,
     #[serde(borrow)]
@@ -59,7 +60,7 @@ impl Head {
         }
         Ok(Self {
             model: model(fields.model)?,
-            stream: fields.stream.is_some_and(|value| value.get() == "true"),
+            stream: fields.stream.0,
             prefix: fields
                 .messages
                 .0
@@ -72,28 +73,12 @@ fn is_object(json: &[u8]) -> bool {
     json.trim_ascii_start().first() == Some(&b'{')
 }
 
-fn model(value: Option<&RawValue>) -> Result<String, GatewayError> {
-    let Some(value) = value else {
-        return Err(GatewayError::ModelMissing);
-    };
-    if let Some(plain) = plain_text(value) {
-        return Ok(plain.to_owned());
+fn model(text: Text<'_>) -> Result<String, GatewayError> {
+    match text {
+        Text::Is(model) => Ok(model.into_owned()),
+        Text::None => Err(GatewayError::ModelMissing),
+        Text::Other(what) => Err(GatewayError::ModelNotString(what)),
     }
-    let value = from_str(value.get());
-    match value.map_err(|error| GatewayError::InvalidJson(error.to_string()))? {
-        Value::String(model) => Ok(model),
-        Value::Bool(_) => Err(GatewayError::ModelNotString("a boolean")),
-        Value::Number(_) => Err(GatewayError::ModelNotString("a number")),
-        Value::Array(_) => Err(GatewayError::ModelNotString("an array")),
-        Value::Object(_) => Err(GatewayError::ModelNotString("an object")),
-        Value::Null => Err(GatewayError::ModelMissing),
-    }
-}
-
-/// A text that stands in JSON as it is: without an escape.
-pub(super) fn plain_text(value: &RawValue) -> Option<&str> {
-    let text = value.get().strip_prefix('"')?.strip_suffix('"')?;
-    (!text.contains('\\')).then_some(text)
 }
 
 /// Of a text, or of the first of several.

@@ -1,20 +1,20 @@
 //! The beginning of a conversation, read in the one pass over a request's JSON.
 
-use std::fmt;
-
 use chandler_core::traffic::affinity::key_of;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::head::{PREFIX, beginning, plain_text};
+use super::head::{PREFIX, beginning};
+use super::values::{Text, anything_else, skip_fields, skip_items};
 
 /// The role whose first message ends the beginning of a conversation: what follows grows with
 /// each turn.
 const USER: &str = "user";
 
 /// Equal for conversations that begin alike: of the roles and contents up to the first message of
-/// the user's, as their JSON stands, since a caller writes a message in the same way each time.
+/// the user's, contents as their JSON stands, since a caller writes a message in the same way each
+/// time.
 /// `None` where there is no such message, or what stands there are no messages at all: that is the
 /// replica's to refuse.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(super) struct Beginning(pub(super) Option<u64>);
 /// One message, or anything else in its place.
 #[derive(Debug, Default)]
 struct Message<'a> {
-    role: Option<&'a RawValue>,
+    role: Text<'a>,
     content: Option<&'a RawValue>,
 }
 
@@ -48,39 +48,6 @@ impl<'de> Deserialize<'de> for Message<'de> {
     }
 }
 
-/// Takes what is no list or object for nothing.
-macro_rules! anything_else {
-    () => {
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("anything")
-        }
-
-        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-            Ok(Self::Value::default())
-        }
-
-        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-            Ok(Self::Value::default())
-        }
-
-        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-            Ok(Self::Value::default())
-        }
-
-        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-            Ok(Self::Value::default())
-        }
-
-        fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-            Ok(Self::Value::default())
-        }
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(Self::Value::default())
-        }
-    };
-}
-
 struct Messages;
 
 impl<'de> Visitor<'de> for Messages {
@@ -88,14 +55,21 @@ impl<'de> Visitor<'de> for Messages {
 
     anything_else!();
 
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Self::Value::default())
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut messages: A) -> Result<Beginning, A::Error> {
-        let mut text = Vec::new();
+        let mut text = Vec::with_capacity(PREFIX);
         while let Some(message) = messages.next_element::<Message<'de>>()? {
-            for part in [message.role, message.content].into_iter().flatten() {
-                text.extend_from_slice(beginning(part.get().as_bytes()));
+            let Message { role, content } = message;
+            let role = if let Text::Is(role) = &role { role } else { "" };
+            let content = content.map_or("", RawValue::get);
+            for part in [role, content] {
+                text.extend_from_slice(beginning(part.as_bytes()));
             }
-            if message.role.and_then(plain_text) == Some(USER) {
-                while messages.next_element::<IgnoredAny>()?.is_some() {}
+            if role == USER {
+                skip_items(messages)?;
                 text.truncate(PREFIX);
                 return Ok(Beginning(Some(key_of(&text))));
             }
@@ -103,8 +77,8 @@ impl<'de> Visitor<'de> for Messages {
         Ok(Beginning(None))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Beginning, A::Error> {
-        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Beginning, A::Error> {
+        skip_fields(fields)?;
         Ok(Beginning(None))
     }
 }
@@ -116,8 +90,12 @@ impl<'de> Visitor<'de> for Parts {
 
     anything_else!();
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Message<'de>, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Self::Value::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Message<'de>, A::Error> {
+        skip_items(items)?;
         Ok(Message::default())
     }
 
@@ -125,7 +103,7 @@ impl<'de> Visitor<'de> for Parts {
         let mut message = Message::default();
         while let Some(key) = fields.next_key()? {
             match key {
-                Key::Role => message.role = Some(fields.next_value()?),
+                Key::Role => message.role = fields.next_value()?,
                 Key::Content => message.content = Some(fields.next_value()?),
                 Key::Other => {
                     fields.next_value::<IgnoredAny>()?;

@@ -3,15 +3,17 @@
 mod body;
 mod head;
 mod messages;
+mod values;
 mod wishes;
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::BoxError;
 use bytes::Bytes;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http_body::Body as HttpBody;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -48,11 +50,14 @@ pub(crate) struct Call {
 impl Call {
     /// # Errors
     /// The request can't be sent to any model.
-    pub(crate) async fn read(
+    pub(crate) async fn read<B>(
         mut parts: Parts,
-        body: Body,
+        body: B,
         config: &GatewayConfig,
-    ) -> Result<Self, GatewayError> {
+    ) -> Result<Self, GatewayError>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    {
         let wishes = Wishes::parse(&parts.headers)?;
         headers::remove_named(&mut parts.headers);
         let waits_for_go = parts.headers.contains_key(header::EXPECT);

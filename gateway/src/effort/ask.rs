@@ -1,13 +1,16 @@
 //! A replica is asked, and, where it takes long, a second one as well.
 
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::OnceLock;
+use std::task::Poll;
 
 use chandler_core::traffic::Sign;
 use chandler_crds::names::api;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use super::{Answered, Effort};
+use crate::alarm::Alarm;
 use crate::attempt::{Answer, AttemptError};
 use crate::errors::GatewayError;
 use crate::in_flight::Lease;
@@ -27,7 +30,7 @@ struct Try {
     attempt: Attempt,
 }
 
-type Asked = Result<Answer, AttemptError>;
+type Asked = Result<Box<Answer>, AttemptError>;
 
 /// What the two replicas said, as far as they were asked and not given up.
 #[derive(Debug, Default)]
@@ -63,23 +66,30 @@ impl Effort {
         &mut self,
         snapshot: &Snapshot,
         lease: Lease,
+        now: Instant,
+        alarm: &mut Alarm,
     ) -> Result<Option<Answered>, GatewayError> {
         let metrics = &self.gateway.inner().metrics;
         if self.last.is_some() {
             metrics.retried(&self.call.model);
         }
-        let (first, second) = (self.begin_try(lease), OnceLock::new());
+        let (first, second) = (self.begin_try(lease, now), OnceLock::new());
         let race = {
             // In its place, since to move it costs as much as to look for a replica.
-            let race = pin!(self.race(snapshot, &first, &second));
-            timeout_at(self.deadline(), race).await
+            let mut race = pin!(self.race(snapshot, &first, &second));
+            alarm.set(self.deadline());
+            poll_fn(|cx| match race.as_mut().poll(cx) {
+                Poll::Ready(race) => Poll::Ready(Some(race)),
+                Poll::Pending => alarm.poll(cx).map(|()| None),
+            })
+            .await
         };
         if second.get().is_some() {
-            let won = race.as_ref().is_ok_and(Race::second_won);
+            let won = race.as_ref().is_some_and(Race::second_won);
             metrics.hedged(&self.call.model, if won { WON } else { LOST });
         }
         let tries = [Some(first), second.into_inner()].into_iter().flatten();
-        let Ok(Race { first, second }) = race else {
+        let Some(Race { first, second }) = race else {
             let timed_out = self.timed_out();
             tries.for_each(|tried| tried.attempt.failed(timed_out.reason()));
             return Err(timed_out);
@@ -105,27 +115,25 @@ impl Effort {
         Ok(answered)
     }
 
-    fn begin_try(&self, lease: Lease) -> Try {
-        let attempt = self.access.attempt(&lease.revision, &lease.endpoint.id);
+    fn begin_try(&self, lease: Lease, began: Instant) -> Try {
+        let attempt = self.access.attempt(lease.seat(), began);
         Try { lease, attempt }
     }
 
     async fn asked(&self, Try { lease, attempt }: &Try) -> Asked {
-        let inner = self.gateway.inner();
-        let left = self.deadline().saturating_duration_since(Instant::now());
-        let (upstream, metrics) = (&inner.upstream, &inner.metrics);
-        let asked = upstream
-            .attempt(&self.call, lease, left, attempt, metrics)
-            .await;
+        let left = self.deadline().saturating_duration_since(attempt.began());
+        let upstream = &self.gateway.inner().upstream;
+        let asked = upstream.attempt(&self.call, lease, left, attempt).await;
         self.learn(lease, &asked);
         asked
     }
 
     /// Takes down what the attempt tells of the replica.
-    fn learn(&self, lease: &Lease, attempt: &Result<Answer, AttemptError>) {
-        let now = self.gateway.inner().now();
+    fn learn(&self, lease: &Lease, attempt: &Asked) {
+        let inner = self.gateway.inner();
         match attempt {
             Ok(answer) => {
+                let now = inner.since_begin(answer.at);
                 if let Some(tokens) = load_report::queued_tokens(&answer.parts.headers) {
                     lease.report_queued_tokens(tokens, now);
                 }
@@ -137,7 +145,7 @@ impl Effort {
             }
             // It is well, and says itself that it takes nothing now.
             Err(AttemptError::NotReady) => {}
-            Err(_) => lease.failed(now),
+            Err(_) => lease.failed(inner.now()),
         }
     }
 
@@ -237,7 +245,7 @@ impl Effort {
         let inner = self.gateway.inner();
         let second = model.second(first, draws(inner.next_turn()), inner.now())?;
         if inner.may_hedge(&model.hedging) {
-            return Some(self.begin_try(second));
+            return Some(self.begin_try(second, Instant::now()));
         }
         inner.metrics.hedged(&self.call.model, NO_BUDGET);
         None

@@ -10,6 +10,7 @@ use chandler_core::traffic::{Ask, NoRoute};
 use tokio::time::Instant;
 
 use crate::accounts::{self, Admission};
+use crate::alarm::Alarm;
 use crate::attempt::{Answer, AttemptError};
 use crate::call::Call;
 use crate::errors::GatewayError;
@@ -32,6 +33,7 @@ pub(crate) struct Effort {
     access: AccessRecord,
     /// Begun when the model is seen to be one of the table's.
     pub(crate) exchange: Option<Exchange>,
+    /// When the request came.
     began: Instant,
     /// How long the whole answer may take.
     limit: Duration,
@@ -47,7 +49,7 @@ pub(crate) struct Effort {
 #[derive(Debug)]
 pub(crate) enum Found {
     /// A replica answers.
-    Answer(Box<Answered>),
+    Answer(Answered),
     /// The moment until which to wait has come.
     StillWaiting,
 }
@@ -55,7 +57,7 @@ pub(crate) enum Found {
 /// A replica's answer and where it comes from.
 #[derive(Debug)]
 pub(crate) struct Answered {
-    pub(crate) answer: Answer,
+    pub(crate) answer: Box<Answer>,
     pub(crate) lease: Lease,
     pub(crate) attempt: Attempt,
 }
@@ -71,7 +73,7 @@ impl Effort {
         Self {
             patience: Patience::new(config.wait_for_replica),
             limit: call.wishes.timeout.unwrap_or(config.request_timeout),
-            began: Instant::now(),
+            began: access.began(),
             exchange: None,
             waiting: None,
             tried: Vec::new(),
@@ -97,16 +99,22 @@ impl Effort {
     }
 
     /// Until a replica answers, or, while none can or others go first, until `interrupt`. May be
-    /// called again.
+    /// called again. The `alarm` is the task's own.
     ///
     /// # Errors
     /// What the caller is told.
-    pub(crate) async fn run(&mut self, interrupt: Option<Instant>) -> Result<Found, GatewayError> {
+    pub(crate) async fn run(
+        &mut self,
+        interrupt: Option<Instant>,
+        alarm: &mut Alarm,
+    ) -> Result<Found, GatewayError> {
         loop {
-            if !self.admission.has_turn() && !self.turn(interrupt).await? {
+            // To wait is rare, and its place would be kept and moved with every request.
+            if !self.admission.has_turn() && !Box::pin(self.turn(interrupt)).await? {
                 return Ok(Found::StillWaiting);
             }
-            let snapshot = self.look();
+            let now = Instant::now();
+            let snapshot = self.look(now);
             let inner = self.gateway.inner();
             let ask = Ask {
                 revision: self.call.wishes.revision.as_deref(),
@@ -115,11 +123,11 @@ impl Effort {
                 tried: &self.tried,
                 draws: draws(inner.next_turn()),
             };
-            match snapshot.lease(&self.call.model, &ask, inner.now()) {
+            match snapshot.lease(&self.call.model, &ask, inner.since_begin(now)) {
                 Ok(lease) => {
                     self.stop_waiting();
-                    if let Some(answered) = self.ask(&snapshot, lease).await? {
-                        return Ok(Found::Answer(Box::new(answered)));
+                    if let Some(answered) = self.ask(&snapshot, lease, now, alarm).await? {
+                        return Ok(Found::Answer(answered));
                     }
                 }
                 Err(NoRoute::RevisionNotAvailable) => return Err(self.no_revision()),
@@ -127,7 +135,7 @@ impl Effort {
                     return Err(self.unknown(&snapshot));
                 }
                 Err(none) => {
-                    if !self.wait(&snapshot, none, interrupt).await? {
+                    if !Box::pin(self.wait(&snapshot, none, interrupt)).await? {
                         return Ok(Found::StillWaiting);
                     }
                 }
@@ -136,10 +144,10 @@ impl Effort {
     }
 
     /// The table of the moment.
-    fn look(&mut self) -> Arc<Snapshot> {
+    fn look(&mut self, now: Instant) -> Arc<Snapshot> {
         let snapshot = self.gateway.inner().routes.load();
         if self.exchange.is_none() {
-            self.begin(&snapshot);
+            self.begin(&snapshot, now);
         }
         snapshot
     }
@@ -149,7 +157,7 @@ impl Effort {
 impl Effort {
     /// Counts the request from here on, if its model is one of the table's, and for as long as
     /// the model allows.
-    fn begin(&mut self, snapshot: &Snapshot) {
+    fn begin(&mut self, snapshot: &Snapshot, now: Instant) {
         let Some(model) = snapshot.model(&self.call.model) else {
             return;
         };
@@ -157,7 +165,7 @@ impl Effort {
             self.limit = model.route.request_timeout;
         }
         let inner = self.gateway.inner();
-        inner.count_request();
+        inner.count_request(now);
         self.exchange = Some(inner.metrics.exchange(&self.call.model));
     }
 

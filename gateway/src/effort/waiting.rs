@@ -22,7 +22,7 @@ impl Effort {
     /// Waits for the request's turn; `false` at `interrupt`. It waits for that as long as for a
     /// replica, and never longer than its caller does.
     pub(super) async fn turn(&mut self, interrupt: Option<Instant>) -> Result<bool, GatewayError> {
-        let snapshot = self.look();
+        let snapshot = self.look(Instant::now());
         let Some(model) = snapshot.model(&self.call.model) else {
             return Ok(true);
         };

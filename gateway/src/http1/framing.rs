@@ -1,6 +1,6 @@
-use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use http::{StatusCode, Version};
 
-use super::Malformed;
+use super::{Malformed, Said};
 
 /// How the end of a body is known (RFC 9112, section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,9 +18,8 @@ impl Framing {
     ///
     /// # Errors
     /// Its end can't be known for sure.
-    pub(crate) fn of_request(version: Version, fields: &HeaderMap) -> Result<Self, Malformed> {
-        let length = length(fields)?;
-        match (is_chunked(fields)?, length) {
+    pub(crate) fn of_request(version: Version, said: &Said) -> Result<Self, Malformed> {
+        match (said.is_chunked()?, said.length()?) {
             (false, length) => Ok(Self::Length(length.unwrap_or(0))),
             (true, Some(_)) => Err(Malformed::Length("by content-length and transfer-encoding")),
             (true, None) if version == Version::HTTP_10 => {
@@ -34,12 +33,11 @@ impl Framing {
     ///
     /// # Errors
     /// Its end can't be known for sure.
-    pub(crate) fn of_response(status: StatusCode, fields: &HeaderMap) -> Result<Self, Malformed> {
+    pub(crate) fn of_response(status: StatusCode, said: &Said) -> Result<Self, Malformed> {
         if !has_body(status) {
             return Ok(Self::Length(0));
         }
-        let length = length(fields)?;
-        match (is_chunked(fields)?, length) {
+        match (said.is_chunked()?, said.length()?) {
             (true, Some(_)) => Err(Malformed::Length("by content-length and transfer-encoding")),
             (true, None) => Ok(Self::Chunked),
             (false, Some(length)) => Ok(Self::Length(length)),
@@ -54,67 +52,23 @@ pub(crate) fn has_body(status: StatusCode) -> bool {
     !status.is_informational() && !none.contains(&status)
 }
 
-/// Whether the connection is meant to be used again after the message with this head.
-pub(crate) fn keeps_open(version: Version, fields: &HeaderMap) -> bool {
-    let says = |wanted: &str| {
-        let values = fields.get_all(header::CONNECTION).iter();
-        let mut tokens = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-        tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()))
-    };
-    match version {
-        Version::HTTP_10 => says("keep-alive") && !says("close"),
-        _ => !says("close"),
-    }
-}
-
-fn length(fields: &HeaderMap) -> Result<Option<u64>, Malformed> {
-    let mut values = fields.get_all(header::CONTENT_LENGTH).iter();
-    let Some(first) = values.next() else {
-        return Ok(None);
-    };
-    if values.any(|other| other != first) {
-        return Err(Malformed::Length("several values of content-length"));
-    }
-    decimal(first).map(Some)
-}
-
-/// Digits alone: `parse` would take a sign too.
-fn decimal(value: &HeaderValue) -> Result<u64, Malformed> {
-    let text = value.to_str().unwrap_or_default();
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|_| digits);
-    number.ok_or(Malformed::Length("content-length is no number"))
-}
-
-/// No coding but this one is ever asked for.
-fn is_chunked(fields: &HeaderMap) -> Result<bool, Malformed> {
-    let mut values = fields.get_all(header::TRANSFER_ENCODING).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Ok(false),
-        (Some(one), None) if one.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(true),
-        _ => Err(Malformed::Length(
-            "a transfer-encoding other than `chunked`",
-        )),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use http::HeaderName;
+    use http::{HeaderMap, HeaderName, HeaderValue};
 
     use super::*;
 
     const OK: StatusCode = StatusCode::OK;
     const NEW: Version = Version::HTTP_11;
 
-    fn fields(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+    fn fields(pairs: &[(&'static str, &'static str)]) -> Said {
         let mut fields = HeaderMap::new();
         for &(name, value) in pairs {
             let value = HeaderValue::from_static(value);
             fields.append(HeaderName::from_static(name), value);
         }
-        fields
+        Said::by(&fields)
     }
 
     #[test]
@@ -171,21 +125,5 @@ mod tests {
         }
         let chunked = fields(&[("transfer-encoding", "chunked")]);
         assert!(Framing::of_request(Version::HTTP_10, &chunked).is_err());
-    }
-
-    #[test]
-    fn connections_that_stay_open() {
-        let old = Version::HTTP_10;
-        for (version, value, open) in [
-            (NEW, "", true),
-            (NEW, "x-a, Close", false),
-            (NEW, "keep-alive", true),
-            (old, "", false),
-            (old, "Keep-Alive", true),
-            (old, "keep-alive, close", false),
-        ] {
-            let fields = fields(&[("connection", value)]);
-            assert_eq!(keeps_open(version, &fields), open, "{version:?} {value}");
-        }
     }
 }

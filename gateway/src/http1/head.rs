@@ -1,5 +1,4 @@
 use std::mem::MaybeUninit;
-use std::sync::LazyLock;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{
@@ -8,9 +7,8 @@ use http::{
 };
 use httparse::{Header, ParserConfig, Status};
 use memchr::memchr_iter;
-use memchr::memmem::Finder;
 
-use super::Malformed;
+use super::{Malformed, Said};
 
 /// Longest head that is read, bytes.
 pub(crate) const MAX_HEAD: usize = 64 << 10;
@@ -18,14 +16,14 @@ pub(crate) const MAX_HEAD: usize = 64 << 10;
 pub(crate) const MAX_FIELDS: usize = 100;
 /// Fields that are added to a head on its way.
 const SPARE_FIELDS: usize = 4;
-const END: &[u8] = b"\r\n\r\n";
-static FIND_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(END));
 
 /// Reads heads off the front of a buffer that grows. A look at a head that is not whole yet costs
 /// only what has come since the last look, however small the pieces are.
 #[derive(Debug, Default)]
 pub(crate) struct HeadReader {
     seen: usize,
+    /// Where the line begins that is not whole yet.
+    line: usize,
 }
 
 impl HeadReader {
@@ -36,11 +34,11 @@ impl HeadReader {
     pub(crate) fn request(
         &mut self,
         buffer: &mut BytesMut,
-    ) -> Result<Option<request::Parts>, Malformed> {
+    ) -> Result<Option<(request::Parts, Said)>, Malformed> {
         // Older clients end a body with an empty line too many (RFC 9112, section 2.2).
         while buffer.starts_with(b"\r\n") {
             buffer.advance(2);
-            self.seen = 0;
+            *self = Self::default();
         }
         let Some(head) = self.split(buffer)? else {
             return Ok(None);
@@ -55,8 +53,9 @@ impl HeadReader {
         let target = head.slice_ref(parsed.path.unwrap_or_default().as_bytes());
         parts.uri = Uri::from_maybe_shared(target).or(Err(Malformed::Characters))?;
         parts.version = version(parsed.version);
-        parts.headers = fields_of(&head, parsed.headers)?;
-        Ok(Some(parts))
+        let said;
+        (parts.headers, said) = fields_of(&head, parsed.headers)?;
+        Ok(Some((parts, said)))
     }
 
     /// The next answer's head; `None` if it is not whole yet.
@@ -66,7 +65,7 @@ impl HeadReader {
     pub(crate) fn response(
         &mut self,
         buffer: &mut BytesMut,
-    ) -> Result<Option<response::Parts>, Malformed> {
+    ) -> Result<Option<(response::Parts, Said)>, Malformed> {
         let Some(head) = self.split(buffer)? else {
             return Ok(None);
         };
@@ -79,8 +78,9 @@ impl HeadReader {
         let code = parsed.code.unwrap_or_default();
         parts.status = StatusCode::from_u16(code).or(Err(Malformed::Characters))?;
         parts.version = version(parsed.version);
-        parts.headers = fields_of(&head, parsed.headers)?;
-        Ok(Some(parts))
+        let said;
+        (parts.headers, said) = fields_of(&head, parsed.headers)?;
+        Ok(Some((parts, said)))
     }
 
     /// Whether a head has begun.
@@ -88,28 +88,36 @@ impl HeadReader {
         self.seen > 0
     }
 
+    /// Every line must end as it should: the parser takes one that ends without a carriage return
+    /// for a line, and others don't.
     fn split(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, Malformed> {
-        let from = self.seen.saturating_sub(END.len() - 1);
-        let end = FIND_END
-            .find(&buffer[from..])
-            .map(|at| from + at + END.len());
+        let mut end = None;
+        for at in memchr_iter(b'\n', &buffer[self.seen..]) {
+            let at = self.seen + at;
+            if !buffer[..at].ends_with(b"\r") {
+                return Err(Malformed::Characters);
+            }
+            // An empty line.
+            if at - 1 == self.line {
+                end = Some(at + 1);
+                break;
+            }
+            self.line = at + 1;
+        }
         if end.unwrap_or(buffer.len()) > MAX_HEAD {
             return Err(Malformed::HeadTooLong);
         }
-        self.seen = if end.is_some() { 0 } else { buffer.len() };
-        Ok(end.map(|end| buffer.split_to(end).freeze()))
+        self.seen = buffer.len();
+        Ok(end.map(|end| {
+            *self = Self::default();
+            buffer.split_to(end).freeze()
+        }))
     }
 }
 
-/// The parser takes a line that ends without a carriage return for a line, and others don't.
 fn all_of(head: &Bytes, parsed: httparse::Result<usize>) -> Result<(), Malformed> {
-    let is_line = |end: usize| head[..end].ends_with(b"\r");
     match parsed {
-        Ok(Status::Complete(length))
-            if length == head.len() && memchr_iter(b'\n', head).all(is_line) =>
-        {
-            Ok(())
-        }
+        Ok(Status::Complete(length)) if length == head.len() => Ok(()),
         Ok(_) => Err(Malformed::Characters),
         Err(httparse::Error::TooManyHeaders) => Err(Malformed::TooManyFields),
         Err(error) => Err(error.into()),
@@ -124,17 +132,19 @@ fn version(minor: Option<u8>) -> Version {
 }
 
 /// Their values are views of `head`.
-fn fields_of(head: &Bytes, parsed: &[Header<'_>]) -> Result<HeaderMap, Malformed> {
+fn fields_of(head: &Bytes, parsed: &[Header<'_>]) -> Result<(HeaderMap, Said), Malformed> {
     let mut fields = HeaderMap::with_capacity(parsed.len() + SPARE_FIELDS);
+    let mut said = Said::default();
     for field in parsed {
         let name = HeaderName::from_bytes(field.name.as_bytes());
         let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value));
         let (Ok(name), Ok(value)) = (name, value) else {
             return Err(Malformed::Characters);
         };
+        said.note(&name, &value);
         fields.append(name, value);
     }
-    Ok(fields)
+    Ok((fields, said))
 }
 
 #[cfg(test)]
@@ -143,7 +153,8 @@ mod tests {
     use super::*;
 
     fn request(text: &str) -> Result<Option<request::Parts>, Malformed> {
-        HeadReader::default().request(&mut BytesMut::from(text))
+        let head = HeadReader::default().request(&mut BytesMut::from(text))?;
+        Ok(head.map(|(parts, _)| parts))
     }
 
     #[test]
@@ -157,7 +168,7 @@ mod tests {
             assert!(reader.has_begun());
         }
         buffer.extend_from_slice(&text.as_bytes()[end - 1..]);
-        let head = reader.request(&mut buffer).unwrap().unwrap();
+        let (head, _) = reader.request(&mut buffer).unwrap().unwrap();
         assert!(!reader.has_begun());
         assert_eq!((head.method, head.uri.path()), (Method::POST, "/v1/chat"));
         assert_eq!(head.version, Version::HTTP_11);
@@ -175,9 +186,9 @@ mod tests {
     fn an_answer_is_read_and_the_next_one_behind_it() {
         let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 503 Busy now\r\nretry-after: 3\r\n\r\n";
         let (mut reader, mut buffer) = (HeadReader::default(), BytesMut::from(text));
-        let first = reader.response(&mut buffer).unwrap().unwrap();
+        let (first, _) = reader.response(&mut buffer).unwrap().unwrap();
         assert_eq!(first.status, StatusCode::CONTINUE);
-        let second = reader.response(&mut buffer).unwrap().unwrap();
+        let (second, _) = reader.response(&mut buffer).unwrap().unwrap();
         assert_eq!(
             (second.status.as_u16(), second.version),
             (503, Version::HTTP_10)
@@ -196,7 +207,7 @@ mod tests {
             assert!(reader.request(&mut buffer).unwrap().is_none());
         }
         buffer.extend_from_slice(b"\n");
-        assert_eq!(reader.request(&mut buffer).unwrap().unwrap().uri, "/");
+        assert_eq!(reader.request(&mut buffer).unwrap().unwrap().0.uri, "/");
     }
 
     #[test]

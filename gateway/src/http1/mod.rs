@@ -8,12 +8,14 @@ mod body;
 mod framing;
 mod head;
 mod read;
+mod said;
 mod write;
 
 pub(crate) use body::{Decoder, Piece};
-pub(crate) use framing::{Framing, has_body, keeps_open};
+pub(crate) use framing::{Framing, has_body};
 pub(crate) use head::{HeadReader, MAX_FIELDS, MAX_HEAD};
 pub(crate) use read::poll_read;
+pub(crate) use said::{Said, is_hop_by_hop};
 pub(crate) use write::Output;
 
 /// Why a message can't be read.

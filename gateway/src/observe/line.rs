@@ -32,8 +32,8 @@ pub(super) fn line(record: &Record, told: &Told, ended: Instant) -> Vec<u8> {
         line.text("reason", told.reason);
     }
     line.text("model", &told.model);
-    line.text("revision", last.map_or("", |last| &last.revision));
-    line.text("endpoint", last.map_or("", |last| &last.endpoint));
+    line.text("revision", last.map_or("", |last| &last.seat.revision));
+    line.text("endpoint", last.map_or("", |last| &last.seat.endpoint.id));
     line.text("account", &told.account);
     line.text("request_id", record.id.to_str().unwrap_or_default());
     line.text("trace_id", std::str::from_utf8(&trace).unwrap_or_default());

@@ -48,7 +48,7 @@ impl Observers {
     }
 
     /// A request is over.
-    fn ended(&self, record: &mut Record) {
+    fn ended(&self, record: &Record) {
         let log = self.log.as_ref();
         let spans = self.spans.as_ref().filter(|_| record.trace.sampled);
         if log.is_none() && spans.is_none() {

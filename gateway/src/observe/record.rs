@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::Observers;
 use super::trace::{TRACEPARENT_LENGTH, Trace, new_span, write_hex};
 use crate::headers;
+use crate::in_flight::Seat;
 
 /// Longest name of a request that is taken from its caller, bytes.
 const LONGEST_ID: usize = 128;
@@ -81,8 +82,7 @@ impl Outcome {
 /// One try at a replica.
 #[derive(Debug)]
 pub(super) struct Attempted {
-    pub(super) revision: String,
-    pub(super) endpoint: String,
+    pub(super) seat: Arc<Seat>,
     pub(super) span: u64,
     pub(super) began: Instant,
     pub(super) ended: Option<Instant>,
@@ -130,20 +130,18 @@ impl AccessRecord {
     }
 
     /// Whose key the caller has: a name, never the key.
-    #[allow(dead_code)] // For whoever asks callers for keys.
     pub(crate) fn account(&self, name: &str) {
         name.clone_into(&mut self.told().account);
     }
 
     /// A try at a replica begins; it ends when what is given back is dropped.
-    pub(crate) fn attempt(&self, revision: &str, endpoint: &str) -> Attempt {
+    pub(crate) fn attempt(&self, seat: Arc<Seat>, began: Instant) -> Attempt {
         let span = new_span();
         let attempts = &mut self.told().attempts;
         attempts.push(Attempted {
-            revision: revision.to_owned(),
-            endpoint: endpoint.to_owned(),
+            seat,
             span,
-            began: Instant::now(),
+            began,
             ended: None,
             status: None,
             reason: "",
@@ -152,14 +150,22 @@ impl AccessRecord {
             record: self.clone(),
             number: attempts.len() - 1,
             span,
+            began,
         }
     }
 
-    /// The head of the answer. It gets the request's name.
-    pub(crate) fn answered(&self, response: &mut Response) {
-        response
-            .headers_mut()
-            .insert(&headers::REQUEST_ID, self.0.id.clone());
+    /// The request's name, which its answer gets.
+    pub(crate) fn id(&self) -> &HeaderValue {
+        &self.0.id
+    }
+
+    /// When the head of the request had come.
+    pub(crate) fn began(&self) -> Instant {
+        self.0.began
+    }
+
+    /// The head of the answer.
+    pub(crate) fn answered(&self, response: &Response) {
         let mut told = self.told();
         told.status = response.status().as_u16();
         if let Some(Refusal(reason)) = response.extensions().get() {
@@ -212,9 +218,9 @@ fn name(fields: &HeaderMap) -> HeaderValue {
 
 impl Record {
     /// All that was told, at the end.
-    pub(super) fn take_told(&mut self) -> Told {
-        let told = self.told.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let mut told = std::mem::take(told);
+    pub(super) fn take_told(&self) -> Told {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = std::mem::take(&mut *told);
         if told.status == 0 {
             told.status = CALLER_GONE;
         }
@@ -224,8 +230,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let observers = Arc::clone(&self.observers);
-        observers.ended(self);
+        self.observers.ended(self);
     }
 }
 
@@ -235,12 +240,18 @@ pub(crate) struct Attempt {
     record: AccessRecord,
     number: usize,
     span: u64,
+    began: Instant,
 }
 
 impl Attempt {
     /// The `traceparent` that makes the request to the replica a part of the caller's trace.
     pub(crate) fn trace(&self) -> [u8; TRACEPARENT_LENGTH] {
         self.record.0.trace.parent_of(self.span)
+    }
+
+    /// When it began.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
     }
 
     /// The request's name.

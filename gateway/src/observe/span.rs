@@ -67,7 +67,7 @@ impl Ended {
         attributes.number(spans::RESPONSE_BYTES, told.bytes_out);
         attributes.text(spans::OPERATION, operation(self.uri.path()));
         attributes.text(spans::MODEL, &told.model);
-        attributes.text(spans::REVISION, last.map_or("", |last| &last.revision));
+        attributes.text(spans::REVISION, last.map_or("", |last| &last.seat.revision));
         attributes.text(spans::ACCOUNT, &told.account);
         attributes.text(spans::REQUEST_ID, self.id.to_str().unwrap_or_default());
         // By the conventions a server's span failed where the server did, not its caller.
@@ -88,8 +88,8 @@ impl Ended {
     fn attempt(&self, number: usize, attempt: &Attempted) -> Value {
         let mut attributes = Attributes::default();
         attributes.text(spans::METHOD, self.method.as_str());
-        attributes.text(spans::REVISION, &attempt.revision);
-        attributes.text(spans::ENDPOINT, &attempt.endpoint);
+        attributes.text(spans::REVISION, &attempt.seat.revision);
+        attributes.text(spans::ENDPOINT, &attempt.seat.endpoint.id);
         if let Some(status) = attempt.status {
             attributes.number(spans::STATUS, status.into());
         }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use chandler_crds::names::headers as names;
 use http::{HeaderName, StatusCode, Version, header, response};
 use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -57,7 +58,7 @@ impl Answer {
         let (parts, body) = response.into_parts();
         let framing = self.framing(&parts, &body);
         let keeps_open = self.keeps_open && framing != Framing::UntilClose;
-        self.head(&mut line.lock().output, &parts, framing, keeps_open);
+        self.head(&mut line.lock().output, &parts, framing, keeps_open, record);
         let mut sending = Sending {
             body,
             framing,
@@ -89,6 +90,7 @@ impl Answer {
         parts: &response::Parts,
         framing: Framing,
         keeps_open: bool,
+        record: &AccessRecord,
     ) {
         output.begin([
             b"HTTP/1.1 ",
@@ -102,6 +104,7 @@ impl Answer {
                 output.field(name.as_str(), value.as_bytes());
             }
         }
+        output.field(names::REQUEST_ID, record.id().as_bytes());
         if !parts.headers.contains_key(header::DATE) {
             output.field(header::DATE.as_str(), &date(SystemTime::now()));
         }
@@ -126,7 +129,7 @@ fn reason(status: StatusCode) -> &'static [u8] {
 fn is_set_here(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
-        "connection" | "content-length" | "transfer-encoding"
+        "connection" | "content-length" | "transfer-encoding" | names::REQUEST_ID
     )
 }
 

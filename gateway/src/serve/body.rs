@@ -1,3 +1,5 @@
+use std::error::Error;
+use std::iter::successors;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -108,9 +110,9 @@ impl<S> Drop for Paced<S> {
 }
 
 /// What a caller is told whose body can't be read to its end.
-pub(crate) fn unread(error: &axum::Error) -> GatewayError {
-    let cause = std::error::Error::source(error);
-    match cause.and_then(|cause| cause.downcast_ref()) {
+pub(crate) fn unread(error: &(dyn Error + 'static)) -> GatewayError {
+    let mut causes = successors(Some(error), |error| (*error).source());
+    match causes.find_map(|cause| cause.downcast_ref()) {
         Some(BodyError::TooSlow { pause }) => GatewayError::BodyTooSlow { pause: *pause },
         _ => GatewayError::BodyIncomplete(error.to_string()),
     }

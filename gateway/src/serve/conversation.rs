@@ -1,26 +1,26 @@
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{Method, Request, Version, header, request};
+use http::{Method, Request, Version, request};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
-use tokio_util::sync::WaitForCancellationFuture;
 
 use super::answer::{Answer, AnswerEnd};
 use super::body::Paced;
 use super::connection::Door;
 use super::line::{LineError, Shared};
 use super::pulse::Pulse;
+use crate::alarm::Alarm;
 use crate::errors::GatewayError;
-use crate::http1::{Framing, Malformed, keeps_open};
+use crate::http1::{Framing, Malformed, Said};
 use crate::observe::AccessRecord;
 use crate::routes;
+use crate::signal::Ear;
 
 /// Longest head of a request, bytes, after which the connection goes on. One that is longer than
 /// [`MAX_HEAD`](crate::http1::MAX_HEAD) is not even read to its end.
@@ -33,6 +33,14 @@ pub(super) struct Conversation<'a, S> {
     line: Shared<S>,
     pulse: Arc<Pulse>,
     door: &'a Arc<Door>,
+}
+
+/// What a connection's requests wait for, one after the other.
+struct Waits<'a> {
+    /// The signal that ends what is in flight.
+    ending: Ear<'a>,
+    /// The time that the caller has.
+    alarm: Alarm,
 }
 
 /// A connection's request from its head to the end of its answer.
@@ -58,9 +66,14 @@ where
 
     /// Until the caller leaves, or has to.
     pub(super) async fn run(self) -> Result<(), LineError> {
-        let mut draining = pin!(self.door.gateway.inner().draining.cancelled());
+        let inner = self.door.gateway.inner();
+        let mut draining = inner.draining.ear();
+        let mut waits = Waits {
+            ending: inner.ending.ear(),
+            alarm: Alarm::after(inner.config.request_timeout),
+        };
         loop {
-            let head = match self.head(draining.as_mut()).await {
+            let (head, said) = match self.head(&mut draining).await {
                 Ok(Some(head)) => head,
                 Ok(None) => break,
                 Err(LineError::Malformed(why)) if why != Malformed::Short => {
@@ -69,7 +82,7 @@ where
                 }
                 Err(error) => return Err(error),
             };
-            let framing = match Framing::of_request(head.version, &head.headers) {
+            let framing = match Framing::of_request(head.version, &said) {
                 Ok(framing) => framing,
                 Err(why) => {
                     self.refuse(why).await?;
@@ -77,7 +90,7 @@ where
                 }
             };
             let _turn = Turn(&self.pulse);
-            if !self.answer(head, framing).await? {
+            if !self.answer(head, &said, framing, &mut waits).await? {
                 break;
             }
         }
@@ -88,14 +101,14 @@ where
     /// The next request's head; `None` at the end, or once no more are welcome.
     async fn head(
         &self,
-        mut draining: Pin<&mut WaitForCancellationFuture<'_>>,
-    ) -> Result<Option<request::Parts>, LineError> {
+        draining: &mut Ear<'_>,
+    ) -> Result<Option<(request::Parts, Said)>, LineError> {
         poll_fn(|cx| {
             let mut line = self.line.lock();
             if let Poll::Ready(head) = line.poll_head(cx) {
                 return Poll::Ready(head);
             }
-            if !line.has_begun() && draining.as_mut().poll(cx).is_ready() {
+            if !line.has_begun() && draining.poll(cx).is_ready() {
                 return Poll::Ready(Ok(None));
             }
             Poll::Pending
@@ -104,17 +117,26 @@ where
     }
 
     /// Answers a request; whether another one may follow.
-    async fn answer(&self, head: request::Parts, framing: Framing) -> Result<bool, LineError> {
+    async fn answer(
+        &self,
+        head: request::Parts,
+        said: &Said,
+        framing: Framing,
+        waits: &mut Waits<'_>,
+    ) -> Result<bool, LineError> {
         let inner = self.door.gateway.inner();
         let (version, bodiless) = (head.version, head.method == Method::HEAD);
-        let keeps = keeps_open(version, &head.headers);
-        let asks_first = version == Version::HTTP_11 && head.headers.contains_key(header::EXPECT);
+        let keeps = said.keeps_open(version);
+        let asks_first = version == Version::HTTP_11 && said.expects;
         self.line.lock().begin_body(framing, asks_first);
         let mut request = Request::from_parts(head, ());
         let record = AccessRecord::begin(&inner.observers, &mut request);
+        let Waits { ending, alarm } = waits;
         let response = {
-            let mut response = pin!(self.respond(request, &record));
+            let mut response = pin!(self.respond(request, said, &record, alarm));
             poll_fn(|cx| {
+                // Whoever answers looks for itself.
+                let _ = ending.poll(cx);
                 if let Poll::Ready(response) = response.as_mut().poll(cx) {
                     return Poll::Ready(Some(response));
                 }
@@ -123,10 +145,10 @@ where
             .await
         };
         // By a caller that has gone, all that was done for it is dropped.
-        let Some(mut response) = response else {
+        let Some(response) = response else {
             return Ok(false);
         };
-        record.answered(&mut response);
+        record.answered(&response);
         // A caller that keeps its connection would come back by it as long as it is open.
         let leaving = inner.leaving.load(Ordering::Relaxed);
         let rest = self.line.lock().drop_body();
@@ -142,9 +164,17 @@ where
         Ok(ended == AnswerEnd::KeepOpen)
     }
 
-    async fn respond(&self, request: Request<()>, record: &AccessRecord) -> Response {
+    async fn respond(
+        &self,
+        request: Request<()>,
+        said: &Said,
+        record: &AccessRecord,
+        alarm: &mut Alarm,
+    ) -> Response {
         let inner = self.door.gateway.inner();
-        if head_size(&request) > MAX_GOOD_HEAD {
+        let target = request.uri().path_and_query();
+        let target = target.map_or(0, |target| target.as_str().len());
+        if target + said.size > MAX_GOOD_HEAD {
             let limit = MAX_GOOD_HEAD;
             let error = GatewayError::HeadTooLarge { limit };
             inner.metrics.refused(error.status());
@@ -152,9 +182,9 @@ where
         }
         let (line, pulse) = (self.line.clone(), Arc::clone(&self.pulse));
         let body = Paced::new(line, inner.config.pace, pulse, record.clone());
-        let request = request.map(|()| Body::new(body));
+        let request = request.map(|()| body);
         let (gateway, router) = (&self.door.gateway, &self.door.router);
-        routes::answer(gateway, router, request, record.clone()).await
+        routes::answer(gateway, router, request, record.clone(), alarm).await
     }
 
     /// Answers what can't be read, after which nobody knows where the next request begins.
@@ -174,8 +204,8 @@ where
         };
         let mut request = Request::new(());
         let record = AccessRecord::begin(&inner.observers, &mut request);
-        let mut response = error.into_response();
-        record.answered(&mut response);
+        let response = error.into_response();
+        record.answered(&response);
         answer.send(&self.line, response, &record).await?;
         self.linger().await;
         Ok(())
@@ -199,14 +229,4 @@ where
         // However it ends, the connection does.
         let _ = timeout(LINGER, lingering).await;
     }
-}
-
-/// Bytes of a head as it is written in HTTP/1.1, but for a few of the first line.
-fn head_size(request: &Request<()>) -> usize {
-    const SEPARATORS: usize = ": \r\n".len();
-    let target = request.uri().path_and_query();
-    let target = target.map_or(0, |target| target.as_str().len());
-    let fields = request.headers().iter();
-    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + SEPARATORS);
-    target + fields.sum::<usize>()
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::pulse::Pulse;
-use crate::http1::{Decoder, Framing, HeadReader, Malformed, Output, Piece, poll_read};
+use crate::http1::{Decoder, Framing, HeadReader, Malformed, Output, Piece, Said, poll_read};
 
 /// Bytes that are read while an answer is awaited, to see whether the caller is still there.
 const AHEAD: usize = 64 << 10;
@@ -77,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     pub(super) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<request::Parts>, LineError>> {
+    ) -> Poll<Result<Option<(request::Parts, Said)>, LineError>> {
         loop {
             if !self.input.is_empty() {
                 self.pulse.bytes_came();

@@ -116,7 +116,7 @@ fn admit(stream: TcpStream, door: &Arc<Door>, workers: &Workers, connections: &m
 
 async fn drain(gateway: &Gateway, mut connections: JoinSet<()>) {
     gateway.leave();
-    gateway.inner().draining.cancel();
+    gateway.inner().draining.give();
     let open = connections.len();
     let deadline = gateway.inner().config.drain_deadline;
     if timeout(deadline, all(&mut connections)).await.is_ok() {
@@ -124,7 +124,7 @@ async fn drain(gateway: &Gateway, mut connections: JoinSet<()>) {
         return;
     }
     tracing::warn!(left = connections.len(), "drain deadline passed");
-    gateway.inner().ending.cancel();
+    gateway.inner().ending.give();
     if timeout(LAST_WORDS, all(&mut connections)).await.is_err() {
         connections.shutdown().await;
     }

@@ -1,9 +1,11 @@
+use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
+use crate::alarm::Alarm;
 use crate::config::Pace;
 
 /// Where one connection stands, and since when: what is needed to end one whose caller is slow on
@@ -137,11 +139,15 @@ impl Pulse {
     /// and can still answer.
     pub(super) async fn overdue(&self, pace: &Pace) -> Overdue {
         let tick = pace.shortest() / 2;
+        // It is polled whenever anything comes by the connection.
+        let mut clock = Alarm::after(tick);
         loop {
-            sleep(tick).await;
-            if let Some(overdue) = self.look(Instant::now(), pace) {
+            poll_fn(|cx| clock.poll(cx)).await;
+            let now = Instant::now();
+            if let Some(overdue) = self.look(now, pace) {
                 return overdue;
             }
+            clock.set(now + tick);
         }
     }
 

@@ -6,7 +6,7 @@ use http::response;
 
 use super::pool::{Pool, Taken};
 use super::wire::{OpenError, Opener, WireError};
-use crate::http1::Output;
+use crate::http1::{Output, Said};
 
 /// The body of a replica's answer, and the connection that it comes by. At the body's end the
 /// connection goes back to the pool; dropped before, it is closed.
@@ -28,7 +28,7 @@ pub(crate) enum SendError {
 }
 
 impl Pool {
-    /// Sends a request to `addr`; gives the answer's head, and its body to come.
+    /// Sends a request to `addr`; gives the answer's head, what it says, and its body to come.
     ///
     /// A connection that rested may have ended before a byte of the request left, which says
     /// nothing of the replica: the request is then sent by a new connection.
@@ -37,16 +37,16 @@ impl Pool {
         opener: &Opener,
         addr: SocketAddr,
         request: impl Fn() -> Output,
-    ) -> Result<(response::Parts, Flow), SendError> {
+    ) -> Result<(response::Parts, Said, Flow), SendError> {
         let mut taken = self.take(opener, addr).await?;
         let mut answer = taken.wire.send(request()).await;
         if taken.used && matches!(answer, Err(WireError::NeverSent)) {
             taken = self.open(opener, addr).await?;
             answer = taken.wire.send(request()).await;
         }
-        let head = answer.map_err(SendError::Lost)?;
+        let (head, said) = answer.map_err(SendError::Lost)?;
         let (taken, pool) = (Some(taken), self.clone());
-        Ok((head, Flow { taken, pool }))
+        Ok((head, said, Flow { taken, pool }))
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tower::Service;
 
 use crate::connector::connector;
-use crate::http1::{Decoder, Framing, HeadReader, Malformed, Output, Piece, keeps_open, poll_read};
+use crate::http1::{Decoder, Framing, HeadReader, Malformed, Output, Piece, Said, poll_read};
 
 /// One connection to a replica, used by one request at a time.
 #[derive(Debug)]
@@ -89,7 +89,10 @@ fn address(addr: SocketAddr) -> Result<Uri, http::Error> {
 
 impl Wire {
     /// Sends a request; gives the answer's head, which may come before all of the request is sent.
-    pub(super) async fn send(&mut self, mut request: Output) -> Result<response::Parts, WireError> {
+    pub(super) async fn send(
+        &mut self,
+        mut request: Output,
+    ) -> Result<(response::Parts, Said), WireError> {
         let mut sending = Sending::Nothing;
         let mut reader = HeadReader::default();
         poll_fn(|cx| {
@@ -109,17 +112,17 @@ impl Wire {
         &mut self,
         reader: &mut HeadReader,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<response::Parts, WireError>> {
+    ) -> Poll<Result<(response::Parts, Said), WireError>> {
         loop {
-            if let Some(head) = reader.response(&mut self.input)? {
+            if let Some((head, said)) = reader.response(&mut self.input)? {
                 match head.status.as_u16() {
                     101 => return Poll::Ready(Err(WireError::Upgrade)),
                     100..200 => continue,
                     _ => {}
                 }
-                self.keeps_open = keeps_open(head.version, &head.headers);
-                self.decoder = Decoder::new(Framing::of_response(head.status, &head.headers)?);
-                return Poll::Ready(Ok(head));
+                self.keeps_open = said.keeps_open(head.version);
+                self.decoder = Decoder::new(Framing::of_response(head.status, &said)?);
+                return Poll::Ready(Ok((head, said)));
             }
             if ready!(self.poll_read(cx))? == 0 {
                 return Poll::Ready(Err(WireError::Closed));

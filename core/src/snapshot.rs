@@ -1,6 +1,7 @@
 //! What a world looks like at one moment, in the terms that decisions are made in.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -14,6 +15,19 @@ pub struct Snapshot {
     pub revisions: BTreeMap<String, RevisionSeen>,
     /// How traffic is spread now.
     pub weights: Weights,
+    /// What the gateways tell of the model; `None` in a world that knows of none.
+    pub gateways: Option<GatewaysSeen>,
+}
+
+/// What the gateways tell of a model, all together. One that does not answer tells nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GatewaysSeen {
+    /// Requests that wait for a first replica, at those that told.
+    pub waiting: u64,
+    /// How long none of them has had a request for the model; `None` unless every one told.
+    pub idle: Option<Duration>,
+    /// Whether one of them answers everyone, for want of any API key; `None` if none told.
+    pub open: Option<bool>,
 }
 
 /// What is seen of one revision.
@@ -25,6 +39,8 @@ pub struct RevisionSeen {
     pub ready: u32,
     /// Requests being worked on by all its replicas; `None` where that can't be told.
     pub in_flight: Option<u64>,
+    /// How long none of its ready replicas has had a request; `None` unless every one told.
+    pub idle: Option<Duration>,
     /// Whether someone else changed or removed part of what it is made of.
     pub drifted: bool,
     /// The failure that keeps a replica from being ready, if there is one.

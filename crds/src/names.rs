@@ -343,6 +343,9 @@ pub mod metrics {
     pub const LOAD_PHASE: &str = "chandler:load_phase";
     /// Gauge by `phase`: seconds spent in a phase of the start that is over.
     pub const PHASE_SECONDS: &str = "chandler:phase_seconds";
+    /// Gauge: seconds since the last request ended or, where none came, since the model was ready;
+    /// 0 while one is worked on or waits.
+    pub const IDLE_SECONDS: &str = "chandler:idle_seconds";
 
     /// Counter by model, revision and status code.
     pub const GATEWAY_REQUESTS: &str = "chandler_gateway_requests_total";
@@ -351,6 +354,9 @@ pub mod metrics {
     /// Gauge by model, `namespace/name`: requests that wait for a first replica. What a model at
     /// rest is woken by.
     pub const GATEWAY_WAITING: &str = "chandler_gateway_requests_waiting";
+    /// Gauge by model, `namespace/name`: seconds since its last request ended or, where none came,
+    /// since the gateway knew of it; 0 while one waits or is in flight.
+    pub const GATEWAY_IDLE: &str = "chandler_gateway_idle_seconds";
     /// Counter by model: requests sent again to another replica.
     pub const GATEWAY_RETRIES: &str = "chandler_gateway_retries_total";
     /// Counter by model and outcome: requests that took long and were sent to a second replica as

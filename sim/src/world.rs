@@ -99,6 +99,7 @@ impl SimWorld {
                 .map(|(name, revision)| (name.clone(), self.seen(revision)))
                 .collect(),
             weights: self.weights.clone(),
+            gateways: None,
         }
     }
 
@@ -184,6 +185,7 @@ impl SimWorld {
             in_flight: self
                 .counts_requests
                 .then_some(revision.requests.len() as u64),
+            idle: None,
             drifted: revision.drifted,
             failure: replicas.iter().find_map(Replica::failure).cloned(),
         }

@@ -36,6 +36,7 @@ impl World for LocalModel {
         Ok(Snapshot {
             revisions: seen.collect(),
             weights: model.weights.clone(),
+            gateways: None,
         })
     }
 
@@ -90,6 +91,7 @@ impl LocalModel {
                     .map(|endpoint| self.local.gateway.in_flight(&endpoint.id))
                     .sum(),
             ),
+            idle: None,
             drifted: false,
             failure: views
                 .into_iter()

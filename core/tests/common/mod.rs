@@ -62,6 +62,7 @@ pub(crate) fn there(desired: u32, ready: u32) -> RevisionSeen {
         desired,
         ready,
         in_flight: Some(0),
+        idle: None,
         drifted: false,
         failure: None,
     }
@@ -85,6 +86,7 @@ pub(crate) fn seen<const N: usize>(
     Snapshot {
         revisions: revisions.map(|(name, it)| (name.to_owned(), it)).into(),
         weights,
+        gateways: None,
     }
 }
 

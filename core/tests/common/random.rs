@@ -137,6 +137,7 @@ fn revision_seen() -> impl Strategy<Value = RevisionSeen> + Clone {
             desired,
             ready,
             in_flight,
+            idle: None,
             drifted,
             failure,
         }
@@ -165,8 +166,11 @@ pub(crate) fn any_seen() -> impl Strategy<Value = Snapshot> {
         4 => all_to_one,
         2 => by_name(weight),
     ];
-    (by_name(revision_seen()), weights)
-        .prop_map(|(revisions, weights)| Snapshot { revisions, weights })
+    (by_name(revision_seen()), weights).prop_map(|(revisions, weights)| Snapshot {
+        revisions,
+        weights,
+        gateways: None,
+    })
 }
 
 fn revision_memory(

@@ -119,6 +119,7 @@ pub(super) fn snapshot(objects: &Objects) -> Snapshot {
     Snapshot {
         revisions: revisions.collect(),
         weights: objects.stable.as_ref().map(weights_of).unwrap_or_default(),
+        gateways: None,
     }
 }
 
@@ -128,6 +129,7 @@ fn seen(deployment: &Deployment, pods: &[Pod]) -> RevisionSeen {
         desired: desired(deployment),
         ready: u32::try_from(ready).unwrap_or(u32::MAX),
         in_flight: None,
+        idle: None,
         drifted: false,
         failure: failure::of_revision(deployment, pods),
     }

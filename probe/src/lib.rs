@@ -1,9 +1,12 @@
-//! Asking a replica: about itself, and for the first answer that makes its revision count as
-//! ready. Every world that has real replicas asks in this way.
+//! Asking Chandler's own processes: a replica about itself and for the first answer that makes its
+//! revision count as ready, and replicas and gateways for their metrics. Every world that has real
+//! ones asks in this way.
 
 mod answer;
 mod http;
+mod text;
 
 pub use answer::first_answer;
 pub use http::{Client, Failed};
 pub use hyper::StatusCode;
+pub use text::{Fault, Malformed, Sample, samples};

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chandler_core::traffic::{ColdStarts, ModelRoute};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
@@ -17,6 +18,8 @@ pub(crate) const UNKNOWN_START: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub(crate) struct Demand {
     models: Arc<Mutex<HashMap<String, Model>>>,
+    /// How often a first request began to wait.
+    firsts: watch::Sender<u64>,
     metrics: Metrics,
 }
 
@@ -39,6 +42,7 @@ impl Demand {
     pub(crate) fn new(metrics: Metrics) -> Self {
         Self {
             models: Arc::default(),
+            firsts: watch::Sender::default(),
             metrics,
         }
     }
@@ -50,10 +54,30 @@ impl Demand {
         model.waiting += 1;
         model.since.get_or_insert_with(Instant::now);
         self.metrics.waiting(key, model.waiting);
+        if model.waiting == 1 {
+            self.firsts.send_modify(|firsts| *firsts += 1);
+        }
         Waiting {
             demand: self.clone(),
             key: key.to_owned(),
         }
+    }
+
+    /// Changes whenever a first request begins to wait for a model.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.firsts.subscribe()
+    }
+
+    /// How many requests wait for the model.
+    pub(crate) fn waiting(&self, key: &str) -> usize {
+        self.lock().get(key).map_or(0, |model| model.waiting)
+    }
+
+    /// The models that requests wait for.
+    pub(crate) fn waited_for(&self) -> Vec<String> {
+        let models = self.lock();
+        let waited = models.iter().filter(|(_, model)| model.waiting > 0);
+        waited.map(|(key, _)| key.clone()).collect()
     }
 
     /// How long until a replica of the model is likely to be ready.

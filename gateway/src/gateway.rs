@@ -1,15 +1,18 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use chandler_core::traffic::{Hedging, ModelRoute, RetryBudget, RouteTable};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::accounts::{Accounts, Keys};
 use crate::attempt::Upstream;
 use crate::config::GatewayConfig;
 use crate::demand::{self, Demand};
+use crate::idle::{Counted, Idle};
 use crate::metrics::Metrics;
 use crate::observe::Observers;
 use crate::routes;
@@ -31,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) observers: Arc<Observers>,
     pub(crate) waiting: WaitingRoom,
     pub(crate) demand: Demand,
+    idle: Idle,
     retries: RetryBudget,
     began: Instant,
     /// Set when callers had better go elsewhere, while those who come are still answered.
@@ -40,6 +44,17 @@ pub(crate) struct Inner {
     /// Set when requests in flight can be waited for no longer.
     pub(crate) ending: Signal,
     turns: AtomicU64,
+}
+
+/// What a gateway tells of one model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// Requests that wait for a first replica.
+    pub waiting: u64,
+    /// How long none has come, waited or been in flight; `None` of a model that the table has not.
+    pub idle: Option<Duration>,
+    /// Whether everyone may ask, for want of any API key.
+    pub open: bool,
 }
 
 impl Gateway {
@@ -54,6 +69,7 @@ impl Gateway {
             upstream: Upstream::new(&config, metrics.clone()),
             waiting: WaitingRoom::new(config.max_waiting, config.max_waiting_bytes),
             demand: Demand::new(metrics.clone()),
+            idle: Idle::new(metrics.registry())?,
             retries: RetryBudget::new(),
             accounts: Accounts::new(metrics.registry(), config.max_waiting)?,
             observers: Observers::new(&config, &metrics),
@@ -72,6 +88,8 @@ impl Gateway {
     pub fn publish(&self, table: RouteTable) {
         self.0.routes.publish(table.clone());
         self.0.accounts.table_changed(&table);
+        // From now on a new model is known.
+        self.0.look();
     }
 
     /// Lets nobody in until the first [`publish_keys`](Self::publish_keys). A gateway that is
@@ -93,6 +111,27 @@ impl Gateway {
     /// Requests in flight at an endpoint, be it in the table still or not; 0 if unknown.
     pub fn in_flight(&self, endpoint_id: &str) -> u64 {
         self.0.routes.in_flight(endpoint_id)
+    }
+
+    /// What the gateway tells of the model `key`, `namespace/name`, as its metrics do.
+    pub fn told(&self, key: &str) -> Told {
+        let now = self.0.look();
+        Told {
+            waiting: u64::try_from(self.0.demand.waiting(key)).unwrap_or(u64::MAX),
+            idle: self.0.idle.of(key, now),
+            open: self.0.accounts.are_open(),
+        }
+    }
+
+    /// Changes whenever a first request begins to wait for a replica of a model, and not with the
+    /// herd behind it.
+    pub fn demand_changes(&self) -> watch::Receiver<u64> {
+        self.0.demand.changes()
+    }
+
+    /// The models, `namespace/name`, that requests wait for.
+    pub fn waited_for(&self) -> Vec<String> {
+        self.0.demand.waited_for()
     }
 
     /// The HTTP service, for a caller that has a listener and a shutdown of its own; others use
@@ -131,6 +170,38 @@ impl Inner {
     /// The same at `moment`: to read the clock again and again for one request costs.
     pub(crate) fn since_begin(&self, moment: Instant) -> Duration {
         moment.saturating_duration_since(self.began)
+    }
+
+    /// The metrics as they are now, in Prometheus' text format.
+    pub(crate) fn render(&self) -> prometheus::Result<String> {
+        self.look();
+        self.metrics.render()
+    }
+
+    /// Finds out how long each model has been without a request; gives the time of that.
+    fn look(&self) -> Duration {
+        self.idle.look(|| self.counted(), || self.now())
+    }
+
+    /// What is counted of each model's requests. Requests are counted by the name that their
+    /// callers used; the table of the moment tells whose it is. One that still has a replica of a
+    /// model whose name leads elsewhere by now is seen there.
+    fn counted(&self) -> HashMap<String, Counted> {
+        let (now, snapshot) = (self.now(), self.routes.load());
+        let tallies = self.metrics.tallies();
+        let mut models: HashMap<String, Counted> = HashMap::new();
+        for (name, model) in snapshot.names() {
+            let tally = tallies.get(name).copied().unwrap_or_default();
+            let counted = models.entry(model.route.key.clone()).or_default();
+            counted.open |= tally.in_flight > 0 || model.is_asked(now);
+            counted.ended.insert(name.clone(), tally.ended);
+        }
+        for key in self.demand.waited_for() {
+            if let Some(counted) = models.get_mut(&key) {
+                counted.open = true;
+            }
+        }
+        models
     }
 
     /// One more request is to be answered.

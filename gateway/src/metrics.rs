@@ -1,5 +1,9 @@
+use std::collections::HashMap;
+
 use chandler_crds::names::metrics as names;
 use http::StatusCode;
+use prometheus::core::Collector;
+use prometheus::proto::Metric;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -150,6 +154,25 @@ impl Metrics {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 
+    /// What is counted of requests, by the name that their callers used for the model.
+    pub(crate) fn tallies(&self) -> HashMap<String, Tally> {
+        let mut tallies: HashMap<String, Tally> = HashMap::new();
+        // First those in flight: one that ends in between is counted twice, and not missed.
+        for family in self.in_flight.collect() {
+            for metric in family.get_metric() {
+                let tally = tallies.entry(model(metric).to_owned()).or_default();
+                tally.in_flight += metric.get_gauge().get_value() as i64;
+            }
+        }
+        for family in self.requests.collect() {
+            for metric in family.get_metric() {
+                let tally = tallies.entry(model(metric).to_owned()).or_default();
+                tally.ended += metric.get_counter().get_value() as u64;
+            }
+        }
+        tallies
+    }
+
     /// Counts a request that never got to a model. It has no model label: a name that the caller
     /// made up would grow the series without bound.
     pub(crate) fn refused(&self, status: StatusCode) {
@@ -218,6 +241,22 @@ impl Metrics {
     }
 }
 
+/// What is counted of the requests for one name.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Tally {
+    /// Those whose answer is not complete; they may wait.
+    pub(crate) in_flight: i64,
+    /// Those that have ended, however.
+    pub(crate) ended: u64,
+}
+
+/// The model of a series; empty if it has none.
+fn model(series: &Metric) -> &str {
+    let mut labels = series.get_label().iter();
+    let label = labels.find(|label| label.name() == MODEL);
+    label.map_or("", |label| label.value())
+}
+
 /// One request from its model's name being known until its answer is complete, or its caller gone.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -241,12 +280,13 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.in_flight.dec();
         let mut digits = itoa::Buffer::new();
         let code = digits.format(self.code);
         self.requests
             .with_label_values(&[self.model.as_str(), &self.revision, code])
             .inc();
+        // Last, so that whoever sees it in flight no more sees that it has ended.
+        self.in_flight.dec();
         tracing::debug!(
             model = self.model,
             revision = self.revision,

@@ -108,6 +108,11 @@ impl Snapshot {
         self.models.get(name)
     }
 
+    /// Every name with the model that it leads to.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&String, &Arc<Model>)> {
+        self.models.iter()
+    }
+
     /// The models as callers are told of them, each once, in the order of their names: by the
     /// name that it is served as, or by another if that one leads to another model.
     pub(crate) fn listed(&self) -> impl Iterator<Item = (&str, &ModelRoute)> {
@@ -183,6 +188,12 @@ impl Model {
             ..Ask::default()
         };
         Lease::take(self.choose(&ask, now).ok()?, now, false)
+    }
+
+    /// Whether a request is at one of its replicas.
+    pub(crate) fn is_asked(&self, now: Duration) -> bool {
+        let mut seats = self.seats.iter().flatten();
+        seats.any(|seat| seat.replica.load(now).in_flight > 0)
     }
 
     fn choose(&self, ask: &Ask<'_>, now: Duration) -> Result<&Arc<Seat>, NoRoute> {

@@ -10,6 +10,7 @@ mod conversation;
 mod deadline;
 mod hedge;
 mod hold;
+mod idle;
 mod keys;
 mod limits;
 mod objects;

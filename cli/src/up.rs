@@ -91,6 +91,7 @@ async fn up(args: &UpArgs, objects: Vec<ModelDeployment>, events: Events) -> Res
         tokio::spawn(keys.follow());
     }
     let local = Local::new(config, gateway.clone(), events.clone());
+    tokio::spawn(Arc::clone(&local).follow_demand());
     let mut models = Models {
         local: Arc::clone(&local),
         events: events.clone(),

@@ -4,6 +4,7 @@
 mod child;
 mod life;
 mod replica;
+mod rest;
 mod routes;
 mod state;
 mod world;
@@ -73,6 +74,18 @@ impl Local {
     /// What wakes the model's runner after a change.
     pub(crate) fn wake(&self, key: &ModelKey) -> Arc<Notify> {
         self.models().wake(key)
+    }
+
+    /// Wakes the runner of each model that a first request begins to wait for, for ever: it may be
+    /// at rest.
+    pub(crate) async fn follow_demand(self: Arc<Self>) {
+        let mut demand = self.gateway.demand_changes();
+        // Whoever waits already counts as well.
+        demand.mark_changed();
+        while demand.changed().await.is_ok() {
+            let waited_for = self.gateway.waited_for();
+            self.models().wake_all(&waited_for);
+        }
     }
 
     /// Drains every replica and waits until its process is gone.

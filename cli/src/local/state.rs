@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chandler_core::snapshot::Weights;
-use chandler_core::validate::{ModelKey, Validated};
+use chandler_core::validate::{ModelKey, Replicas, Validated};
 use chandler_core::worker::WorkerSpec;
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -27,6 +27,8 @@ pub(super) struct Model {
     pub(super) served_name: String,
     pub(super) request_timeout: Duration,
     pub(super) created: Timestamp,
+    /// Whether it goes to zero replicas when no request comes.
+    pub(super) may_sleep: bool,
     pub(super) revisions: BTreeMap<String, Revision>,
     pub(super) weights: Weights,
     wake: Arc<Notify>,
@@ -44,12 +46,14 @@ impl Models {
             served_name: String::new(),
             request_timeout: spec.request_timeout,
             created: Timestamp::now(),
+            may_sleep: false,
             revisions: BTreeMap::new(),
             weights: Weights::new(),
             wake: Arc::new(Notify::new()),
         });
         spec.served_name.clone_into(&mut model.served_name);
         model.request_timeout = spec.request_timeout;
+        model.may_sleep = matches!(spec.replicas, Replicas::Scaled { min: 0, .. });
     }
 
     pub(super) fn remove(&mut self, key: &ModelKey) {
@@ -66,6 +70,15 @@ impl Models {
             .get(key)
             .map(|model| Arc::clone(&model.wake))
             .unwrap_or_default()
+    }
+
+    /// Wakes the runners of these models.
+    pub(super) fn wake_all(&self, keys: &[String]) {
+        for (key, model) in &self.all {
+            if keys.contains(&key.to_string()) {
+                model.wake.notify_one();
+            }
+        }
     }
 
     pub(super) fn take_all(&mut self) -> Vec<Replica> {

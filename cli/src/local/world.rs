@@ -1,9 +1,10 @@
 //! The port to the local world, for one model.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use chandler_core::decide::Action;
-use chandler_core::snapshot::{RevisionSeen, Snapshot, Weights};
+use chandler_core::snapshot::{GatewaysSeen, RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::ModelKey;
 use chandler_core::worker::WorkerSpec;
 use chandler_core::world::{Failure, Outcome, World};
@@ -13,6 +14,7 @@ use chandler_source::{Source, resolve};
 
 use super::Local;
 use super::replica::Replica;
+use super::rest;
 use super::state::{Model, Models, Revision};
 use crate::output::Phase;
 
@@ -24,20 +26,13 @@ pub(crate) struct LocalModel {
 
 impl World for LocalModel {
     async fn observe(&mut self, _key: &ModelKey) -> Result<Snapshot, Failure> {
-        let mut models = self.local.models();
-        models.tidy();
-        let Some(model) = models.all.get(&self.key) else {
-            return Ok(Snapshot::default());
-        };
-        let seen = model
-            .revisions
-            .iter()
-            .map(|(name, revision)| (name.clone(), self.seen(revision)));
-        Ok(Snapshot {
-            revisions: seen.collect(),
-            weights: model.weights.clone(),
-            gateways: None,
-        })
+        let (mut snapshot, asked) = self.known();
+        for (name, rest) in rest::of(&self.local.client, asked).await {
+            if let Some(revision) = snapshot.revisions.get_mut(&name) {
+                revision.idle = Some(rest);
+            }
+        }
+        Ok(snapshot)
     }
 
     async fn perform(&mut self, _key: &ModelKey, action: &Action) -> Outcome {
@@ -74,6 +69,41 @@ impl World for LocalModel {
 impl LocalModel {
     pub(super) fn new(local: Arc<Local>, key: ModelKey) -> Self {
         Self { local, key }
+    }
+
+    /// What is known without asking, and the ready replicas to be asked how long they have been at
+    /// rest: of a model that may sleep, all of them.
+    fn known(&self) -> (Snapshot, Vec<(String, SocketAddr)>) {
+        let mut models = self.local.models();
+        models.tidy();
+        let Some(model) = models.all.get(&self.key) else {
+            return Default::default();
+        };
+        let revisions = model.revisions.iter();
+        let snapshot = Snapshot {
+            revisions: revisions
+                .clone()
+                .map(|(name, revision)| (name.clone(), self.seen(revision)))
+                .collect(),
+            weights: model.weights.clone(),
+            gateways: Some(self.told()),
+        };
+        let ready = revisions.flat_map(|(name, revision)| {
+            let endpoints = revision.replicas.iter();
+            let endpoints = endpoints.filter_map(|replica| replica.view().ready_endpoint());
+            endpoints.map(|endpoint| (name.clone(), endpoint.addr))
+        });
+        (snapshot, ready.filter(|_| model.may_sleep).collect())
+    }
+
+    /// What the one gateway tells, which is part of this process.
+    fn told(&self) -> GatewaysSeen {
+        let told = self.local.gateway.told(&self.key.to_string());
+        GatewaysSeen {
+            waiting: told.waiting,
+            idle: told.idle,
+            open: Some(told.open),
+        }
     }
 
     fn seen(&self, revision: &Revision) -> RevisionSeen {

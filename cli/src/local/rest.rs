@@ -1,0 +1,102 @@
+//! How long replicas have been without a request, as they tell themselves. Requests reach them by
+//! other ways than this process's gateway, too.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chandler_crds::names::metrics;
+use chandler_probe::{Client, Sample};
+use tokio::task::JoinSet;
+
+/// How long all of them may take to tell.
+const TIME: Duration = Duration::from_secs(1);
+
+/// By revision, how long none of its replicas has had a request. A revision of which one did not
+/// tell is left out: what is not known is no rest.
+pub(super) async fn of(
+    client: &Client,
+    replicas: Vec<(String, SocketAddr)>,
+) -> BTreeMap<String, Duration> {
+    let mut asked = JoinSet::new();
+    for (revision, addr) in replicas {
+        let client = client.clone();
+        asked.spawn(async move {
+            let told = client.metrics(addr, TIME).await;
+            (revision, told.ok().and_then(|samples| rest(&samples)))
+        });
+    }
+    let mut least: BTreeMap<String, Option<Duration>> = BTreeMap::new();
+    while let Some(told) = asked.join_next().await {
+        // Whose task broke off can't be told: then nothing is known of any.
+        let Ok((revision, rest)) = told else {
+            return BTreeMap::new();
+        };
+        let known = least.entry(revision).or_insert(rest);
+        *known = known.zip(rest).map(|(known, rest)| known.min(rest));
+    }
+    let least = least.into_iter();
+    least
+        .filter_map(|(revision, rest)| Some((revision, rest?)))
+        .collect()
+}
+
+fn rest(samples: &[Sample]) -> Option<Duration> {
+    let mut samples = samples.iter();
+    let idle = samples.find(|sample| sample.name == metrics::IDLE_SECONDS)?;
+    Duration::try_from_secs_f64(idle.value).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use chandler_crds::names::paths;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A replica that tells `text` to whoever asks for its metrics.
+    async fn replica(text: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            assert!(head.starts_with(format!("GET {} ", paths::METRICS).as_bytes()));
+            let length = text.len();
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{text}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+        addr
+    }
+
+    #[tokio::test]
+    async fn a_revision_rests_for_as_long_as_the_last_of_its_replicas() {
+        let told = [
+            ("both", "x 1\nchandler:idle_seconds{model_name=\"m\"} 7.5\n"),
+            ("both", "chandler:idle_seconds 3\n"),
+            ("busy", "chandler:idle_seconds 0\n"),
+            ("half", "chandler:idle_seconds 7\n"),
+            ("half", "vllm:num_requests_running 0\n"),
+            ("odd", "chandler:idle_seconds NaN\n"),
+            ("negative", "chandler:idle_seconds -1\n"),
+            ("malformed", "chandler:idle_seconds\n"),
+        ];
+        let mut replicas = Vec::new();
+        for (revision, text) in told {
+            replicas.push((revision.to_owned(), replica(text).await));
+        }
+        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        replicas.push(("gone".to_owned(), gone.local_addr().unwrap()));
+        drop(gone);
+        let expected = [
+            ("both".to_owned(), Duration::from_secs(3)),
+            ("busy".to_owned(), Duration::ZERO),
+        ];
+        assert_eq!(of(&Client::new(), replicas).await, expected.into());
+    }
+}

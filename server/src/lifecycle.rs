@@ -135,6 +135,8 @@ pub struct Lifecycle {
     course: Mutex<Course>,
     stage: watch::Sender<Stage>,
     in_flight: watch::Sender<usize>,
+    /// When the last request ended, if one has.
+    last_end: Mutex<Option<Instant>>,
 }
 
 impl Default for Lifecycle {
@@ -146,6 +148,7 @@ impl Default for Lifecycle {
             }),
             stage: watch::Sender::new(Stage::Serving),
             in_flight: watch::Sender::new(0),
+            last_end: Mutex::default(),
         }
     }
 }
@@ -233,6 +236,21 @@ impl Lifecycle {
         *self.in_flight.borrow()
     }
 
+    /// How long no request has been in flight: since the last one ended or, where none came, since
+    /// the model was ready. Nothing before it is.
+    #[must_use]
+    pub fn rest(&self) -> Duration {
+        if self.in_flight() > 0 {
+            return Duration::ZERO;
+        }
+        let Course { progress, since } = &*self.lock();
+        if progress.phase != Phase::Ready {
+            return Duration::ZERO;
+        }
+        let last_end = self.last_end();
+        last_end.unwrap_or(*since).max(*since).elapsed()
+    }
+
     fn raise(&self, to: Stage) {
         self.stage.send_if_modified(|stage| {
             let later = *stage < to;
@@ -245,6 +263,10 @@ impl Lifecycle {
 
     fn lock(&self) -> MutexGuard<'_, Course> {
         self.course.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn last_end(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.last_end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -292,6 +314,8 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        // First, so that whoever sees it in flight no more knows when it ended.
+        *self.lifecycle.last_end() = Some(Instant::now());
         self.lifecycle.in_flight.send_modify(|count| *count -= 1);
     }
 }
@@ -318,6 +342,25 @@ mod tests {
         let expected = serde_json::json!({"resolving": 1.0, "downloading": 4.0, "verifying": 3.0});
         assert_eq!(told["phases"], expected);
         assert_eq!(told["phase"], "loading");
+    }
+
+    #[test]
+    fn rest_begins_when_the_model_is_ready_and_anew_with_each_end() {
+        let lifecycle = Arc::new(Lifecycle::default());
+        assert!(lifecycle.admit().is_err());
+        assert_eq!(lifecycle.rest(), Duration::ZERO, "it loads");
+        let before = Instant::now();
+        lifecycle.enter(Phase::Ready);
+        let rest = lifecycle.rest();
+        assert!(rest > Duration::ZERO && rest <= before.elapsed());
+        let tickets = [(); 2].map(|()| lifecycle.admit().unwrap());
+        for ticket in tickets {
+            assert_eq!(lifecycle.rest(), Duration::ZERO, "one is in flight");
+            let before = Instant::now();
+            drop(ticket);
+            assert!(lifecycle.rest() <= before.elapsed());
+        }
+        assert!(lifecycle.rest() > Duration::ZERO);
     }
 
     #[tokio::test]

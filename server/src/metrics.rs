@@ -36,6 +36,7 @@ pub struct Metrics {
     load_bytes_total: IntGauge,
     load_phase: IntGaugeVec,
     phase_seconds: GaugeVec,
+    idle_seconds: Gauge,
     success: IntCounterVec,
     first_token: Histogram,
     next_token: Histogram,
@@ -76,6 +77,10 @@ impl Metrics {
             load_bytes_total: builder.gauge(names::LOAD_BYTES_TOTAL, "Bytes to load in all.")?,
             load_phase: builder.phases()?,
             phase_seconds: builder.phase_seconds()?,
+            idle_seconds: builder.add(Gauge::with_opts(builder.opts(
+                names::IDLE_SECONDS,
+                "Seconds since the last request ended, or the model was ready; 0 while there is one.",
+            ))?)?,
             success: builder.finished()?,
             first_token: builder.histogram(
                 names::TIME_TO_FIRST_TOKEN,
@@ -119,11 +124,16 @@ impl Metrics {
         self.e2e.observe(after.as_secs_f64());
     }
 
-    /// The text format, with the load and the progress as they are now.
+    /// The text format, with the load and the progress as they are now, and how long no request
+    /// has been in flight.
     ///
     /// # Errors
     /// What the encoder reports.
-    pub fn render(&self, load: EngineStats, progress: &Progress) -> Result<String> {
+    pub fn render(&self, load: EngineStats, progress: &Progress, rest: Duration) -> Result<String> {
+        // An engine may still compute for a caller who has left.
+        let busy = load.running > 0 || load.waiting > 0;
+        let rest = if busy { Duration::ZERO } else { rest };
+        self.idle_seconds.set(rest.as_secs_f64());
         self.running.set(saturate(load.running as u64));
         self.waiting.set(saturate(load.waiting as u64));
         self.cache_usage.set(load.cache_usage);
@@ -201,6 +211,26 @@ impl Builder<'_> {
 mod tests {
     use super::*;
 
+    fn rendered(metrics: &Metrics, load: EngineStats, progress: &Progress) -> String {
+        let rest = Duration::from_millis(2500);
+        metrics.render(load, progress, rest).unwrap()
+    }
+
+    #[test]
+    fn a_busy_engine_is_no_rest() {
+        let metrics = Metrics::new("chat").unwrap();
+        let idle = EngineStats::default();
+        let (running, waiting) = (
+            EngineStats { running: 1, ..idle },
+            EngineStats { waiting: 1, ..idle },
+        );
+        for (load, seconds) in [(idle, "2.5"), (running, "0"), (waiting, "0"), (idle, "2.5")] {
+            let text = rendered(&metrics, load, &Progress::default());
+            let line = format!(r#"chandler:idle_seconds{{model_name="chat"}} {seconds}"#);
+            assert!(text.lines().any(|l| l == line), "{text}");
+        }
+    }
+
     #[test]
     fn a_phase_that_is_over_tells_its_time() {
         let metrics = Metrics::new("chat").unwrap();
@@ -208,7 +238,7 @@ mod tests {
             phases: vec![(Phase::Loading, Duration::from_millis(1500))],
             ..Progress::default()
         };
-        let text = metrics.render(EngineStats::default(), &progress).unwrap();
+        let text = rendered(&metrics, EngineStats::default(), &progress);
         let line = r#"chandler:phase_seconds{model_name="chat",phase="loading"} 1.5"#;
         assert!(text.lines().any(|l| l == line), "{text}");
     }
@@ -216,9 +246,7 @@ mod tests {
     #[test]
     fn everything_is_there_from_the_start() {
         let metrics = Metrics::new("chat").unwrap();
-        let text = metrics
-            .render(EngineStats::default(), &Progress::default())
-            .unwrap();
+        let text = rendered(&metrics, EngineStats::default(), &Progress::default());
         for line in [
             r#"vllm:num_requests_running{model_name="chat"} 0"#,
             r#"vllm:num_requests_waiting{model_name="chat"} 0"#,
@@ -235,6 +263,7 @@ mod tests {
             r#"vllm:request_queue_time_seconds_bucket{model_name="chat",le="0.3"} 0"#,
             r#"chandler:load_phase{model_name="chat",phase="resolving"} 1"#,
             r#"chandler:load_phase{model_name="chat",phase="ready"} 0"#,
+            r#"chandler:idle_seconds{model_name="chat"} 2.5"#,
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }

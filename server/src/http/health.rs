@@ -50,7 +50,8 @@ pub(super) async fn startup(State(app): State<Arc<App>>) -> (StatusCode, Json<Pr
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let load = app.served.get().map(|served| served.engine().stats());
     let load: EngineStats = load.unwrap_or_default();
-    let text = app.metrics.render(load, &app.lifecycle.progress());
+    let (progress, rest) = (app.lifecycle.progress(), app.lifecycle.rest());
+    let text = app.metrics.render(load, &progress, rest);
     let text =
         text.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];

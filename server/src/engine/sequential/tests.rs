@@ -130,7 +130,7 @@ async fn a_client_that_goes_frees_the_engine_and_its_place_in_the_queue() {
     assert_eq!(read(next).await.0, "abcdef");
     let ended = engine
         .metrics
-        .render(engine.intake.stats(), &Default::default());
+        .render(engine.intake.stats(), &Default::default(), Duration::ZERO);
     let ended = ended.unwrap();
     assert!(ended.contains(r#"{finished_reason="abort",model_name="m"} 2"#));
     assert!(ended.contains(r#"{finished_reason="stop",model_name="m"} 1"#));
@@ -140,7 +140,7 @@ async fn a_client_that_goes_frees_the_engine_and_its_place_in_the_queue() {
 fn ended(engine: &SequentialEngine) -> Vec<String> {
     let text = engine
         .metrics
-        .render(engine.intake.stats(), &Default::default());
+        .render(engine.intake.stats(), &Default::default(), Duration::ZERO);
     let text = text.unwrap();
     let ended = text
         .lines()

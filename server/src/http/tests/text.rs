@@ -190,3 +190,39 @@ async fn metrics_follow_the_requests() {
     ];
     server.assert_measured(&lines).await;
 }
+
+#[tokio::test]
+async fn a_request_at_work_is_no_rest_and_its_end_begins_it() {
+    const NO_REST: &str = r#"chandler:idle_seconds{model_name="toy"} 0"#;
+    let (steps, model) = gated("ab");
+    let server = Server::start(model).await;
+    assert!(
+        idle(&server).await > 0.0,
+        "it is ready, and nobody has come"
+    );
+    let body = chat(&json!({"stream": true}));
+    steps.send(()).unwrap();
+    let mut response = server.request(CHAT, &body).send().await.unwrap();
+    assert!(response.chunk().await.unwrap().is_some());
+    let waiting = tokio::spawn(server.request(CHAT, &body).send());
+    let one_waits = r#"vllm:num_requests_waiting{model_name="toy"} 1"#;
+    server.until_metric(one_waits).await;
+    server.assert_measured(&[NO_REST]).await;
+    // Both are answered to their ends.
+    drop(steps);
+    assert!(response.text().await.unwrap().ends_with("[DONE]\n\n"));
+    let waited = waiting.await.unwrap().unwrap();
+    assert!(waited.text().await.unwrap().ends_with("[DONE]\n\n"));
+    while idle(&server).await == 0.0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Seconds without a request, as the metrics tell them.
+async fn idle(server: &Server) -> f64 {
+    let metrics = server.metrics().await;
+    let name = r#"chandler:idle_seconds{model_name="toy"} "#;
+    let mut lines = metrics.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)).unwrap();
+    value.parse().unwrap()
+}

@@ -102,6 +102,8 @@ impl Idle {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use prometheus::proto::MetricFamily;
+
     use super::*;
 
     /// Models by key, each called `name` and with so many requests that have ended.
@@ -136,7 +138,7 @@ mod tests {
         fn told(&self, at: u64) -> Option<u64> {
             let idle = self.idle.of("d/m", Duration::from_secs(at));
             let families = self.registry.gather();
-            let mut series = families.iter().flat_map(|family| family.get_metric());
+            let mut series = families.iter().flat_map(MetricFamily::get_metric);
             let of_model = series.find(|it| it.get_label()[0].value() == "d/m");
             let seconds = of_model.map(|it| it.get_gauge().get_value());
             assert_eq!(seconds, idle.map(|idle| idle.as_secs_f64()));

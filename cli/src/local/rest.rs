@@ -26,12 +26,21 @@ pub(super) async fn of(
             (revision, told.ok().and_then(|samples| rest(&samples)))
         });
     }
-    let mut least: BTreeMap<String, Option<Duration>> = BTreeMap::new();
-    while let Some(told) = asked.join_next().await {
+    let mut told = Vec::new();
+    while let Some(replica) = asked.join_next().await {
         // Whose task broke off can't be told: then nothing is known of any.
-        let Ok((revision, rest)) = told else {
+        let Ok(replica) = replica else {
             return BTreeMap::new();
         };
+        told.push(replica);
+    }
+    least(told)
+}
+
+/// The least of each revision of which every replica told.
+fn least(told: Vec<(String, Option<Duration>)>) -> BTreeMap<String, Duration> {
+    let mut least: BTreeMap<String, Option<Duration>> = BTreeMap::new();
+    for (revision, rest) in told {
         let known = least.entry(revision).or_insert(rest);
         *known = known.zip(rest).map(|(known, rest)| known.min(rest));
     }
@@ -75,13 +84,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_revision_rests_for_as_long_as_the_last_of_its_replicas() {
+    async fn a_replica_tells_by_its_metrics_or_not_at_all() {
         let told = [
-            ("both", "x 1\nchandler:idle_seconds{model_name=\"m\"} 7.5\n"),
-            ("both", "chandler:idle_seconds 3\n"),
+            ("told", "x 1\nchandler:idle_seconds{model_name=\"m\"} 7.5\n"),
             ("busy", "chandler:idle_seconds 0\n"),
-            ("half", "chandler:idle_seconds 7\n"),
-            ("half", "vllm:num_requests_running 0\n"),
+            ("silent", "vllm:num_requests_running 0\n"),
             ("odd", "chandler:idle_seconds NaN\n"),
             ("negative", "chandler:idle_seconds -1\n"),
             ("malformed", "chandler:idle_seconds\n"),
@@ -94,9 +101,23 @@ mod tests {
         replicas.push(("gone".to_owned(), gone.local_addr().unwrap()));
         drop(gone);
         let expected = [
-            ("both".to_owned(), Duration::from_secs(3)),
+            ("told".to_owned(), Duration::from_millis(7500)),
             ("busy".to_owned(), Duration::ZERO),
         ];
         assert_eq!(of(&Client::new(), replicas).await, expected.into());
+    }
+
+    #[test]
+    fn a_revision_rests_for_as_long_as_the_last_of_its_replicas() {
+        for (told, rest) in [
+            (vec![Some(7), Some(3), Some(5)], Some(3)),
+            (vec![Some(3), Some(7)], Some(3)),
+            (vec![Some(7), None], None),
+            (vec![None, Some(7)], None),
+        ] {
+            let of_one = |rest: Option<u64>| ("r".to_owned(), rest.map(Duration::from_secs));
+            let least = least(told.iter().copied().map(of_one).collect());
+            assert_eq!(least.get("r").map(Duration::as_secs), rest, "{told:?}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! a rule; the property tests run it on thousands.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -31,6 +32,18 @@ pub enum Violation {
         min: u32,
         max: u32,
     },
+    #[error(
+        "revision {revision} gets no replica with {waiting} requests waiting, idle for {} of {} s",
+        seconds(*.idle),
+        .idle_after.as_secs()
+    )]
+    AsleepTooSoon {
+        revision: String,
+        waiting: u64,
+        /// `None` if it can't be told.
+        idle: Option<Duration>,
+        idle_after: Duration,
+    },
     #[error("{action} of revision {revision} starts from what is not so")]
     StalePrecondition {
         action: &'static str,
@@ -53,6 +66,7 @@ pub fn check(
     let mut world = Projection::of(seen);
     for action in &decision.actions {
         bounds(spec, action, &mut broken);
+        rest(spec, seen, action, &mut broken);
         world.apply(action, &mut broken);
         if let Action::Retire { revision } = action {
             drained(spec, seen, memory, revision, now, &mut broken);
@@ -159,6 +173,46 @@ impl Projection {
     }
 }
 
+fn seconds(idle: Option<Duration>) -> String {
+    idle.map_or_else(|| "?".to_owned(), |idle| idle.as_secs().to_string())
+}
+
+/// A model that scales goes to no replica only when everyone who could know of a request has told
+/// that none came for long. One that is there without replicas already may stay so.
+fn rest(spec: &Validated, seen: &Snapshot, action: &Action, broken: &mut Vec<Violation>) {
+    let Replicas::Scaled {
+        idle_after: Some(idle_after),
+        ..
+    } = spec.replicas
+    else {
+        return;
+    };
+    let (Action::EnsureRevision {
+        revision,
+        replicas: 0,
+        ..
+    }
+    | Action::Scale {
+        revision, to: 0, ..
+    }) = action
+    else {
+        return;
+    };
+    let told = seen.gateways.as_ref();
+    let waiting = told.map_or(0, |gateways| gateways.waiting);
+    let replicas = seen.revisions.get(revision).and_then(|there| there.idle);
+    let gateways = told.and_then(|gateways| gateways.idle);
+    let idle = gateways.and_then(|idle| Some(idle.min(replicas?)));
+    if waiting > 0 || idle.is_none_or(|idle| idle < idle_after) {
+        broken.push(Violation::AsleepTooSoon {
+            revision: revision.clone(),
+            waiting,
+            idle,
+            idle_after,
+        });
+    }
+}
+
 fn bounds(spec: &Validated, action: &Action, broken: &mut Vec<Violation>) {
     let (revision, replicas) = match action {
         Action::EnsureRevision {
@@ -169,7 +223,7 @@ fn bounds(spec: &Validated, action: &Action, broken: &mut Vec<Violation>) {
     };
     let (min, max) = match spec.replicas {
         Replicas::Fixed(count) => (count, count),
-        Replicas::Scaled { min, max } => (min, max),
+        Replicas::Scaled { min, max, .. } => (min, max),
     };
     if replicas < min || replicas > max {
         broken.push(Violation::OutOfBounds {

@@ -152,9 +152,13 @@ pub fn decide(spec: &Validated, seen: &Snapshot, memory: &Memory, now: Timestamp
         .entry(spec.revision.clone())
         .or_insert_with(|| RevisionMemory::new(now));
     target.draining_since = None;
-    let wanted = scale::wanted(spec, seen, &mut decision.why);
+    let wanted = scale::wanted(spec, seen, &decision.memory);
+    decision.why.extend(wanted.why);
+    if let Some(wait) = wanted.look_after {
+        decision.wake(after(now, wait));
+    }
     if decision.memory.revisions[&spec.revision].lock.is_some() {
-        rollout::plan(spec, wanted, seen, now, &mut decision);
+        rollout::plan(spec, wanted.replicas, seen, now, &mut decision);
     } else {
         resolve(spec, now, &mut decision);
         rollout::retire_spent(spec, seen, now, &mut decision);

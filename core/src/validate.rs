@@ -15,6 +15,11 @@ const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 /// Time without progress after which a rollout has failed, if the spec doesn't say.
 const DEFAULT_PROGRESS: Duration = Duration::from_secs(600);
 
+/// How long no request may have come before a model rests, if the spec doesn't say.
+const IDLE_AFTER: Duration = Duration::from_secs(300);
+/// Least of that: rest is told to the second.
+const LEAST_IDLE_AFTER: Duration = Duration::from_secs(1);
+
 /// Bounds of the time that a request has.
 const REQUEST_TIMEOUTS: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
@@ -82,8 +87,10 @@ pub enum Replicas {
     Scaled {
         /// Fewest.
         min: u32,
-        /// Most.
+        /// Most, at least 1.
         max: u32,
+        /// Without a fewest: how long no request may have come before the model rests.
+        idle_after: Option<Duration>,
     },
 }
 
@@ -214,6 +221,13 @@ fn replicas(
         scaling.min_replicas.unwrap_or(1),
     );
     let max = count("spec.autoscaling.maxReplicas", scaling.max_replicas);
+    let idle_after = idle_after(scaling, invalid);
+    if scaling.max_replicas == 0 {
+        invalid.push(Invalid {
+            field: "spec.autoscaling.maxReplicas",
+            message: "0 is below 1: write 1 or more, or replicas: 0 to stop the model".to_owned(),
+        });
+    }
     if min > max {
         let message = format!("{min} is above maxReplicas {max}: lower the one or raise the other");
         invalid.push(Invalid {
@@ -221,7 +235,25 @@ fn replicas(
             message,
         });
     }
-    Replicas::Scaled { min, max }
+    Replicas::Scaled {
+        min,
+        max,
+        idle_after: (min == 0).then_some(idle_after),
+    }
+}
+
+fn idle_after(scaling: &Autoscaling, invalid: &mut Vec<Invalid>) -> Duration {
+    let Some(told) = scaling.idle_after else {
+        return IDLE_AFTER;
+    };
+    let length = unsigned(told); // A negative one is too short in any case.
+    if length < LEAST_IDLE_AFTER {
+        invalid.push(Invalid {
+            field: "spec.autoscaling.idleAfter",
+            message: format!("{told} is below 1s: write such as 5m"),
+        });
+    }
+    length
 }
 
 /// A gate that is asked for and can't be kept must not be waved through: it is refused.

@@ -2,8 +2,9 @@
 //! tests all print these.
 
 use std::fmt;
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::snapshot::Weights;
 
@@ -26,6 +27,24 @@ pub enum Why {
         min: u32,
         max: u32,
     },
+    Asleep,
+    Woken {
+        waiting: u64,
+    },
+    FallsAsleep {
+        idle: Duration,
+        idle_after: Duration,
+    },
+    Awake {
+        idle_after: Duration,
+    },
+    IdleUnknown {
+        /// Whether the gateways tell it.
+        gateways: bool,
+        /// Whether the replicas tell it.
+        replicas: bool,
+    },
+    NothingWakes,
     Create {
         revision: String,
         replicas: u32,
@@ -98,6 +117,29 @@ impl fmt::Display for Why {
                 f,
                 "{replicas} replicas held, of {min} to {max}: scaling by metrics is not part of this version"
             ),
+            // Status holds these texts, and each write of it is looked at by another turn: what is
+            // told while nothing happens has no number that moves by itself.
+            Self::Asleep => f.write_str("asleep until a request waits at a gateway"),
+            Self::Woken { waiting } => write!(f, "woken: {waiting} requests wait at the gateways"),
+            Self::FallsAsleep { idle, idle_after } => write!(
+                f,
+                "falls asleep: no request for {}, of {}",
+                length(Duration::from_secs(idle.as_secs())),
+                length(*idle_after)
+            ),
+            Self::Awake { idle_after } => {
+                write!(
+                    f,
+                    "awake until no request has come for {}",
+                    length(*idle_after)
+                )
+            }
+            Self::IdleUnknown { gateways, replicas } => write!(
+                f,
+                "kept awake: {} not told how long no request has come",
+                silent(*gateways, *replicas)
+            ),
+            Self::NothingWakes => f.write_str("kept awake: no gateway is known that could wake it"),
             Self::Create { revision, replicas } => {
                 write!(f, "create revision {revision} with {replicas} replicas")
             }
@@ -176,6 +218,20 @@ fn count(in_flight: Option<u64>) -> String {
         || "an unknown number".to_owned(),
         |number| number.to_string(),
     )
+}
+
+/// Such as `5m` or `1m 30s`.
+fn length(duration: Duration) -> String {
+    SignedDuration::try_from(duration)
+        .map_or_else(|_| format!("{duration:?}"), |length| format!("{length:#}"))
+}
+
+fn silent(gateways: bool, replicas: bool) -> &'static str {
+    match (gateways, replicas) {
+        (false, false) => "the gateways and the replicas have",
+        (false, true) => "the gateways have",
+        (true, _) => "the replicas have",
+    }
 }
 
 fn spread(weights: &Weights) -> String {

@@ -2,12 +2,16 @@
 
 mod common;
 
+use std::time::Duration;
+
 use chandler_core::check::{Violation, check};
 use chandler_core::decide::{Action, Decision};
 use chandler_core::memory::Memory;
-use chandler_core::snapshot::{Snapshot, Weights};
+use chandler_core::snapshot::{GatewaysSeen, RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::Validated;
-use common::{ago, busy, draining, lock, memory, now, proven, seen, spec, there, weights};
+use common::{
+    ago, busy, draining, gateways, idle, lock, memory, now, proven, seen, spec, there, weights,
+};
 use serde_json::json;
 
 fn verdict(
@@ -215,6 +219,52 @@ fn counts_stay_within_bounds() {
         let told = verdict(&spec, &world, &Memory::default(), vec![action]);
         assert!(told.is_empty(), "{told:?}");
     }
+}
+
+#[test]
+fn a_model_goes_to_rest_on_good_evidence_alone() {
+    let scaled = json!({"minReplicas": 0, "maxReplicas": 4, "idleAfter": "1m"});
+    let scaled = spec(json!({"autoscaling": scaled}));
+    let verdict_of = |gateways: Option<GatewaysSeen>, replica: RevisionSeen, action: &Action| {
+        let world = Snapshot {
+            gateways,
+            ..seen([("a", replica)], weights([]))
+        };
+        verdict(&scaled, &world, &Memory::default(), vec![action.clone()])
+    };
+    let (down, new) = (scale("a", 1, 0), create("b", 0));
+    let long = || Some(gateways(0, Some(60)));
+    assert!(verdict_of(long(), idle(Some(60)), &down).is_empty());
+    for (told, replica, action, waiting, least) in [
+        (None, idle(Some(99)), &down, 0, None),
+        (Some(gateways(0, None)), idle(Some(99)), &down, 0, None),
+        (long(), idle(None), &down, 0, None),
+        (
+            Some(gateways(1, Some(99))),
+            idle(Some(99)),
+            &down,
+            1,
+            Some(99),
+        ),
+        (long(), idle(Some(59)), &down, 0, Some(59)),
+        (
+            Some(gateways(0, Some(59))),
+            idle(Some(99)),
+            &down,
+            0,
+            Some(59),
+        ),
+        (long(), idle(Some(99)), &new, 0, None),
+    ] {
+        let expected = Violation::AsleepTooSoon {
+            revision: action.revision().unwrap_or_default().to_owned(),
+            waiting,
+            idle: least.map(Duration::from_secs),
+            idle_after: Duration::from_secs(60),
+        };
+        assert_eq!(verdict_of(told, replica, action), [expected]);
+    }
+    assert!(verdict_of(None, idle(None), &scale("a", 1, 2)).is_empty());
 }
 
 #[test]

@@ -4,10 +4,11 @@ mod common;
 
 use chandler_core::decide::{decide, decide_removal};
 use chandler_core::memory::{FailureMemory, Memory, RevisionMemory};
-use chandler_core::snapshot::Snapshot;
+use chandler_core::snapshot::{GatewaysSeen, RevisionSeen, Snapshot};
 use chandler_core::validate::Validated;
 use common::{
-    actions, ago, busy, draining, locked, memory, now, proven, seen, spec, there, weights,
+    actions, ago, busy, draining, gateways, idle, locked, memory, now, proven, seen, spec, there,
+    weights,
 };
 use serde_json::{Value, json};
 
@@ -226,6 +227,81 @@ fn stopping_takes_traffic_before_replicas() {
         let told = moves(fields, world, |r| memory([(r, proven())]));
         assert_eq!(told, ["traffic {}", "scale @ 2 0"], "{strategy}");
     }
+}
+
+fn sleeper(strategy: &str) -> Value {
+    json!({
+        "autoscaling": {"minReplicas": 0, "maxReplicas": 3, "idleAfter": "1m"},
+        "rollout": {"strategy": strategy},
+    })
+}
+
+#[test]
+fn an_idle_model_is_shut_before_it_rests_and_is_woken_once() {
+    for strategy in ["blueGreen", "recreate"] {
+        let world = |waiting: u64, replica: RevisionSeen| {
+            move |r: &str| Snapshot {
+                gateways: Some(gateways(waiting, Some(60 * u64::from(waiting == 0)))),
+                ..seen([(r, replica.clone())], weights([(r, 100)]))
+            }
+        };
+        let known = |r: &str| memory([(r, proven())]);
+        let told = |waiting, replica| moves(sleeper(strategy), world(waiting, replica), known);
+        assert_eq!(told(0, idle(Some(60))), ["traffic {}", "scale @ 1 0"]);
+        assert!(told(0, idle(Some(59))).is_empty());
+        assert!(told(1, idle(Some(60))).is_empty());
+
+        let asleep = |waiting: u64| {
+            move |r: &str| Snapshot {
+                gateways: Some(gateways(waiting, None)),
+                ..seen([(r, there(0, 0))], weights([]))
+            }
+        };
+        let told = |waiting| moves(sleeper(strategy), asleep(waiting), known);
+        assert!(told(0).is_empty());
+        assert_eq!(told(1), ["scale @ 0 1"]);
+        assert_eq!(told(1000), ["scale @ 0 1"]);
+    }
+}
+
+#[test]
+fn an_idle_model_is_looked_at_again_when_it_may_rest() {
+    let spec = spec(sleeper("auto"));
+    let r = spec.revision.as_str();
+    let wait = |gateways: Option<GatewaysSeen>, replica: Option<u64>| {
+        let world = Snapshot {
+            gateways,
+            ..seen([(r, idle(replica))], weights([(r, 100)]))
+        };
+        let decision = decide(&spec, &world, &memory([(r, proven())]), now());
+        assert!(decision.actions.is_empty());
+        decision
+            .wake_at
+            .map(|at| at.duration_since(now()).as_secs())
+    };
+    assert_eq!(wait(Some(gateways(0, Some(20))), Some(50)), Some(40));
+    assert_eq!(wait(Some(gateways(0, Some(50))), Some(20)), Some(40));
+    assert_eq!(wait(Some(gateways(0, None)), Some(50)), Some(60));
+    assert_eq!(wait(Some(gateways(0, Some(50))), None), Some(60));
+    assert_eq!(wait(None, Some(50)), None, "nothing is to be expected");
+}
+
+#[test]
+fn a_new_revision_is_tried_while_the_model_rests() {
+    let known = |r: &str| memory([("old", draining(ago(1))), (r, locked())]);
+    let beside = |new: Option<RevisionSeen>| {
+        move |r: &str| {
+            let mut world = seen([("old", there(0, 0))], weights([]));
+            world
+                .revisions
+                .extend(new.clone().map(|new| (r.to_owned(), new)));
+            world.gateways = Some(gateways(0, Some(999)));
+            world
+        }
+    };
+    let told = |new| moves(sleeper("auto"), beside(new), known);
+    assert_eq!(told(None), ["create @ 1", "retire old"]);
+    assert_eq!(told(Some(there(0, 0))), ["scale @ 0 1", "retire old"]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use chandler_core::decide::{Action, Decision, decide, decide_removal};
 use chandler_core::memory::Memory;
 use chandler_core::snapshot::{RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::{Replicas, Validated, validate};
+use chandler_core::why::Why;
 use chandler_core::world::{Failure, Outcome};
 use chandler_crds::ModelDeploymentStatus;
 use chandler_crds::status::StartupTimes;
@@ -99,9 +100,34 @@ fn later(at: Timestamp, wait: Duration) -> Timestamp {
     at.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
-/// Is there anything to be done, now or at a given time?
+/// Is there anything to be done, now or at a given time? A model that is idle is looked at again
+/// without anything to be done, unless nobody asks it by then.
 fn at_rest(decision: &Decision) -> bool {
-    decision.actions.is_empty() && decision.wake_at.is_none()
+    let idles = |why: &Why| matches!(why, Why::Awake { .. } | Why::IdleUnknown { .. });
+    let waits = |why: &Why| {
+        matches!(
+            why,
+            Why::ResolveWaits { .. } | Why::ProbeWaits { .. } | Why::Draining { .. }
+        )
+    };
+    let only_idles = decision.why.iter().any(idles) && !decision.why.iter().any(waits);
+    decision.actions.is_empty() && (decision.wake_at.is_none() || only_idles)
+}
+
+/// Replicas that the wanted revision has once all is done.
+fn replicas(spec: &Validated, seen: &Snapshot, decision: &Decision) -> Option<u32> {
+    let there = seen
+        .revisions
+        .get(&spec.revision)
+        .map(|there| there.desired);
+    decision
+        .actions
+        .iter()
+        .fold(there, |before, action| match action {
+            Action::EnsureRevision { replicas, .. } => Some(*replicas),
+            Action::Scale { to, .. } => Some(*to),
+            _ => before,
+        })
 }
 
 /// Follows decisions in a world that obeys, until there are none.
@@ -195,13 +221,45 @@ proptest! {
         let count = seen.revisions[&spec.revision].desired;
         match spec.replicas {
             Replicas::Fixed(wanted) => prop_assert_eq!(count, wanted),
-            Replicas::Scaled { min, max } => prop_assert!((min..=max).contains(&count)),
+            Replicas::Scaled { min, max, .. } => prop_assert!((min..=max).contains(&count)),
         }
         let weights = match count {
             0 => Weights::new(),
             _ => Weights::from([(spec.revision.clone(), 100)]),
         };
         prop_assert_eq!(seen.weights, weights);
+    }
+
+    #[test]
+    fn what_is_not_told_puts_no_model_to_rest(
+        spec in any_spec(), seen in any_seen(), memory in any_memory(),
+    ) {
+        let (seen, memory) = named(&spec, seen, memory);
+        let decision = decide(&spec, &seen, &memory, now());
+        let there = seen.revisions.get(&spec.revision);
+        let falls = |action: &Action| matches!(action, Action::Scale { to: 0, .. });
+        let scales = matches!(spec.replicas, Replicas::Scaled { .. });
+        if scales && decision.actions.iter().any(falls) {
+            let gateways = seen.gateways.as_ref().expect("gateways that could wake it");
+            let told = gateways.idle.zip(there.and_then(|there| there.idle));
+            prop_assert!(told.is_some() && gateways.waiting == 0);
+            prop_assert!(decision.memory.revisions[&spec.revision].answered_at.is_some());
+        }
+    }
+
+    #[test]
+    fn who_waits_never_costs_a_replica(
+        spec in any_spec(), seen in any_seen(), memory in any_memory(), more in 1u64..9,
+    ) {
+        let (few, memory) = named(&spec, seen, memory);
+        let mut many = few.clone();
+        if let Some(gateways) = &mut many.gateways {
+            gateways.waiting = gateways.waiting.saturating_add(more);
+        }
+        let [few, many] = [few, many].map(|seen| {
+            replicas(&spec, &seen, &decide(&spec, &seen, &memory, now()))
+        });
+        prop_assert!(few <= many, "{few:?} of few, {many:?} of many");
     }
 
     #[test]
@@ -223,6 +281,7 @@ proptest! {
             obey(&mut seen, &decision.actions);
             now = later(later(now, spec.worker.drain()), Duration::from_secs(1));
         }
+        seen.gateways = None;
         prop_assert_eq!(seen, Snapshot::default());
     }
 

@@ -38,6 +38,21 @@ fn each_invalid_field_is_told_with_what_to_write_instead() {
             "write 0 or more",
         ),
         (
+            json!({"autoscaling": {"minReplicas": 0, "maxReplicas": 0}}),
+            "spec.autoscaling.maxReplicas",
+            "write 1 or more",
+        ),
+        (
+            json!({"autoscaling": {"minReplicas": 0, "maxReplicas": 3, "idleAfter": "0s"}}),
+            "spec.autoscaling.idleAfter",
+            "write such as 5m",
+        ),
+        (
+            json!({"autoscaling": {"maxReplicas": 3, "idleAfter": "-5m"}}),
+            "spec.autoscaling.idleAfter",
+            "is below 1s",
+        ),
+        (
             json!({"autoscaling": {"minReplicas": 5, "maxReplicas": 3}}),
             "spec.autoscaling.minReplicas",
             "lower the one",
@@ -130,7 +145,7 @@ fn what_is_written_wins_over_defaults() {
     assert_eq!(spec.request_timeout, Duration::from_secs(90));
     assert_eq!(spec.served_name, "a/b");
     assert_eq!(spec.worker.source_revision(), Some("v1"));
-    assert_eq!(spec.replicas, Replicas::Scaled { min: 1, max: 3 });
+    assert_eq!(spec.replicas, scaled(1, 3, None));
     assert_eq!(spec.strategy, TakeOver::Recreate);
     assert_eq!(
         spec.progress_deadline,
@@ -139,6 +154,33 @@ fn what_is_written_wins_over_defaults() {
     );
     assert_eq!(spec.worker.drain(), Duration::ZERO);
     assert!(spec.paused);
+}
+
+fn scaled(min: u32, max: u32, idle_after: Option<u64>) -> Replicas {
+    Replicas::Scaled {
+        min,
+        max,
+        idle_after: idle_after.map(Duration::from_secs),
+    }
+}
+
+#[test]
+fn only_a_model_without_a_fewest_rests() {
+    for (fields, expected) in [
+        (json!({"minReplicas": 0, "maxReplicas": 3}), Some(300)),
+        (
+            json!({"minReplicas": 0, "maxReplicas": 3, "idleAfter": "1m"}),
+            Some(60),
+        ),
+        (
+            json!({"minReplicas": 1, "maxReplicas": 3, "idleAfter": "1m"}),
+            None,
+        ),
+    ] {
+        let min = u32::from(expected.is_none());
+        let spec = spec(json!({"autoscaling": fields}));
+        assert_eq!(spec.replicas, scaled(min, 3, expected), "{fields}");
+    }
 }
 
 #[test]

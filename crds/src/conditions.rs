@@ -21,6 +21,8 @@ pub enum ConditionType {
     AnswersGood,
     /// The count follows the metrics.
     ScalingActive,
+    /// Only callers with an API key may ask the model.
+    AccessRestricted,
 }
 
 impl ConditionType {
@@ -35,6 +37,7 @@ impl ConditionType {
             Self::CapacityAvailable => "CapacityAvailable",
             Self::AnswersGood => "AnswersGood",
             Self::ScalingActive => "ScalingActive",
+            Self::AccessRestricted => "AccessRestricted",
         }
     }
 }
@@ -99,6 +102,12 @@ pub enum Reason {
     DecisionRefused,
     /// Scaling by metrics is not part of this version; the count is held.
     NotAvailable,
+    /// No API key exists: everyone may ask.
+    NoApiKey,
+    /// Callers need an API key.
+    KeysRequired,
+    /// No gateway tells anything.
+    GatewaysSilent,
     /// What another part reported, such as `WeightsTruncated`.
     Reported(String),
 }

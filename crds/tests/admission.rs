@@ -149,6 +149,11 @@ fn bad_values_are_told_with_what_to_write() {
             "minReplicas",
         ),
         (
+            json!({"model": {"source": "hf://org/name"}, "autoscaling": {"maxReplicas": 2, "idleAfter": "999ms"}}),
+            "spec.autoscaling.idleAfter",
+            "at least 1s",
+        ),
+        (
             json!({"model": {"source": "hf://org/name"}, "rollout": {"steps": [{"weight": 0}]}}),
             "spec.rollout.steps[0].weight",
             "percent",

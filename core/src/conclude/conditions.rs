@@ -9,7 +9,7 @@ use crate::decide::after;
 use crate::memory::{FailureMemory, Memory, RevisionMemory};
 use crate::scale;
 use crate::snapshot::{RevisionSeen, Snapshot};
-use crate::validate::{Replicas, Validated};
+use crate::validate::Validated;
 use crate::why::Why;
 
 /// What conditions are told from.
@@ -31,15 +31,8 @@ impl Facts<'_> {
             self.resolved(),
             self.capacity(),
         ];
-        if let Replicas::Scaled { .. } = self.spec.replicas {
-            let message = "replicas are held: scaling by metrics is not part of this version";
-            all.push(condition(
-                ConditionType::ScalingActive,
-                Truth::False,
-                Reason::NotAvailable,
-                message,
-            ));
-        }
+        all.extend(self.scaling());
+        all.extend(self.access());
         all
     }
 
@@ -58,7 +51,7 @@ impl Facts<'_> {
 
     /// Replicas that the wanted revision shall have.
     pub(super) fn wanted(&self) -> u32 {
-        scale::wanted(self.spec, self.seen, &mut Vec::new())
+        scale::wanted(self.spec, self.seen, self.memory).replicas
     }
 
     fn answered(&self) -> bool {
@@ -259,7 +252,12 @@ impl Facts<'_> {
     }
 }
 
-fn condition(kind: ConditionType, truth: Truth, reason: Reason, message: &str) -> TypedCondition {
+pub(super) fn condition(
+    kind: ConditionType,
+    truth: Truth,
+    reason: Reason,
+    message: &str,
+) -> TypedCondition {
     TypedCondition {
         kind,
         truth,

@@ -2,7 +2,10 @@
 //! was merely decided.
 
 mod conditions;
+mod demand;
 mod revisions;
+
+use std::time::Duration;
 
 use chandler_crds::conditions::{ConditionType, Reason, Truth, TypedCondition, merge};
 use chandler_crds::k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -128,6 +131,10 @@ fn done(
             (Action::Resolve { .. }, Outcome::Resolved(lock)) => known.lock = Some(lock.clone()),
             (Action::Probe { .. }, _) => {
                 known.answered_at = Some(now);
+                // A replica has just been asked: by what was seen before, the model could rest.
+                if let Some(there) = world.revisions.get_mut(revision) {
+                    there.idle = there.idle.map(|_| Duration::ZERO);
+                }
                 if let Outcome::Answered(startup) = outcome {
                     known.startup = Some(*startup);
                 }

@@ -1,9 +1,11 @@
 //! Worlds, memories and specs for tests: some by hand, some random.
 #![allow(dead_code)] // Each test file uses its part.
 
+use std::time::Duration;
+
 use chandler_core::decide::Decision;
 use chandler_core::memory::{Memory, RevisionMemory};
-use chandler_core::snapshot::{RevisionSeen, Snapshot, Weights};
+use chandler_core::snapshot::{GatewaysSeen, RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::{Validated, validate};
 use chandler_crds::names::{GROUP, KIND, VERSION};
 use chandler_crds::{LockedFile, ModelDeployment, ModelLock};
@@ -72,6 +74,23 @@ pub(crate) fn busy(desired: u32, ready: u32, in_flight: Option<u64>) -> Revision
     RevisionSeen {
         in_flight,
         ..there(desired, ready)
+    }
+}
+
+/// A replica that is ready and has had no request for so many seconds.
+pub(crate) fn idle(seconds: Option<u64>) -> RevisionSeen {
+    RevisionSeen {
+        idle: seconds.map(Duration::from_secs),
+        ..there(1, 1)
+    }
+}
+
+/// What gateways tell that are open to all.
+pub(crate) fn gateways(waiting: u64, idle: Option<u64>) -> GatewaysSeen {
+    GatewaysSeen {
+        waiting,
+        idle: idle.map(Duration::from_secs),
+        open: Some(true),
     }
 }
 

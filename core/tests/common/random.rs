@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use chandler_core::memory::{FailureMemory, Memory, RevisionMemory};
-use chandler_core::snapshot::{FailureSeen, RevisionSeen, Snapshot, Weights};
+use chandler_core::snapshot::{FailureSeen, GatewaysSeen, RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::Validated;
 use chandler_crds::ModelDeployment;
 use chandler_crds::spec::Task;
@@ -46,12 +47,18 @@ fn fields(tame: bool) -> BoxedStrategy<Value> {
     let natural = || (0..5).boxed();
     let number = move || if tame { natural() } else { number() };
     let model = (word(), option::of(word()), task(), number());
+    let rests = ["1m", "5m", "1s", "0s", "-5s"];
+    let rests = rests[..if tame { 3 } else { 5 }].to_vec();
     let scale = prop_oneof![
         number().prop_map(|count| json!({"replicas": count})),
-        (number(), number()).prop_map(move |(min, max)| {
-            let max = if tame { min + max } else { max };
-            json!({"autoscaling": {"minReplicas": min, "maxReplicas": max}})
-        }),
+        (number(), number(), option::of(prop::sample::select(rests))).prop_map(
+            move |(min, max, idle_after)| {
+                let max = if tame { min + max.max(1) } else { max };
+                json!({"autoscaling": {
+                    "minReplicas": min, "maxReplicas": max, "idleAfter": idle_after,
+                }})
+            }
+        ),
     ];
     let strategies = ["auto", "blueGreen", "recreate", "canary", "oneOutFirst"];
     let strategies = strategies[..if tame { 3 } else { 5 }].to_vec();
@@ -120,12 +127,28 @@ fn name() -> BoxedStrategy<String> {
     prop::sample::select(names.to_vec()).boxed()
 }
 
+/// Lengths about those that models rest after, and unknown ones.
+fn idle() -> BoxedStrategy<Option<Duration>> {
+    let seconds = prop_oneof![4 => 0u64..400, 1 => any::<u64>()];
+    option::weighted(0.8, seconds.prop_map(Duration::from_secs)).boxed()
+}
+
+fn gateways_seen() -> impl Strategy<Value = GatewaysSeen> {
+    let waiting = prop_oneof![4 => Just(0), 2 => 1u64..3, 1 => any::<u64>()];
+    let all = (waiting, idle(), option::of(any::<bool>()));
+    all.prop_map(|(waiting, idle, open)| GatewaysSeen {
+        waiting,
+        idle,
+        open,
+    })
+}
+
 fn revision_seen() -> impl Strategy<Value = RevisionSeen> + Clone {
     let in_flight = option::weighted(0.8, prop_oneof![4 => 0u64..3, 1 => any::<u64>()]);
     let failure = option::weighted(0.2, (count(), any_time(), any::<bool>()));
     let drifted = prop::bool::weighted(0.1);
-    let all = (count(), count(), in_flight, drifted, failure);
-    all.prop_map(|(desired, ready, in_flight, drifted, failure)| {
+    let all = (count(), count(), in_flight, idle(), drifted, failure);
+    all.prop_map(|(desired, ready, in_flight, idle, drifted, failure)| {
         let failure = failure.map(|(attempts, at, transient)| FailureSeen {
             reason: "Random".to_owned(),
             message: String::new(),
@@ -137,7 +160,7 @@ fn revision_seen() -> impl Strategy<Value = RevisionSeen> + Clone {
             desired,
             ready,
             in_flight,
-            idle: None,
+            idle,
             drifted,
             failure,
         }
@@ -166,10 +189,12 @@ pub(crate) fn any_seen() -> impl Strategy<Value = Snapshot> {
         4 => all_to_one,
         2 => by_name(weight),
     ];
-    (by_name(revision_seen()), weights).prop_map(|(revisions, weights)| Snapshot {
+    let gateways = option::weighted(0.8, gateways_seen());
+    let all = (by_name(revision_seen()), weights, gateways);
+    all.prop_map(|(revisions, weights, gateways)| Snapshot {
         revisions,
         weights,
-        gateways: None,
+        gateways,
     })
 }
 

@@ -24,8 +24,9 @@ pub struct Autoscaling {
     pub targets: Option<Targets>,
 
     /// With `minReplicas: 0`, how long no request may have come before the model sleeps, such as
-    /// `5m`. Default: `5m`.
+    /// `5m`. Default: `5m`. It wakes with the next request that comes to a gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s')").message("idleAfter must be at least 1s: write such as 5m"))]
     pub idle_after: Option<Duration>,
 
     /// How fast the count may move.

@@ -2,18 +2,15 @@
 
 mod common;
 
-use chandler_core::conclude::{Concluded, conclude, unobserved};
-use chandler_core::decide::decide;
+use chandler_core::conclude::{conclude, unobserved};
 use chandler_core::memory::{Memory, RevisionMemory};
-use chandler_core::snapshot::{FailureSeen, GatewaysSeen, RevisionSeen, Snapshot};
-use chandler_core::validate::Validated;
+use chandler_core::snapshot::{FailureSeen, RevisionSeen, Snapshot};
 use chandler_core::world::{Failure, Outcome};
 use chandler_crds::ModelDeploymentStatus;
 use chandler_crds::names::labels;
 use chandler_crds::status::RevisionPhase;
 use common::{
-    ago, busy, draining, gateways, idle, lock, locked, memory, now, proven, seen, spec, there,
-    weights,
+    ago, busy, draining, lock, locked, memory, now, proven, seen, spec, there, told, turn, weights,
 };
 use serde_json::json;
 
@@ -36,30 +33,6 @@ fn crashing(transient: bool) -> RevisionSeen {
         }),
         ..there(1, 0)
     }
-}
-
-/// A turn in which every action has this outcome.
-fn turn(spec: &Validated, seen: &Snapshot, memory: &Memory, outcome: &Outcome) -> Concluded {
-    let decision = decide(spec, seen, memory, now());
-    let outcomes = vec![outcome.clone(); decision.actions.len()];
-    conclude(
-        &ModelDeploymentStatus::default(),
-        spec,
-        seen,
-        &decision,
-        &outcomes,
-        now(),
-    )
-}
-
-/// `Type=Status:Reason` of every condition but the one about room, which has tests of its own.
-fn told(status: &ModelDeploymentStatus) -> String {
-    let all = status.conditions.iter();
-    let all = all.filter(|it| it.type_ != "CapacityAvailable");
-    let all: Vec<String> = all
-        .map(|it| format!("{}={}:{}", it.type_, it.status, it.reason))
-        .collect();
-    all.join(" ")
 }
 
 /// Status and reason of the condition about room.
@@ -239,94 +212,6 @@ fn a_scaled_model_that_starts_is_not_told_to_sleep() {
         "Ready=False:Starting Reconciling=True:RollingOut Stalled=False:Settled ModelResolved=True:Resolved ScalingActive=False:NotAvailable"
     );
     assert_eq!(status.replica_summary.as_deref(), Some("0/1"));
-}
-
-#[test]
-fn a_model_at_rest_is_as_its_spec_says() {
-    let spec = spec(json!({"autoscaling": {"minReplicas": 0, "maxReplicas": 3}}));
-    let r = spec.revision.as_str();
-    let world = Snapshot {
-        gateways: Some(gateways(0, Some(300))),
-        ..seen([(r, idle(Some(300)))], weights([(r, 100)]))
-    };
-    // In the turn that puts it to rest, and after.
-    let turned = turn(&spec, &world, &memory([(r, proven())]), &Outcome::Done);
-    let after = seen([(r, there(0, 0))], weights([]));
-    let after = Snapshot {
-        gateways: world.gateways.clone(),
-        ..after
-    };
-    let rests = turn(&spec, &after, &memory([(r, proven())]), &Outcome::Done);
-    for status in [&turned.status, &rests.status] {
-        assert_eq!(
-            told(status),
-            "Ready=True:ScaledToZero Reconciling=False:Settled Stalled=False:Settled ModelResolved=True:Resolved ScalingActive=False:NotAvailable AccessRestricted=False:NoApiKey"
-        );
-        assert_eq!(status.replica_summary.as_deref(), Some("0/0"));
-    }
-    assert_eq!(rests.wake_at, None, "a request asks for the next look");
-    let paused = common::spec(json!({
-        "autoscaling": {"minReplicas": 0, "maxReplicas": 3}, "paused": true,
-    }));
-    let status = turn(&paused, &world, &memory([(r, proven())]), &Outcome::Done).status;
-    assert!(
-        told(&status).starts_with("Ready=True:Answering"),
-        "{}",
-        told(&status)
-    );
-}
-
-#[test]
-fn a_revision_that_has_just_answered_has_just_been_asked() {
-    let spec = spec(json!({"autoscaling": {"minReplicas": 0, "maxReplicas": 3}}));
-    let r = spec.revision.as_str();
-    let world = Snapshot {
-        gateways: Some(gateways(0, Some(999))),
-        ..seen([(r, idle(Some(999)))], weights([]))
-    };
-    let status = turn(&spec, &world, &memory([(r, locked())]), &Outcome::Done).status;
-    assert_eq!(status.replica_summary.as_deref(), Some("1/1"));
-}
-
-#[test]
-fn whoever_may_ask_is_told() {
-    let spec = spec(json!({}));
-    let r = spec.revision.as_str();
-    let access =
-        |gateways: Option<GatewaysSeen>| {
-            let world = Snapshot {
-                gateways,
-                ..seen([(r, there(1, 1))], weights([(r, 100)]))
-            };
-            let status = turn(&spec, &world, &memory([(r, proven())]), &Outcome::Done).status;
-            assert!(told(&status).starts_with(
-                "Ready=True:Answering Reconciling=False:Settled Stalled=False:Settled"
-            ));
-            let all = status.conditions.into_iter();
-            let mut found = all.filter(|it| it.type_ == "AccessRestricted");
-            found.next().map(|it| (it.status, it.reason, it.message))
-        };
-    let seen = |open| {
-        Some(GatewaysSeen {
-            open,
-            ..gateways(0, None)
-        })
-    };
-    assert_eq!(access(None), None);
-    for (open, status, reason, words) in [
-        (Some(true), "False", "NoApiKey", "chandler keys create NAME"),
-        (
-            Some(false),
-            "True",
-            "KeysRequired",
-            "only callers with an API key",
-        ),
-        (None, "Unknown", "GatewaysSilent", "no gateway tells"),
-    ] {
-        let told = access(seen(open)).expect("told");
-        assert_eq!((told.0.as_str(), told.1.as_str()), (status, reason));
-        assert!(told.2.contains(words), "{}", told.2);
-    }
 }
 
 #[test]

@@ -7,7 +7,9 @@
 
 pub mod clock;
 pub mod fault;
+pub mod gateways;
 mod replica;
+mod revision;
 pub mod script;
 pub mod simulation;
 pub mod world;

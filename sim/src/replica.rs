@@ -41,6 +41,14 @@ impl Replica {
         matches!(self.state, State::Ready { .. })
     }
 
+    /// Since when it is ready, if it is.
+    pub(crate) fn ready_since(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Ready { since } => Some(since),
+            State::Starting { .. } | State::Backoff { .. } => None,
+        }
+    }
+
     /// Why it is not ready, if it failed.
     pub(crate) fn failure(&self) -> Option<&FailureSeen> {
         self.failure.as_ref().filter(|_| !self.is_ready())

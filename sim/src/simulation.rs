@@ -290,7 +290,13 @@ impl Simulation {
         let Some(spec) = self.spec.as_ref().filter(|_| !self.removing) else {
             return;
         };
-        let asked = spec.strategy == TakeOver::Recreate || spec.replicas == Replicas::Fixed(0);
+        let asked = match spec.replicas {
+            Replicas::Fixed(count) => count == 0,
+            Replicas::Scaled { idle_after, .. } => idle_after
+                .zip(self.world.rested())
+                .is_some_and(|(least, rested)| rested >= least),
+        };
+        let asked = asked || spec.strategy == TakeOver::Recreate;
         if before > 0 && !asked && self.world.snapshot().serving() == 0 {
             self.note(Event::Harm("nothing serves after this turn".to_owned()));
         }

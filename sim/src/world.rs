@@ -13,7 +13,9 @@ use jiff::Timestamp;
 
 use crate::clock::{START, after};
 use crate::fault::{Faults, Step};
+use crate::gateways::{Door, Gateways};
 use crate::replica::Replica;
+use crate::revision::Revision;
 
 /// A world that exists in memory and moves in virtual time.
 #[derive(Clone, Debug)]
@@ -27,6 +29,7 @@ pub struct SimWorld {
     now: Timestamp,
     revisions: BTreeMap<String, Revision>,
     weights: Weights,
+    gateways: Gateways,
     /// When the operator dies, if it shall.
     death: Option<Death>,
     dead: bool,
@@ -54,19 +57,6 @@ pub struct Lost {
     pub shut_since: Timestamp,
 }
 
-#[derive(Clone, Debug)]
-struct Revision {
-    replicas: Vec<Replica>,
-    /// Replicas made so far, for names that are not used again.
-    made: usize,
-    /// Ends of the requests in flight.
-    requests: Vec<Timestamp>,
-    /// Since when no request has come.
-    shut_since: Timestamp,
-    /// Whether someone else changed what it is made of.
-    drifted: bool,
-}
-
 impl Default for SimWorld {
     fn default() -> Self {
         Self {
@@ -76,6 +66,7 @@ impl Default for SimWorld {
             now: START,
             revisions: BTreeMap::new(),
             weights: Weights::new(),
+            gateways: Gateways::default(),
             death: None,
             dead: false,
             lost: Vec::new(),
@@ -99,7 +90,52 @@ impl SimWorld {
                 .map(|(name, revision)| (name.clone(), self.seen(revision)))
                 .collect(),
             weights: self.weights.clone(),
-            gateways: None,
+            gateways: self.gateways.seen(self.now),
+        }
+    }
+
+    /// What there is of gateways from now on.
+    pub fn set_door(&mut self, door: Door) {
+        self.gateways.door = door;
+    }
+
+    /// Lets requests that take `length` each come to the gateways, where they wait for a replica
+    /// that has traffic; gives whether there is a gateway.
+    pub fn arrive(&mut self, count: usize, length: Duration) -> bool {
+        let is_there = self.gateways.door != Door::None;
+        if is_there {
+            self.gateways.arrive(count, length);
+            self.send();
+        }
+        is_there
+    }
+
+    /// Requests that wait at the gateways, if there are any gateways.
+    #[must_use]
+    pub fn waiting(&self) -> Option<usize> {
+        (self.gateways.door != Door::None).then(|| self.gateways.waiting())
+    }
+
+    /// How long no request has come, if everyone who knows tells it.
+    #[must_use]
+    pub fn rested(&self) -> Option<Duration> {
+        let told = matches!(self.gateways.door, Door::Open | Door::Keyed);
+        let revisions = self.revisions.values();
+        let idle = revisions.map(|revision| revision.rested(self.now));
+        told.then(|| idle.fold(self.gateways.idle(self.now), Duration::min))
+    }
+
+    /// Who waits goes to a revision that has traffic and a ready replica, if there is one.
+    fn send(&mut self) {
+        let weighted = self.weights.iter().filter(|(_, weight)| **weight > 0);
+        for (name, _) in weighted {
+            if let Some(revision) = self.revisions.get_mut(name)
+                && revision.is_ready()
+            {
+                let now = self.now;
+                let ends = self.gateways.send(|length| after(now, length));
+                return revision.take(ends);
+            }
         }
     }
 
@@ -133,6 +169,7 @@ impl SimWorld {
                 }
             }
         }
+        self.send();
     }
 
     /// Ends up to `count` ready replicas of a revision; gives how many.
@@ -154,8 +191,8 @@ impl SimWorld {
     pub fn request(&mut self, revision: &str, count: usize, length: Duration) -> bool {
         let end = after(self.now, length);
         match self.revisions.get_mut(revision) {
-            Some(revision) if revision.replicas.iter().any(Replica::is_ready) => {
-                revision.requests.extend(std::iter::repeat_n(end, count));
+            Some(revision) if revision.is_ready() => {
+                revision.take(std::iter::repeat_n(end, count));
                 true
             }
             _ => false,
@@ -185,7 +222,7 @@ impl SimWorld {
             in_flight: self
                 .counts_requests
                 .then_some(revision.requests.len() as u64),
-            idle: None,
+            idle: revision.idle(self.now),
             drifted: revision.drifted,
             failure: replicas.iter().find_map(Replica::failure).cloned(),
         }
@@ -213,13 +250,7 @@ impl SimWorld {
         if self.revisions.contains_key(name) {
             return Err(conflict("the revision is there already"));
         }
-        let mut revision = Revision {
-            replicas: Vec::new(),
-            made: 0,
-            requests: Vec::new(),
-            shut_since: self.now,
-            drifted: false,
-        };
+        let mut revision = Revision::new(self.now);
         revision.resize(name, replicas, self.now, self.start_delay);
         self.revisions.insert(name.to_owned(), revision);
         Ok(())
@@ -240,9 +271,10 @@ impl SimWorld {
         Ok(())
     }
 
-    fn probe(&self, name: &str) -> Result<(), Failure> {
-        let revision = self.revisions.get(name).ok_or_else(missing)?;
-        if revision.replicas.iter().any(Replica::is_ready) {
+    fn probe(&mut self, name: &str) -> Result<(), Failure> {
+        let revision = self.revisions.get_mut(name).ok_or_else(missing)?;
+        if revision.is_ready() {
+            revision.probed(self.now);
             Ok(())
         } else {
             Err(conflict("no replica is ready"))
@@ -260,6 +292,7 @@ impl SimWorld {
             }
         }
         self.weights.clone_from(to);
+        self.send();
         Ok(())
     }
 
@@ -276,22 +309,6 @@ impl SimWorld {
             });
         }
         Ok(())
-    }
-}
-
-impl Revision {
-    /// Replicas that are not ready go first.
-    fn resize(&mut self, name: &str, to: u32, now: Timestamp, start_delay: Duration) {
-        while self.replicas.len() < to as usize {
-            let seed = format!("{name}-{}", self.made);
-            self.replicas.push(Replica::new(seed, now, start_delay));
-            self.made += 1;
-        }
-        while self.replicas.len() > to as usize {
-            let idle = self.replicas.iter().rposition(|it| !it.is_ready());
-            self.replicas
-                .remove(idle.unwrap_or(self.replicas.len() - 1));
-        }
     }
 }
 

@@ -48,6 +48,12 @@ fn bad_lines_are_told_with_their_place_and_what_to_write() {
             "operator dies before|after action COUNT",
         ),
         ("in-flight maybe", "WrongUsage", "in-flight known|unknown"),
+        (
+            "gateways ajar",
+            "WrongUsage",
+            "gateways open|keyed|silent|none",
+        ),
+        ("arrive 3", "WrongUsage", "arrive COUNT for LENGTH"),
         ("apply", "WrongUsage", "the spec below, indented"),
         ("apply\n  a: [", "InvalidYaml", "not YAML"),
         ("status\n  more", "IndentedLine", "only `apply` is followed"),
@@ -67,6 +73,7 @@ fn lines_that_come_too_soon_are_told_too() {
         ("remove", "NoModel"),
         ("crash current", "NoSuchRevision"),
         ("requests r1 1 for 1s", "NoSuchRevision"),
+        ("arrive 1 for 1s", "NoGateway"),
     ];
     for (line, reason) in cases {
         let (message, word) = told(line);

@@ -7,6 +7,7 @@ use chandler_core::world::Failure;
 use chandler_crds::conditions::ConditionType;
 use chandler_sim::Simulation;
 use chandler_sim::fault::{Fault, Step};
+use chandler_sim::gateways::Door;
 use chandler_sim::simulation::{Event, model};
 use chandler_sim::world::Death;
 use proptest::prelude::*;
@@ -20,6 +21,8 @@ enum Deed {
     Crash(usize),
     Request(usize, Duration),
     CountRequests(bool),
+    Gateways(Door),
+    Arrive(usize, Duration),
     Fail(Step, Fault),
     Die(Death, Duration),
 }
@@ -27,9 +30,9 @@ enum Deed {
 fn spec() -> impl Strategy<Value = Value> {
     let scale = prop_oneof![
         (0u32..4).prop_map(|count| json!({"replicas": count})),
-        (0u32..3, 1u32..4).prop_map(|(min, more)| json!({
-            "autoscaling": {"minReplicas": min, "maxReplicas": min + more}
-        })),
+        (0u32..3, 1u32..4, 1u32..90).prop_map(|(min, more, idle)| json!({"autoscaling": {
+            "minReplicas": min, "maxReplicas": min + more, "idleAfter": format!("{idle}s"),
+        }})),
     ];
     let strategies = prop_oneof![Just("blueGreen"), Just("recreate"), Just("canary")];
     let rest = (0u32..4, prop::bool::weighted(0.1), 0u32..40);
@@ -53,6 +56,7 @@ fn deed() -> impl Strategy<Value = Deed> {
             };
             Fault { failure, left }
         });
+    let doors = vec![Door::None, Door::Silent, Door::Open, Door::Keyed];
     prop_oneof![
         4 => spec().prop_map(Deed::Apply),
         4 => length().prop_map(Deed::Advance),
@@ -60,6 +64,8 @@ fn deed() -> impl Strategy<Value = Deed> {
         2 => (1usize..3).prop_map(Deed::Crash),
         2 => (1usize..4, length()).prop_map(|(count, length)| Deed::Request(count, length)),
         1 => any::<bool>().prop_map(Deed::CountRequests),
+        2 => prop::sample::select(doors).prop_map(Deed::Gateways),
+        2 => (1usize..4, length()).prop_map(|(count, length)| Deed::Arrive(count, length)),
         2 => (prop::sample::select(Step::ALL.to_vec()), fault).prop_map(|(step, fault)| Deed::Fail(step, fault)),
         2 => (1u32..6, any::<bool>(), length()).prop_map(die),
     ]
@@ -89,6 +95,8 @@ fn act(simulation: &mut Simulation, deed: Deed) {
         Deed::Crash(count) => drop(world.crash(&current, count)),
         Deed::Request(count, length) => drop(world.request(&current, count, length)),
         Deed::CountRequests(whether) => world.counts_requests = whether,
+        Deed::Gateways(door) => world.set_door(door),
+        Deed::Arrive(count, length) => drop(world.arrive(count, length)),
         Deed::Fail(step, fault) => world.faults.set(step, fault),
         Deed::Die(death, down) => simulation.die(death, down),
     }
@@ -138,6 +146,7 @@ proptest! {
         let revisions = simulation.status().revisions;
         prop_assert!(revisions.iter().all(|it| it.failure.is_none()), "{revisions:?}");
         prop_assert_eq!(simulation.next(), None);
+        prop_assert_eq!(simulation.world.waiting().unwrap_or(0), 0);
 
         simulation.remove().expect("an end of turns");
         simulation.advance(Duration::from_secs(3600)).expect("an end of turns");

@@ -11,6 +11,7 @@ use std::time::Duration;
 use chandler_core::world::Failure;
 use chandler_sim::Simulation;
 use chandler_sim::fault::{Fault, Step};
+use chandler_sim::gateways::Door;
 use chandler_sim::simulation::model;
 use serde_json::{Value, json};
 
@@ -29,7 +30,7 @@ struct Story {
 /// A phase and the story that leads to it.
 type Phase = (&'static str, fn(&mut Story) -> Outcome);
 
-const PHASES: [Phase; 16] = [
+const PHASES: [Phase; 17] = [
     ("edited", edited),
     ("resolve-retried", resolve_retried),
     ("resolve-refused", resolve_refused),
@@ -45,6 +46,7 @@ const PHASES: [Phase; 16] = [
     ("paused-edit", paused_edit),
     ("scaled-to-zero", scaled_to_zero),
     ("never-started", never_started),
+    ("asleep", asleep),
     ("invalid-spec", invalid_spec),
 ];
 
@@ -232,6 +234,14 @@ fn scaled_to_zero(story: &mut Story) -> Outcome {
 
 fn never_started(story: &mut Story) -> Outcome {
     story.apply(FIRST, &json!({"replicas": 0}))
+}
+
+/// Nobody has asked for long, and everyone might.
+fn asleep(story: &mut Story) -> Outcome {
+    story.simulation.world.set_door(Door::Open);
+    let scaling = json!({"minReplicas": 0, "maxReplicas": 2, "idleAfter": "1m"});
+    story.apply(FIRST, &json!({"autoscaling": scaling}))?;
+    story.advance(120)
 }
 
 /// A rollout strategy that is not part of this version; what serves goes on.

@@ -9,7 +9,7 @@ use crate::decide::after;
 use crate::memory::{FailureMemory, Memory, RevisionMemory};
 use crate::scale;
 use crate::snapshot::{RevisionSeen, Snapshot};
-use crate::validate::Validated;
+use crate::validate::{Replicas, Validated};
 use crate::why::Why;
 
 /// What conditions are told from.
@@ -82,7 +82,11 @@ impl Facts<'_> {
     fn ready_condition(&self) -> TypedCondition {
         let (ready, wanted, revision) = (self.ready(), self.wanted(), &self.spec.revision);
         let (truth, reason, message) = if wanted == 0 {
-            let message = "no replica is wanted, so nothing answers".to_owned();
+            let message = match self.spec.replicas {
+                Replicas::Fixed(_) => "no replica is wanted, so nothing answers",
+                Replicas::Scaled { .. } => "asleep: the next request wakes it",
+            };
+            let message = message.to_owned();
             (
                 if self.answered() {
                     Truth::True

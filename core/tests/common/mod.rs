@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
-use chandler_core::decide::Decision;
+use chandler_core::conclude::{Concluded, conclude};
+use chandler_core::decide::{Decision, decide};
 use chandler_core::memory::{Memory, RevisionMemory};
 use chandler_core::snapshot::{GatewaysSeen, RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::{Validated, validate};
+use chandler_core::world::Outcome;
 use chandler_crds::names::{GROUP, KIND, VERSION};
-use chandler_crds::{LockedFile, ModelDeployment, ModelLock};
+use chandler_crds::{LockedFile, ModelDeployment, ModelDeploymentStatus, ModelLock};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -153,4 +155,33 @@ pub(crate) fn actions(decision: &Decision) -> Vec<String> {
         Action::Retire { revision } => format!("retire {revision}"),
     });
     told.collect()
+}
+
+/// A turn in which every action has this outcome.
+pub(crate) fn turn(
+    spec: &Validated,
+    seen: &Snapshot,
+    memory: &Memory,
+    outcome: &Outcome,
+) -> Concluded {
+    let decision = decide(spec, seen, memory, now());
+    let outcomes = vec![outcome.clone(); decision.actions.len()];
+    conclude(
+        &ModelDeploymentStatus::default(),
+        spec,
+        seen,
+        &decision,
+        &outcomes,
+        now(),
+    )
+}
+
+/// `Type=Status:Reason` of every condition but the one about room, which has tests of its own.
+pub(crate) fn told(status: &ModelDeploymentStatus) -> String {
+    let all = status.conditions.iter();
+    let all = all.filter(|it| it.type_ != "CapacityAvailable");
+    let all: Vec<String> = all
+        .map(|it| format!("{}={}:{}", it.type_, it.status, it.reason))
+        .collect();
+    all.join(" ")
 }

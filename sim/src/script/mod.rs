@@ -62,6 +62,9 @@ pub enum Problem {
     /// The revision can't take it.
     #[error("revision {0} has no ready replica at this point of the script")]
     NotReady(String),
+    /// Nobody takes requests for the model.
+    #[error("there is no gateway at this point of the script: write `gateways open` before")]
+    NoGateway,
     /// Nothing to change or remove.
     #[error("there is no model at this point of the script: `apply` one before")]
     NoModel,
@@ -88,6 +91,7 @@ impl Problem {
             Self::Yaml(_) => "InvalidYaml",
             Self::NoSuchRevision(_) => "NoSuchRevision",
             Self::NotReady(_) => "RevisionNotReady",
+            Self::NoGateway => "NoGateway",
             Self::NoModel => "NoModel",
             Self::Path(_) => "InvalidPath",
             Self::Simulation(error) => error.reason(),

@@ -9,12 +9,13 @@ use serde_json::Value;
 
 use super::{Problem, ScriptError};
 use crate::fault::{Fault, Step};
+use crate::gateways::Door;
 use crate::world::Death;
 
 const FAILS: &str = "STEP fails COUNT times|always [REASON] [permanently]";
 
 /// Every command, as it is used.
-pub(super) const COMMANDS: [&str; 14] = [
+pub(super) const COMMANDS: [&str; 16] = [
     "apply",
     "set PATH VALUE",
     "unset PATH",
@@ -24,6 +25,8 @@ pub(super) const COMMANDS: [&str; 14] = [
     "drift REVISION",
     "requests REVISION COUNT for LENGTH",
     "in-flight known|unknown",
+    "gateways open|keyed|silent|none",
+    "arrive COUNT for LENGTH",
     FAILS,
     "STEP works",
     "operator dies before|after action COUNT [for LENGTH]",
@@ -61,6 +64,10 @@ pub enum Command {
     Requests(Named, usize, Duration),
     /// Let the requests in flight be known or not.
     InFlight(bool),
+    /// Let there be such gateways from now on; at first there are none.
+    Gateways(Door),
+    /// Let requests come to the gateways that take this long each, once a replica takes them.
+    Arrive(usize, Duration),
     /// Make a step fail.
     Fail(Step, Fault),
     /// Make a step work again.
@@ -153,6 +160,11 @@ fn command(text: &str, block: &str) -> Result<Command, Problem> {
         }
         ["in-flight", "known"] => Command::InFlight(true),
         ["in-flight", "unknown"] => Command::InFlight(false),
+        ["gateways", door] => match door.parse() {
+            Ok(door) => Command::Gateways(door),
+            Err(()) => return Err(unknown("gateways")),
+        },
+        ["arrive", times, "for", length] => Command::Arrive(count(times)?, duration(length)?),
         [step, "works"] => Command::Work(self::step(step)?),
         [step, "fails", how @ ..] => {
             let step = self::step(step)?;

@@ -102,6 +102,16 @@ impl Player {
                 }
                 self.simulation.settle()?;
             }
+            Command::Gateways(door) => {
+                world.set_door(*door);
+                self.simulation.settle()?;
+            }
+            Command::Arrive(count, length) => {
+                if !world.arrive(*count, *length) {
+                    return Err(Problem::NoGateway);
+                }
+                self.simulation.settle()?;
+            }
             Command::Status => {}
             Command::Remove => {
                 self.simulation.object().ok_or(Problem::NoModel)?;

@@ -112,6 +112,14 @@ impl Printer {
                 simulation.world.in_flight(&revision.name),
             ));
         }
+        self.gateways(simulation);
+    }
+
+    /// What there is of gateways and of who waits there.
+    fn gateways(&mut self, simulation: &Simulation) {
+        if let Some(waiting) = simulation.world.waiting() {
+            self.line(&format!("  {waiting} requests wait at the gateways"));
+        }
     }
 
     fn line(&mut self, text: &str) {

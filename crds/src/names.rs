@@ -396,6 +396,8 @@ pub mod metrics {
     pub const OPERATOR_LEADER: &str = "chandler_operator_leader";
     /// Gauge by condition and its status: models.
     pub const OPERATOR_MODELS: &str = "chandler_operator_models";
+    /// Gauge by state: gateways that the leader found, by whether they tell of requests.
+    pub const OPERATOR_GATEWAYS: &str = "chandler_operator_gateways";
     /// Histogram by phase, seconds: from a first replica's creation to its first answer.
     pub const STARTUP_SECONDS: &str = "chandler_startup_seconds";
     /// Gauge: memory that a process occupies.

@@ -43,6 +43,12 @@ pub struct RunArgs {
     #[arg(long = "worker-env", value_name = "NAME=VALUE", value_parser = variable)]
     pub worker_env: Vec<(String, String)>,
 
+    /// The gateways: a name that stands for the address of each, such as a headless Service's, and
+    /// the port of their metrics. Without it no model is put to rest, and none is told whether
+    /// callers need a key.
+    #[arg(long, value_name = "HOST:PORT", value_parser = host)]
+    pub gateways: Option<String>,
+
     /// Look after the models of this namespace alone.
     #[arg(long, value_name = "NAMESPACE")]
     pub watch_namespace: Option<String>,
@@ -106,6 +112,21 @@ fn variable(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+fn host(text: &str) -> Result<String, String> {
+    let is_word = |letter: char| !letter.is_whitespace() && letter != '/';
+    let good = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let port = port.parse().is_ok_and(|port: u16| port > 0);
+        port && !host.is_empty() && host.chars().all(is_word)
+    });
+    if !good {
+        return Err(
+            "write a name and a port, such as chandler-gateway-metrics.chandler-system.svc:8081"
+                .to_owned(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
 fn folder(text: &str) -> Result<String, String> {
     if !text.starts_with('/') || text.split('/').any(|part| part == "..") {
         return Err("write an absolute path without `..`".to_owned());
@@ -134,6 +155,11 @@ mod tests {
         assert_eq!(args.lease_name, "chandler-operator");
         assert_eq!(args.node_cache, "/var/lib/chandler/models");
         assert_eq!(args.watch_namespace, None);
+        assert_eq!(args.gateways, None);
+        for good in ["gateways.system.svc:8081", "127.0.0.1:1", "[::1]:8081"] {
+            let args = parse(&["--gateways", good]).expect(good);
+            assert_eq!(args.gateways.as_deref(), Some(good));
+        }
     }
 
     #[test]
@@ -152,6 +178,10 @@ mod tests {
             (["--worker-env", "CHANDLER_LOCK={}"], "leave it out"),
             (["--node-cache", "models"], "absolute path"),
             (["--node-cache", "/var/../etc"], "absolute path"),
+            (["--gateways", "gateways"], "a name and a port"),
+            (["--gateways", ":8081"], "a name and a port"),
+            (["--gateways", "gateways:0"], "a name and a port"),
+            (["--gateways", "http://gateways:80"], "a name and a port"),
             (["--failpoint", "now"], "before:STEP or after:STEP"),
         ] {
             let error = parse(&more).expect_err(more[1]);

@@ -1,4 +1,4 @@
-//! Turns for models that change, or whose parts do. Runs on the leader alone.
+//! Turns for models that change, or whose parts do, or that someone waits for. Runs on the leader alone.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chandler_core::retry::Backoff;
 use chandler_crds::names::{KIND, labels};
-use futures::StreamExt;
+use futures::{Stream, StreamExt, stream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
@@ -16,12 +16,14 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client, Resource, ResourceExt};
 use kube_runtime::controller::{Action, Config, Error};
-use kube_runtime::reflector::ObjectRef;
+use kube_runtime::reflector::{ObjectRef, Store};
 use kube_runtime::{Controller, watcher};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::ledger::{Watched, key};
+use crate::gateways::Looks;
+use crate::ledger::{Watched, key, reference};
 use crate::reconcile::{Context, Worlds, reconcile};
 
 /// One change of a child comes as several events within milliseconds.
@@ -68,6 +70,7 @@ impl Scope {
 pub async fn control<W: Worlds>(
     scope: &Scope,
     context: Arc<Context<W>>,
+    due: mpsc::Receiver<Looks>,
     stop: CancellationToken,
     synced: impl FnOnce(),
 ) {
@@ -75,6 +78,7 @@ pub async fn control<W: Worlds>(
     let store = controller.store();
     context.guard.metrics.ledger().open(store.clone());
     let turns = controller
+        .reconcile_on(asked_for(store.clone(), due))
         .with_config(Config::default().debounce(DEBOUNCE))
         .trigger_backoff(Pauses::default())
         .graceful_shutdown_on(async move { stop.cancelled().await })
@@ -117,6 +121,24 @@ fn watches(scope: &Scope) -> Controller<Watched> {
 fn model_of(pod: &PartialObjectMeta<Pod>) -> Option<ObjectRef<Watched>> {
     let model = pod.labels().get(labels::MODEL)?;
     Some(ObjectRef::new(model).within(pod.metadata.namespace.as_deref()?))
+}
+
+/// The models that what the gateways tell asks for.
+fn asked_for(
+    models: Store<Watched>,
+    due: mpsc::Receiver<Looks>,
+) -> impl Stream<Item = ObjectRef<Watched>> + Send + 'static {
+    let looks = stream::unfold(due, async |mut due| Some((due.recv().await?, due)));
+    looks.flat_map(move |looks| {
+        stream::iter(match looks {
+            Looks::All => models
+                .state()
+                .iter()
+                .map(|model| reference(&key(model)))
+                .collect(),
+            Looks::Of(keys) => keys.iter().map(reference).collect::<Vec<_>>(),
+        })
+    })
 }
 
 async fn one_turn<W: Worlds>(

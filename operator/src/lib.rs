@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! lead ──► controller ──► reconcile: fetch → default → cycle → publish → tell
-//!                                               │
-//!                              guard ──► world ──► render
+//!                 ▲                             │
+//!              gateways        guard ──► world ──► render
 //! ```
 
 pub mod cli;
 pub mod controller;
 pub mod events;
 pub mod failpoint;
+pub mod gateways;
 pub mod guard;
 pub mod health;
 pub mod lead;
@@ -19,4 +20,7 @@ pub mod publish;
 pub mod reconcile;
 pub mod render;
 pub mod run;
+#[cfg(test)]
+#[path = "../tests/runtime/served.rs"]
+mod served;
 pub mod world;

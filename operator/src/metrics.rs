@@ -18,6 +18,7 @@ const ACTION: &str = "action";
 const CONDITION: &str = "condition";
 const STATUS: &str = "status";
 const PHASE: &str = "phase";
+const STATE: &str = "state";
 /// Seconds. From a look at a model at rest to a probe that is not answered.
 const TURN_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0];
 /// Seconds. From a node that has everything to a big model over a thin line.
@@ -35,6 +36,7 @@ pub struct Metrics {
     leader: IntGauge,
     models: IntGaugeVec,
     startup: HistogramVec,
+    gateways: IntGaugeVec,
     memory: IntGauge,
     ledger: Ledger,
 }
@@ -59,6 +61,10 @@ impl Metrics {
             names::STARTUP_SECONDS,
             "Seconds of each phase from a revision's first replica to its first answer.",
         );
+        let gateways = Opts::new(
+            names::OPERATOR_GATEWAYS,
+            "Gateways that the leader found, by whether they tell of requests.",
+        );
         let metrics = Self {
             registry: Registry::new(),
             turns: IntCounterVec::new(turns, &[OUTCOME])?,
@@ -67,6 +73,7 @@ impl Metrics {
             leader: IntGauge::new(names::OPERATOR_LEADER, "1 on the operator that leads.")?,
             models: IntGaugeVec::new(models, &[CONDITION, STATUS])?,
             startup: HistogramVec::new(startup.buckets(STARTUP_BUCKETS.to_vec()), &[PHASE])?,
+            gateways: IntGaugeVec::new(gateways, &[STATE])?,
             memory: IntGauge::new(names::RESIDENT_MEMORY, "Memory that the process occupies.")?,
             ledger: Ledger::default(),
         };
@@ -77,6 +84,7 @@ impl Metrics {
         registry.register(Box::new(metrics.leader.clone()))?;
         registry.register(Box::new(metrics.models.clone()))?;
         registry.register(Box::new(metrics.startup.clone()))?;
+        registry.register(Box::new(metrics.gateways.clone()))?;
         registry.register(Box::new(metrics.memory.clone()))?;
         Ok(metrics)
     }
@@ -106,6 +114,13 @@ impl Metrics {
 
     pub(crate) fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+    }
+
+    pub(crate) fn gateways(&self, answering: usize, silent: usize) {
+        for (state, count) in [("answering", answering), ("silent", silent)] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.gateways.with_label_values(&[state]).set(count);
+        }
     }
 
     pub(crate) fn turn(&self, outcome: &str, took: Duration) {

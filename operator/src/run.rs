@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::cli::RunArgs;
 use crate::controller::{Scope, control};
 use crate::events::Teller;
 use crate::failpoint::Failpoints;
+use crate::gateways::{Gateways, Looks};
 use crate::guard::Guard;
 use crate::health::{self, Health, Pulse, Standing};
 use crate::lead::{Elector, Timing};
@@ -45,6 +47,9 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("can't listen on {}: write another --listen", args.listen))?;
     let metrics = Metrics::new()?;
+    let probe = chandler_probe::Client::new();
+    let gateways = args.gateways.clone();
+    let gateways = gateways.map(|address| Gateways::new(address, probe.clone(), metrics.clone()));
     let pulse = Pulse::new();
     let (standing, standing_seen) = watch::channel(Standing::Candidate);
     let health = Health {
@@ -64,8 +69,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         worlds: Arc::new(Cluster {
             client: client.clone(),
             site: Arc::new(args.site()),
-            probe: chandler_probe::Client::new(),
+            probe,
+            gateways: gateways.clone(),
         }),
+        gateways,
         scope: Scope {
             client: watch_client,
             namespace: args.watch_namespace.clone(),
@@ -116,6 +123,7 @@ struct Cluster {
     client: Client,
     site: Arc<Site>,
     probe: chandler_probe::Client,
+    gateways: Option<Gateways>,
 }
 
 impl Worlds for Cluster {
@@ -126,8 +134,18 @@ impl Worlds for Cluster {
     }
 
     fn of(&self, object: &ModelDeployment) -> ClusterModel {
-        let site = Arc::clone(&self.site);
-        ClusterModel::new(self.client.clone(), site, self.probe.clone(), object)
+        let (client, site) = (self.client.clone(), Arc::clone(&self.site));
+        let (probe, gateways) = (self.probe.clone(), self.gateways.clone());
+        ClusterModel::new(client, site, probe, gateways, object)
+    }
+}
+
+/// Forgets what the gateways told when it is dropped: a process that leads no more asks no more.
+struct Forget<'a>(&'a Gateways);
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.0.forget();
     }
 }
 
@@ -135,6 +153,8 @@ impl Worlds for Cluster {
 pub struct Operator<W> {
     /// Where models are served.
     pub worlds: Arc<W>,
+    /// Who is asked of requests, if there is anyone.
+    pub gateways: Option<Gateways>,
     /// What is watched.
     pub scope: Scope,
     /// A client for questions.
@@ -209,13 +229,24 @@ impl<W: Worlds> Operator<W> {
         let synced = || {
             self.standing.send_replace(Standing::Leading);
         };
+        let (looks, due) = mpsc::channel(1);
         let why = tokio::select! {
             () = elector.hold() => Ended::Lost,
-            () = control(&self.scope, context, stop.clone(), synced) => Ended::Stopped,
+            () = control(&self.scope, context, due, stop.clone(), synced) => Ended::Stopped,
             () = self.overdue(stop) => Ended::Stopped,
+            never = self.ask_gateways(looks) => match never {},
         };
         ended.recv().await;
         why
+    }
+
+    /// Asks the gateways of requests, if there are any. What they told is forgotten with this.
+    async fn ask_gateways(&self, looks: mpsc::Sender<Looks>) -> Infallible {
+        if let Some(gateways) = &self.gateways {
+            let _forgotten = Forget(gateways);
+            gateways.follow(&looks).await;
+        }
+        pending().await
     }
 
     /// Comes when turns had their time to finish.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chandler_core::snapshot::Snapshot;
 use chandler_sim::Simulation;
+use chandler_sim::gateways::Door;
 use chandler_sim::simulation::{Event, model};
 use chandler_sim::world::Death;
 use serde_json::json;
@@ -31,11 +32,43 @@ fn life(strategy: &str, death: Option<Death>) -> (Snapshot, u32, bool) {
         }
         simulation.advance(Duration::from_secs(60)).expect("turns");
     }
+    ended(simulation, death)
+}
+
+/// A model that rests, is woken and rests, and then has a new revision; with its removal.
+fn life_of_a_sleeper(death: Option<Death>) -> (Snapshot, u32, bool) {
+    let mut simulation = Simulation::default();
+    simulation.world.set_door(Door::Open);
+    if let Some(death) = death {
+        simulation.die(death, Duration::ZERO);
+    }
+    for source in ["a", "a", "b"] {
+        let spec = json!({
+            "model": {"source": format!("file:///models/{source}")},
+            "autoscaling": {"minReplicas": 0, "maxReplicas": 2, "idleAfter": "20s"},
+        });
+        let object = model(&spec).expect("a good manifest");
+        simulation.apply(object).expect("a turn");
+        simulation.world.arrive(3, Duration::from_secs(5));
+        simulation.settle().expect("a turn");
+        simulation.advance(Duration::from_secs(60)).expect("turns");
+        assert_eq!(simulation.status().replicas, Some(0), "it rests");
+        assert_eq!(simulation.world.waiting(), Some(0));
+    }
+    ended(simulation, death)
+}
+
+/// Removes the model; gives the world before that, and the number of actions in all.
+fn ended(mut simulation: Simulation, death: Option<Death>) -> (Snapshot, u32, bool) {
     let end = simulation.world.snapshot();
     simulation.remove().expect("a turn");
     simulation.advance(Duration::from_secs(60)).expect("turns");
     assert!(simulation.object().is_none(), "the model is still there");
-    assert_eq!(simulation.world.snapshot(), Snapshot::default());
+    let left = simulation.world.snapshot();
+    assert!(
+        left.revisions.is_empty() && left.weights.is_empty(),
+        "{left:?}"
+    );
     assert_eq!(simulation.next(), None, "something is still to come");
     let (mut actions, mut died) = (0, false);
     for entry in simulation.take_journal() {
@@ -49,12 +82,12 @@ fn life(strategy: &str, death: Option<Death>) -> (Snapshot, u32, bool) {
     (end, actions, died)
 }
 
-fn dies_everywhere(strategy: &str) {
-    let (undisturbed, actions, _) = life(strategy, None);
+fn dies_everywhere(life: impl Fn(Option<Death>) -> (Snapshot, u32, bool)) {
+    let (undisturbed, actions, _) = life(None);
     assert!(actions > 10, "only {actions} actions");
     for action in 1..=actions {
         for death in [Death::Before(action), Death::After(action)] {
-            let (end, _, died) = life(strategy, Some(death));
+            let (end, _, died) = life(Some(death));
             assert!(died, "never came to {death:?}");
             assert_eq!(end, undisturbed, "{death:?}");
         }
@@ -63,10 +96,15 @@ fn dies_everywhere(strategy: &str) {
 
 #[test]
 fn blue_green_survives_a_death_at_any_action() {
-    dies_everywhere("blueGreen");
+    dies_everywhere(|death| life("blueGreen", death));
 }
 
 #[test]
 fn recreate_survives_a_death_at_any_action() {
-    dies_everywhere("recreate");
+    dies_everywhere(|death| life("recreate", death));
+}
+
+#[test]
+fn rest_and_waking_survive_a_death_at_any_action() {
+    dies_everywhere(life_of_a_sleeper);
 }

@@ -10,6 +10,8 @@
 //! | `pods` | list | readiness, failures, addresses, last words |
 //! | `jobs` (batch) | list, create, patch, delete | resolving sources |
 //!
+//! The gateways and the replicas are asked for their metrics over plain HTTP, by address.
+//!
 //! Nothing is got by name: a list with a field selector finds one object with the right to list.
 //! Watching is the controller's. Secrets, claims and nodes are never read.
 
@@ -17,6 +19,7 @@ mod api;
 mod drift;
 mod error;
 mod failure;
+mod idle;
 mod observe;
 mod owner;
 mod perform;
@@ -39,6 +42,7 @@ use chandler_crds::{ModelDeployment, ModelLock};
 
 use self::api::Cluster;
 use self::owner::Owner;
+use crate::gateways::Gateways;
 use crate::render::{Blueprint, Site};
 
 pub use error::WorldError;
@@ -48,6 +52,8 @@ pub struct ClusterModel {
     cluster: Cluster,
     site: Arc<Site>,
     probe: chandler_probe::Client,
+    /// Those of the installation, if it has any.
+    gateways: Option<Gateways>,
     object: ModelDeployment,
     owner: Owner,
     /// What the object asks for; `None` if it can't be followed.
@@ -68,6 +74,7 @@ impl ClusterModel {
         client: kube::Client,
         site: Arc<Site>,
         probe: chandler_probe::Client,
+        gateways: Option<Gateways>,
         object: &ModelDeployment,
     ) -> Self {
         let key = ModelKey::from(object);
@@ -75,6 +82,7 @@ impl ClusterModel {
             cluster: Cluster::new(client, key.namespace),
             site,
             probe,
+            gateways,
             object: object.clone(),
             owner: Owner {
                 name: key.name,
@@ -116,6 +124,7 @@ impl ClusterModel {
             let worker = wanted.worker.spec(&lock);
             seen.drifted = self.drifted(&wanted.revision, &worker, &objects).await?;
         }
+        self.hear(&objects, &mut snapshot).await;
         Ok(snapshot)
     }
 }

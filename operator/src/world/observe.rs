@@ -109,7 +109,7 @@ fn replica_of(owner: &Owner, pod: &ObjectMeta) -> Option<String> {
 }
 
 /// The objects in the terms that decisions are made in. Whether anything has drifted takes more
-/// than looking; see [`super::drift`].
+/// than looking, see [`super::drift`]; what is told of requests, see [`super::idle`].
 pub(super) fn snapshot(objects: &Objects) -> Snapshot {
     let nothing = Vec::new();
     let revisions = objects.deployments.iter().map(|(revision, deployment)| {

@@ -44,7 +44,7 @@ impl ClusterModel {
     }
 }
 
-fn address(pod: &Pod) -> Option<SocketAddr> {
+pub(super) fn address(pod: &Pod) -> Option<SocketAddr> {
     let ip: IpAddr = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
     Some(SocketAddr::new(ip, ports::HTTP))
 }

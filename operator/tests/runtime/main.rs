@@ -7,6 +7,7 @@ mod fake;
 mod lead;
 mod models;
 mod operate;
+mod served;
 mod turn;
 
 use std::time::Duration;

@@ -1,6 +1,15 @@
 //! What is seen of the objects, and when they count as changed.
 
+use std::time::Duration;
+
+use chandler_crds::names::metrics;
+use chandler_crds::spec::Autoscaling;
+use tokio::sync::mpsc;
+
 use super::*;
+use crate::gateways::Looks;
+use crate::metrics::Metrics;
+use crate::served::Served;
 
 /// A pod as the Deployment's ReplicaSet would make it.
 fn replica(model: &Fixture, ready: &str) -> Value {
@@ -194,4 +203,39 @@ async fn a_service_under_the_models_name_has_an_owner() {
         made["metadata"]["ownerReferences"][0]["uid"],
         model.owned()[0]["uid"]
     );
+}
+
+#[tokio::test]
+async fn what_the_gateways_tell_is_seen_and_a_model_that_may_rest_asks_again() {
+    let mut model = Fixture::made().await;
+    assert_eq!(model.observe().await.unwrap().gateways, None);
+    let gateway = Served::new("").await;
+    let gateways = Gateways::new(
+        gateway.address.to_string(),
+        chandler_probe::Client::new(),
+        Metrics::new().unwrap(),
+    );
+    model.gateways = Some(gateways.clone());
+    let silent = model.observe().await.unwrap().gateways.unwrap();
+    assert_eq!((silent.waiting, silent.idle, silent.open), (0, None, None));
+
+    model.object.spec.replicas = None;
+    model.object.spec.autoscaling = Some(Autoscaling {
+        min_replicas: Some(0),
+        max_replicas: 2,
+        ..Autoscaling::default()
+    });
+    model.observe().await.unwrap();
+    let (idle, waiting) = (metrics::GATEWAY_IDLE, metrics::GATEWAY_WAITING);
+    let label = "{model=\"models/chat\"}";
+    gateway.tells(&format!("{idle}{label} 60\n{waiting}{label} 0\n"));
+    let (sender, mut looks) = mpsc::channel(1);
+    let look = tokio::select! {
+        () = gateways.follow(&sender) => None,
+        look = looks.recv() => look,
+    };
+    let key = ModelKey::from(&model.object);
+    assert_eq!(look, Some(Looks::Of([key].into())));
+    let told = model.observe().await.unwrap().gateways.unwrap();
+    assert_eq!(told.idle, Some(Duration::from_secs(60)));
 }

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use self::fake::Fake;
 use super::ClusterModel;
+use crate::gateways::Gateways;
 use crate::render::{Site, with_default_image};
 
 const SOURCE: &str = "hf://org/name";
@@ -40,6 +41,7 @@ fn lock() -> ModelLock {
 /// A model named `chat`, and the cluster that it is in.
 struct Fixture {
     fake: Fake,
+    gateways: Option<Gateways>,
     object: ModelDeployment,
     revision: String,
 }
@@ -56,6 +58,7 @@ impl Fixture {
         let revision = validate(&object).unwrap().revision;
         Self {
             fake: Fake::default(),
+            gateways: None,
             object,
             revision,
         }
@@ -74,7 +77,8 @@ impl Fixture {
 
     fn world(&self) -> ClusterModel {
         let probe = chandler_probe::Client::new();
-        ClusterModel::new(self.fake.client(), Arc::new(site()), probe, &self.object)
+        let (client, gateways) = (self.fake.client(), self.gateways.clone());
+        ClusterModel::new(client, Arc::new(site()), probe, gateways, &self.object)
     }
 
     async fn perform(&self, action: &Action) -> Outcome {

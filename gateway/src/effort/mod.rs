@@ -127,7 +127,14 @@ impl Effort {
                 Ok(lease) => {
                     self.stop_waiting();
                     if let Some(answered) = self.ask(&snapshot, lease, now, alarm).await? {
-                        return Ok(Found::Answer(answered));
+                        if !self.finds_a_crowd(&answered) {
+                            return Ok(Found::Answer(answered));
+                        }
+                        drop(answered);
+                        let none = NoRoute::AllTried;
+                        if !Box::pin(self.wait(&snapshot, none, interrupt)).await? {
+                            return Ok(Found::StillWaiting);
+                        }
                     }
                 }
                 Err(NoRoute::RevisionNotAvailable) => return Err(self.no_revision()),

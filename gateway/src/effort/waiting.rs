@@ -1,9 +1,10 @@
 //! How a request waits: for its turn at a model that is saturated, and for a replica.
 
 use chandler_core::traffic::{ModelRoute, NoRoute};
+use http::StatusCode;
 use tokio::time::Instant;
 
-use super::Effort;
+use super::{Answered, Effort};
 use crate::accounts::AccountError;
 use crate::demand::Waiting;
 use crate::errors::GatewayError;
@@ -71,6 +72,13 @@ impl Effort {
                 Ok(true)
             }
         }
+    }
+
+    /// Whether a replica's queue is full of those who waited with this request: a herd may be more
+    /// than a queue holds. Who has been held goes on waiting; who comes anew is told at once.
+    pub(super) fn finds_a_crowd(&self, answered: &Answered) -> bool {
+        let full = answered.answer.parts.status == StatusCode::TOO_MANY_REQUESTS;
+        full && !self.patience.waited().is_zero() && !self.patience.left().is_zero()
     }
 
     fn begin_waiting(

@@ -1,5 +1,7 @@
 //! Requests for a model that has no replica yet.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -109,6 +111,41 @@ async fn a_herd_is_one_demand_and_all_of_it_is_answered() {
     assert_eq!(upstream.requests(), HERD);
     let nobody = r#"chandler_gateway_requests_waiting{model="default/chat"} 0"#;
     assert!(door.has_metric(nobody).await);
+}
+
+#[tokio::test]
+async fn a_herd_that_is_more_than_a_queue_holds_goes_on_waiting() {
+    const HERD: usize = 100;
+    let full = Arc::new(AtomicI64::new(HERD as i64 / 2));
+    let upstream = Upstream::new({
+        let full = Arc::clone(&full);
+        move |_| {
+            let refused = full.fetch_sub(1, Ordering::SeqCst) > 0;
+            async move {
+                if refused {
+                    StatusCode::TOO_MANY_REQUESTS
+                } else {
+                    StatusCode::OK
+                }
+            }
+        }
+    })
+    .await;
+    let door = Door::open(config()).await;
+    door.gateway.publish(chat(&[]));
+    let waiting = format!(r#"chandler_gateway_requests_waiting{{model="default/chat"}} {HERD}"#);
+    let wake = async {
+        door.metric(&waiting).await;
+        door.gateway.publish(chat(upstream.alone()));
+    };
+    let (answers, ()) = tokio::join!(join_all((0..HERD).map(|_| door.chat())), wake);
+    assert!(answers.iter().all(|answer| answer.status == StatusCode::OK));
+    assert_eq!(upstream.requests(), HERD + HERD / 2);
+
+    // Who comes anew is told at once.
+    full.store(1, Ordering::SeqCst);
+    assert_eq!(door.chat().await.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(upstream.requests(), HERD + HERD / 2 + 1);
 }
 
 #[tokio::test]

@@ -30,15 +30,25 @@ async fn an_idle_model_sleeps_and_a_herd_wakes_it_once() {
         let asleep = until(&space.models(), "m", "asleep", asleep).await?;
         let access = condition(&asleep, ConditionType::AccessRestricted);
         let access = access.context("who may ask is not told")?;
-        ensure!(access.status == "False" && access.reason == "NoApiKey", "{access:?}");
+        ensure!(
+            access.status == "False" && access.reason == "NoApiKey",
+            "{access:?}"
+        );
         eventually("without a pod", async || {
             replicas(&space).await.ok()?.is_empty().then_some(())
         })
         .await?;
 
         herd(&gateway, &served).await?;
-        ensure!(replicas(&space).await?.len() == 1, "more than one pod was woken");
-        ensure!(counts(&space).await? == [Some(1)], "{:?}", counts(&space).await?);
+        ensure!(
+            replicas(&space).await?.len() == 1,
+            "more than one pod was woken"
+        );
+        ensure!(
+            counts(&space).await? == [Some(1)],
+            "{:?}",
+            counts(&space).await?
+        );
         space.wait_ready("m").await?;
         until(&space.models(), "m", "asleep again", self::asleep).await?;
         Ok(())
@@ -69,7 +79,10 @@ async fn herd(gateway: &Gateway, model: &str) -> Result<()> {
 
 /// Replicas that each Deployment asks for.
 async fn counts(space: &Space) -> Result<Vec<Option<i32>>> {
-    let found = space.api::<Deployment>().list(&ListParams::default()).await?;
+    let found = space
+        .api::<Deployment>()
+        .list(&ListParams::default())
+        .await?;
     let specs = found.items.into_iter();
     Ok(specs.map(|deployment| deployment.spec.replicas).collect())
 }

@@ -221,8 +221,7 @@ pub mod api_key {
 pub mod headers {
     /// In an answer, the revision that gave it; in a request, the one that shall.
     pub const REVISION: &str = "x-chandler-revision";
-    /// A key of the caller's: requests that have the same one go to one revision, and to one
-    /// replica while it is not too busy.
+    /// The caller's session: its requests go to one revision, and to one replica if not too busy.
     pub const SESSION: &str = "x-session-id";
     /// Seconds that the caller waits for the whole answer, as a decimal number.
     pub const REQUEST_TIMEOUT: &str = "x-request-timeout";
@@ -343,24 +342,20 @@ pub mod metrics {
     pub const LOAD_PHASE: &str = "chandler:load_phase";
     /// Gauge by `phase`: seconds spent in a phase of the start that is over.
     pub const PHASE_SECONDS: &str = "chandler:phase_seconds";
-    /// Gauge: seconds since the last request ended or, where none came, since the model was ready;
-    /// 0 while one is worked on or waits.
+    /// Gauge: seconds since the last request ended or the model was ready; 0 while there is one.
     pub const IDLE_SECONDS: &str = "chandler:idle_seconds";
 
     /// Counter by model, revision and status code.
     pub const GATEWAY_REQUESTS: &str = "chandler_gateway_requests_total";
     /// Gauge by model: requests being proxied.
     pub const GATEWAY_IN_FLIGHT: &str = "chandler_gateway_requests_in_flight";
-    /// Gauge by model, `namespace/name`: requests that wait for a first replica. What a model at
-    /// rest is woken by.
+    /// Gauge by model, `namespace/name`: requests that wait for a first replica. They wake it.
     pub const GATEWAY_WAITING: &str = "chandler_gateway_requests_waiting";
-    /// Gauge by model, `namespace/name`: seconds since its last request ended or, where none came,
-    /// since the gateway knew of it; 0 while one waits or is in flight.
+    /// Gauge by model: seconds since its last request ended or it was known; 0 while there is one.
     pub const GATEWAY_IDLE: &str = "chandler_gateway_idle_seconds";
     /// Counter by model: requests sent again to another replica.
     pub const GATEWAY_RETRIES: &str = "chandler_gateway_retries_total";
-    /// Counter by model and outcome: requests that took long and were sent to a second replica as
-    /// well, or were not for want of budget.
+    /// Counter by model and outcome: requests sent to a second replica too, or not for want of budget.
     pub const GATEWAY_HEDGES: &str = "chandler_gateway_hedges_total";
     /// Gauge by kind of object: 1 while the API server tells of changes.
     pub const GATEWAY_WATCH_CONNECTED: &str = "chandler_gateway_watch_connected";

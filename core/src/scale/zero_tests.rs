@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use chandler_crds::ModelDeployment;
+use chandler_crds::names::{GROUP, KIND, VERSION};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -14,7 +15,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 fn spec(paused: bool) -> Validated {
     let object: Value = json!({
-        "apiVersion": "chandler.dev/v1alpha1", "kind": "ModelDeployment",
+        "apiVersion": format!("{GROUP}/{VERSION}"), "kind": KIND,
         "metadata": {"name": "chat"},
         "spec": {
             "model": {"source": "file:///a"}, "paused": paused,

@@ -180,11 +180,7 @@ fn seconds(idle: Option<Duration>) -> String {
 /// A model that scales goes to no replica only when everyone who could know of a request has told
 /// that none came for long. One that is there without replicas already may stay so.
 fn rest(spec: &Validated, seen: &Snapshot, action: &Action, broken: &mut Vec<Violation>) {
-    let Replicas::Scaled {
-        idle_after: Some(idle_after),
-        ..
-    } = spec.replicas
-    else {
+    let Some(idle_after) = spec.replicas.idle_after() else {
         return;
     };
     let (Action::EnsureRevision {
@@ -200,9 +196,7 @@ fn rest(spec: &Validated, seen: &Snapshot, action: &Action, broken: &mut Vec<Vio
     };
     let told = seen.gateways.as_ref();
     let waiting = told.map_or(0, |gateways| gateways.waiting);
-    let replicas = seen.revisions.get(revision).and_then(|there| there.idle);
-    let gateways = told.and_then(|gateways| gateways.idle);
-    let idle = gateways.and_then(|idle| Some(idle.min(replicas?)));
+    let idle = seen.idle(revision);
     if waiting > 0 || idle.is_none_or(|idle| idle < idle_after) {
         broken.push(Violation::AsleepTooSoon {
             revision: revision.clone(),

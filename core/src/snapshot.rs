@@ -79,6 +79,14 @@ impl Snapshot {
         self.revisions.get(revision).map_or(0, |seen| seen.ready)
     }
 
+    /// How long nobody has asked anything of a revision: neither gateways nor replicas know of all
+    /// requests, so the least counts; `None` unless all told.
+    #[must_use]
+    pub fn idle(&self, revision: &str) -> Option<Duration> {
+        let gateways = self.gateways.as_ref()?.idle?;
+        Some(gateways.min(self.revisions.get(revision)?.idle?))
+    }
+
     /// Weight of a revision, 0 if it has none.
     #[must_use]
     pub fn weight(&self, revision: &str) -> u32 {

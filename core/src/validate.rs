@@ -94,6 +94,17 @@ pub enum Replicas {
     },
 }
 
+impl Replicas {
+    /// How long no request may have come before there are none, of a model that may rest.
+    #[must_use]
+    pub fn idle_after(self) -> Option<Duration> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Scaled { idle_after, .. } => idle_after,
+        }
+    }
+}
+
 /// The strategies that are built; the wire's `auto` is decided here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakeOver {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// Rings at a moment that may be moved. To set it for a later moment than before, as each request
 /// of a connection does, is cheap, where a timer of its own for each would be hung up and taken
@@ -27,13 +27,6 @@ impl Alarm {
     pub(crate) fn after(time: Duration) -> Self {
         Self {
             sleep: Box::pin(sleep(time)),
-            listens: false,
-        }
-    }
-
-    pub(crate) fn at(moment: Instant) -> Self {
-        Self {
-            sleep: Box::pin(sleep_until(moment)),
             listens: false,
         }
     }
@@ -70,7 +63,7 @@ mod tests {
     async fn rings_at_the_moment_that_was_set_last() {
         let begin = Instant::now();
         let at = |millis| begin + Duration::from_millis(millis);
-        let mut alarm = Alarm::at(begin + HANG);
+        let mut alarm = Alarm::after(HANG);
         for (set, millis) in [(vec![5], 5), (vec![20, 30], 30), (vec![60_000, 40], 40)] {
             for moment in set {
                 alarm.set(at(moment));

@@ -1,7 +1,6 @@
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{StatusCode, header, response};
 use tokio::time::Instant;
 
@@ -12,6 +11,7 @@ use crate::headers::{self, Kind};
 use crate::in_flight::Lease;
 use crate::metrics::Metrics;
 use crate::observe::Attempt;
+use crate::pieces::Pieces;
 use crate::stream::EventSource;
 use crate::upstream::{Flow, Opener, SendError};
 
@@ -39,8 +39,8 @@ pub(crate) enum AnswerBody {
     Whole(Bytes),
     /// Its first events, and where more come from.
     Events(Bytes, EventSource),
-    /// Its first frames, and where more come from.
-    Open(VecDeque<Bytes>, Flow),
+    /// Its beginning, and where more comes from.
+    Open(Bytes, Flow),
 }
 
 /// Why a replica gave no answer. The caller has been sent nothing yet.
@@ -116,7 +116,7 @@ impl Upstream {
                 parts.headers.remove(header::CONTENT_LENGTH);
                 first_events(body).await?
             }
-            Kind::Other => AnswerBody::Open(VecDeque::new(), body),
+            Kind::Other => AnswerBody::Open(Bytes::new(), body),
         };
         // It goes through many hands.
         Ok(Box::new(Answer { parts, body, at }))
@@ -135,26 +135,14 @@ impl From<SendError> for AttemptError {
 /// Waits for the whole body, so that a replica that dies midway can be replaced unseen. One over
 /// `limit` is let through as it comes.
 async fn hold(mut body: Flow, limit: usize) -> Result<AnswerBody, AttemptError> {
-    let (mut frames, mut last, mut held) = (VecDeque::new(), None, 0);
+    let mut pieces = Pieces::new(0);
     while let Some(data) = body.data().await {
-        let data = data.map_err(|error| AttemptError::BrokeOff(with_causes(&error)))?;
-        held += data.len();
-        frames.extend(last.replace(data));
-        if held > limit {
-            frames.extend(last);
-            return Ok(AnswerBody::Open(frames, body));
+        pieces.push(data.map_err(|error| AttemptError::BrokeOff(with_causes(&error)))?);
+        if pieces.len() > limit {
+            return Ok(AnswerBody::Open(pieces.whole(), body));
         }
     }
-    let last = last.unwrap_or_default();
-    if frames.is_empty() {
-        // Nearly always it is in one piece, which need not be copied.
-        return Ok(AnswerBody::Whole(last));
-    }
-    let mut whole = BytesMut::with_capacity(held);
-    for frame in frames.into_iter().chain([last]) {
-        whole.extend_from_slice(&frame);
-    }
-    Ok(AnswerBody::Whole(whole.freeze()))
+    Ok(AnswerBody::Whole(pieces.whole()))
 }
 
 async fn first_events(body: Flow) -> Result<AnswerBody, AttemptError> {

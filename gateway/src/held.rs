@@ -67,7 +67,7 @@ impl Waiting {
     async fn next(mut self: Box<Self>) -> Option<(Bytes, State)> {
         let inner = self.gateway.inner();
         let heartbeat = Instant::now() + inner.config.heartbeat;
-        let mut alarm = Alarm::at(heartbeat);
+        let mut alarm = Alarm::after(inner.config.heartbeat);
         let found = tokio::select! {
             found = self.effort.run(Some(heartbeat), &mut alarm) => found,
             () = inner.ending.given() => Err(GatewayError::ShuttingDown),

@@ -31,6 +31,7 @@ mod in_flight;
 mod load_report;
 mod metrics;
 mod observe;
+mod pieces;
 mod proxy;
 mod routes;
 mod serve;

@@ -1,4 +1,3 @@
-use std::collections::VecDeque;
 use std::convert::Infallible;
 
 use axum::body::Body;
@@ -160,17 +159,15 @@ impl EventStream {
 
 /// A body that passes on what comes, after `first`. A cut is a cut for the caller too: a body of
 /// a kind unknown can't be ended well.
-pub(crate) fn open(first: VecDeque<Bytes>, body: Flow, hold: Hold) -> Body {
+pub(crate) fn open(first: Bytes, body: Flow, hold: Hold) -> Body {
     Body::from_stream(stream::unfold((first, body, hold), next_frame))
 }
 
-type Open = (VecDeque<Bytes>, Flow, Hold);
+type Open = (Bytes, Flow, Hold);
 
-async fn next_frame(
-    (mut first, mut body, mut hold): Open,
-) -> Option<(Result<Bytes, WireError>, Open)> {
-    if let Some(frame) = first.pop_front() {
-        return Some((Ok(frame), (first, body, hold)));
+async fn next_frame((first, mut body, mut hold): Open) -> Option<(Result<Bytes, WireError>, Open)> {
+    if !first.is_empty() {
+        return Some((Ok(first), (Bytes::new(), body, hold)));
     }
     let Some(data) = body.data().await else {
         hold.exchange.ended(hold.status);

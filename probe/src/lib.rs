@@ -4,9 +4,11 @@
 
 mod answer;
 mod http;
+mod idle;
 mod text;
 
 pub use answer::first_answer;
 pub use http::{Client, Failed};
 pub use hyper::StatusCode;
+pub use idle::least_idle;
 pub use text::{Fault, Malformed, Sample, samples};

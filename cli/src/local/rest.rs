@@ -5,55 +5,24 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use chandler_crds::names::metrics;
-use chandler_probe::{Client, Sample};
+use chandler_probe::{Client, least_idle};
 use tokio::task::JoinSet;
 
 /// How long all of them may take to tell.
 const TIME: Duration = Duration::from_secs(1);
 
 /// By revision, how long none of its replicas has had a request. A revision of which one did not
-/// tell is left out: what is not known is no rest.
+/// tell is left out.
 pub(super) async fn of(
     client: &Client,
-    replicas: Vec<(String, SocketAddr)>,
+    replicas: Vec<(String, Vec<SocketAddr>)>,
 ) -> BTreeMap<String, Duration> {
     let mut asked = JoinSet::new();
-    for (revision, addr) in replicas {
+    for (revision, addrs) in replicas {
         let client = client.clone();
-        asked.spawn(async move {
-            let told = client.metrics(addr, TIME).await;
-            (revision, told.ok().and_then(|samples| rest(&samples)))
-        });
+        asked.spawn(async move { Some((revision, least_idle(&client, &addrs, TIME).await?)) });
     }
-    let mut told = Vec::new();
-    while let Some(replica) = asked.join_next().await {
-        // Whose task broke off can't be told: then nothing is known of any.
-        let Ok(replica) = replica else {
-            return BTreeMap::new();
-        };
-        told.push(replica);
-    }
-    least(told)
-}
-
-/// The least of each revision of which every replica told.
-fn least(told: Vec<(String, Option<Duration>)>) -> BTreeMap<String, Duration> {
-    let mut least: BTreeMap<String, Option<Duration>> = BTreeMap::new();
-    for (revision, rest) in told {
-        let known = least.entry(revision).or_insert(rest);
-        *known = known.zip(rest).map(|(known, rest)| known.min(rest));
-    }
-    let least = least.into_iter();
-    least
-        .filter_map(|(revision, rest)| Some((revision, rest?)))
-        .collect()
-}
-
-fn rest(samples: &[Sample]) -> Option<Duration> {
-    let mut samples = samples.iter();
-    let idle = samples.find(|sample| sample.name == metrics::IDLE_SECONDS)?;
-    Duration::try_from_secs_f64(idle.value).ok()
+    asked.join_all().await.into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -95,29 +64,15 @@ mod tests {
         ];
         let mut replicas = Vec::new();
         for (revision, text) in told {
-            replicas.push((revision.to_owned(), replica(text).await));
+            replicas.push((revision.to_owned(), vec![replica(text).await]));
         }
         let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        replicas.push(("gone".to_owned(), gone.local_addr().unwrap()));
+        replicas.push(("gone".to_owned(), vec![gone.local_addr().unwrap()]));
         drop(gone);
         let expected = [
             ("told".to_owned(), Duration::from_millis(7500)),
             ("busy".to_owned(), Duration::ZERO),
         ];
         assert_eq!(of(&Client::new(), replicas).await, expected.into());
-    }
-
-    #[test]
-    fn a_revision_rests_for_as_long_as_the_last_of_its_replicas() {
-        for (told, rest) in [
-            (vec![Some(7), Some(3), Some(5)], Some(3)),
-            (vec![Some(3), Some(7)], Some(3)),
-            (vec![Some(7), None], None),
-            (vec![None, Some(7)], None),
-        ] {
-            let of_one = |rest: Option<u64>| ("r".to_owned(), rest.map(Duration::from_secs));
-            let least = least(told.iter().copied().map(of_one).collect());
-            assert_eq!(least.get("r").map(Duration::as_secs), rest, "{told:?}");
-        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chandler_core::snapshot::Weights;
-use chandler_core::validate::{ModelKey, Replicas, Validated};
+use chandler_core::validate::{ModelKey, Validated};
 use chandler_core::worker::WorkerSpec;
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -53,7 +53,7 @@ impl Models {
         });
         spec.served_name.clone_into(&mut model.served_name);
         model.request_timeout = spec.request_timeout;
-        model.may_sleep = matches!(spec.replicas, Replicas::Scaled { min: 0, .. });
+        model.may_sleep = spec.replicas.idle_after().is_some();
     }
 
     pub(super) fn remove(&mut self, key: &ModelKey) {

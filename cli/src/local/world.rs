@@ -73,7 +73,7 @@ impl LocalModel {
 
     /// What is known without asking, and the ready replicas to be asked how long they have been at
     /// rest: of a model that may sleep, all of them.
-    fn known(&self) -> (Snapshot, Vec<(String, SocketAddr)>) {
+    fn known(&self) -> (Snapshot, Vec<(String, Vec<SocketAddr>)>) {
         let mut models = self.local.models();
         models.tidy();
         let Some(model) = models.all.get(&self.key) else {
@@ -88,10 +88,11 @@ impl LocalModel {
             weights: model.weights.clone(),
             gateways: Some(self.told()),
         };
-        let ready = revisions.flat_map(|(name, revision)| {
+        let ready = revisions.map(|(name, revision)| {
             let endpoints = revision.replicas.iter();
             let endpoints = endpoints.filter_map(|replica| replica.view().ready_endpoint());
-            endpoints.map(|endpoint| (name.clone(), endpoint.addr))
+            let addrs = endpoints.map(|endpoint| endpoint.addr).collect();
+            (name.clone(), addrs)
         });
         (snapshot, ready.filter(|_| model.may_sleep).collect())
     }

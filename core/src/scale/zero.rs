@@ -93,25 +93,18 @@ fn at_work(
     gateways: &GatewaysSeen,
     seen: &Snapshot,
 ) -> Verdict {
-    let replicas = seen.revisions.get(revision).and_then(|there| there.idle);
     let awake = |why, look_after| Verdict::Awake {
         why: Some(why),
         look_after: Some(look_after),
     };
-    match (gateways.idle, replicas) {
+    match seen.idle(revision) {
         _ if gateways.waiting > 0 => awake(Why::Awake { idle_after }, idle_after),
-        (Some(gateways), Some(replicas)) => {
-            let idle = gateways.min(replicas);
-            match idle_after.checked_sub(idle) {
-                None | Some(Duration::ZERO) => {
-                    Verdict::Asleep(Why::FallsAsleep { idle, idle_after })
-                }
-                Some(left) => awake(Why::Awake { idle_after }, left.max(LOOK)),
-            }
-        }
-        (gateways, replicas) => {
+        Some(idle) if idle >= idle_after => Verdict::Asleep(Why::FallsAsleep { idle, idle_after }),
+        Some(idle) => awake(Why::Awake { idle_after }, (idle_after - idle).max(LOOK)),
+        None => {
+            let replicas = seen.revisions.get(revision).and_then(|there| there.idle);
             let why = Why::IdleUnknown {
-                gateways: gateways.is_some(),
+                gateways: gateways.idle.is_some(),
                 replicas: replicas.is_some(),
             };
             awake(why, idle_after)

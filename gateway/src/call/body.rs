@@ -1,13 +1,14 @@
 use std::time::Duration;
 
 use axum::BoxError;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use crate::config::GatewayConfig;
 use crate::errors::GatewayError;
+use crate::pieces::Pieces;
 use crate::serve;
 
 /// How long a caller may take to send what will be thrown away.
@@ -70,75 +71,5 @@ async fn discard<B: Body<Data = Bytes> + Unpin>(mut body: B, limit: usize) {
         && let Some(Ok(frame)) = body.frame().await
     {
         read += frame.data_ref().map_or(0, Bytes::len);
-    }
-}
-
-/// What has come. One piece, as small bodies have, is not copied.
-enum Pieces {
-    None { expected: usize },
-    One { first: Bytes, expected: usize },
-    Many(BytesMut),
-}
-
-impl Pieces {
-    fn new(expected: usize) -> Self {
-        Self::None { expected }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::None { .. } => 0,
-            Self::One { first, .. } => first.len(),
-            Self::Many(all) => all.len(),
-        }
-    }
-
-    fn push(&mut self, data: Bytes) {
-        *self = match std::mem::replace(self, Self::new(0)) {
-            Self::None { expected } => Self::One {
-                first: data,
-                expected,
-            },
-            Self::One { first, expected } => {
-                let mut all = BytesMut::with_capacity(expected.max(first.len() + data.len()));
-                all.extend_from_slice(&first);
-                all.extend_from_slice(&data);
-                Self::Many(all)
-            }
-            Self::Many(mut all) => {
-                all.extend_from_slice(&data);
-                Self::Many(all)
-            }
-        };
-    }
-
-    fn whole(self) -> Bytes {
-        match self {
-            Self::None { .. } => Bytes::new(),
-            Self::One { first, .. } => first,
-            Self::Many(all) => all.freeze(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pieces_come_together_in_their_order() {
-        for cut in [
-            vec![],
-            vec!["abc"],
-            vec!["a", "bc"],
-            vec!["a", "", "b", "c"],
-        ] {
-            let mut pieces = Pieces::new(1);
-            for piece in &cut {
-                pieces.push(Bytes::from_static(piece.as_bytes()));
-            }
-            assert_eq!(pieces.len(), cut.concat().len());
-            assert_eq!(pieces.whole(), cut.concat(), "{cut:?}");
-        }
     }
 }

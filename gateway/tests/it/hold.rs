@@ -9,7 +9,7 @@ use http::StatusCode;
 use http_body_util::BodyExt;
 use serde_json::json;
 
-use crate::support::{Door, chat, config, piece, soon, table};
+use crate::support::{Answer, Door, chat, config, piece, soon, table};
 use crate::upstream::{Upstream, one_event_each};
 
 const HEARTBEAT: &str = ": waiting for a replica\n\n";
@@ -93,18 +93,24 @@ async fn a_stream_that_waits_in_vain_ends_in_words() {
     assert!(all.ends_with("data: [DONE]\n\n"), "{all}");
 }
 
-#[tokio::test]
-async fn a_herd_is_one_demand_and_all_of_it_is_answered() {
-    const HERD: usize = 1000;
-    let upstream = Upstream::named("woken").await;
+/// What becomes of so many requests that wait together, until `upstream` is there.
+async fn held_and_let_go(herd: usize, upstream: &Upstream) -> (Door, Vec<Answer>) {
     let door = Door::open(config()).await;
     door.gateway.publish(chat(&[]));
-    let waiting = format!(r#"chandler_gateway_requests_waiting{{model="default/chat"}} {HERD}"#);
+    let waiting = format!(r#"chandler_gateway_requests_waiting{{model="default/chat"}} {herd}"#);
     let wake = async {
         door.metric(&waiting).await;
         door.gateway.publish(chat(upstream.alone()));
     };
-    let (answers, ()) = tokio::join!(join_all((0..HERD).map(|_| door.chat())), wake);
+    let (answers, ()) = tokio::join!(join_all((0..herd).map(|_| door.chat())), wake);
+    (door, answers)
+}
+
+#[tokio::test]
+async fn a_herd_is_one_demand_and_all_of_it_is_answered() {
+    const HERD: usize = 1000;
+    let upstream = Upstream::named("woken").await;
+    let (door, answers) = held_and_let_go(HERD, &upstream).await;
     for answer in answers {
         assert_eq!(answer.json(), json!({ "from": "woken" }));
     }
@@ -131,14 +137,7 @@ async fn a_herd_that_is_more_than_a_queue_holds_goes_on_waiting() {
         }
     })
     .await;
-    let door = Door::open(config()).await;
-    door.gateway.publish(chat(&[]));
-    let waiting = format!(r#"chandler_gateway_requests_waiting{{model="default/chat"}} {HERD}"#);
-    let wake = async {
-        door.metric(&waiting).await;
-        door.gateway.publish(chat(upstream.alone()));
-    };
-    let (answers, ()) = tokio::join!(join_all((0..HERD).map(|_| door.chat())), wake);
+    let (door, answers) = held_and_let_go(HERD, &upstream).await;
     assert!(answers.iter().all(|answer| answer.status == StatusCode::OK));
     assert_eq!(upstream.requests(), HERD + HERD / 2);
 

@@ -4,10 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use chandler_core::snapshot::Snapshot;
-use chandler_core::validate::{ModelKey, Replicas, Validated};
-use chandler_crds::names::metrics;
-use chandler_probe::{Client, Sample};
-use futures::future::join_all;
+use chandler_core::validate::{ModelKey, Validated};
+use chandler_probe::least_idle;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::ClusterModel;
@@ -33,7 +31,7 @@ impl ClusterModel {
             if let Some(there) = snapshot.revisions.get_mut(&wanted.revision) {
                 let pods = objects.pods.get(&wanted.revision);
                 there.idle = match ready(pods.map_or(&[], Vec::as_slice)) {
-                    Some(addresses) => least_idle(&self.probe, &addresses).await,
+                    Some(addresses) => least_idle(&self.probe, &addresses, ANSWER_TIME).await,
                     None => None,
                 };
             }
@@ -43,14 +41,7 @@ impl ClusterModel {
 }
 
 fn may_rest(wanted: &Validated) -> bool {
-    let rests = matches!(
-        wanted.replicas,
-        Replicas::Scaled {
-            idle_after: Some(_),
-            ..
-        }
-    );
-    rests && !wanted.paused
+    wanted.replicas.idle_after().is_some() && !wanted.paused
 }
 
 /// Where the ready replicas are, if that is known of each.
@@ -59,32 +50,10 @@ fn ready(pods: &[Pod]) -> Option<Vec<SocketAddr>> {
     ready.map(address).collect()
 }
 
-/// How long none of them has had a request, if each tells.
-async fn least_idle(client: &Client, replicas: &[SocketAddr]) -> Option<Duration> {
-    let asked = replicas
-        .iter()
-        .map(|address| client.metrics(*address, ANSWER_TIME));
-    let answers = join_all(asked).await;
-    let told: Option<Vec<Duration>> = answers
-        .into_iter()
-        .map(|answer| idle(&answer.ok()?))
-        .collect();
-    told?.into_iter().min()
-}
-
-fn idle(told: &[Sample]) -> Option<Duration> {
-    let all = told
-        .iter()
-        .filter(|sample| sample.name == metrics::IDLE_SECONDS);
-    let lengths: Option<Vec<Duration>> = all
-        .map(|sample| Duration::try_from_secs_f64(sample.value).ok())
-        .collect();
-    lengths?.into_iter().min()
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    use chandler_crds::names::metrics;
+    use chandler_probe::Client;
 
     use super::*;
     use crate::served::Served;
@@ -102,12 +71,20 @@ mod tests {
             Served::new(&told("90")).await,
         );
         let replicas = [busy.address, idle.address];
-        let least = least_idle(&client, &replicas).await;
+        let least = least_idle(&client, &replicas, ANSWER_TIME).await;
         assert_eq!(least, Some(Duration::from_millis(2500)));
         for absurd in ["", "x 1\n", &told("NaN"), &told("-1")] {
             busy.tells(absurd);
-            assert_eq!(least_idle(&client, &replicas).await, None, "{absurd}");
+            assert_eq!(
+                least_idle(&client, &replicas, ANSWER_TIME).await,
+                None,
+                "{absurd}"
+            );
         }
-        assert_eq!(least_idle(&client, &[]).await, None, "nobody is there");
+        assert_eq!(
+            least_idle(&client, &[], ANSWER_TIME).await,
+            None,
+            "nobody is there"
+        );
     }
 }

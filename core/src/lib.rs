@@ -10,6 +10,7 @@ pub mod check;
 pub mod conclude;
 pub mod cycle;
 pub mod decide;
+pub mod load;
 pub mod memory;
 pub mod retry;
 mod rollout;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::load::{LoadSeen, Trail};
+
 /// Traffic weights by revision, in percent. Revisions that are absent have none.
 pub type Weights = BTreeMap<String, u32>;
 
@@ -17,6 +19,8 @@ pub struct Snapshot {
     pub weights: Weights,
     /// What the gateways tell of the model; `None` in a world that knows of none.
     pub gateways: Option<GatewaysSeen>,
+    /// What was asked of the model lately, as its replicas measured it; empty if that is not known.
+    pub trail: Trail,
 }
 
 /// What the gateways tell of a model, all together. One that does not answer tells nothing.
@@ -41,6 +45,8 @@ pub struct RevisionSeen {
     pub in_flight: Option<u64>,
     /// How long none of its ready replicas has had a request; `None` unless every one told.
     pub idle: Option<Duration>,
+    /// What its ready replicas measure; `None` if none of them told lately.
+    pub load: Option<LoadSeen>,
     /// Whether someone else changed or removed part of what it is made of.
     pub drifted: bool,
     /// The failure that keeps a replica from being ready, if there is one.

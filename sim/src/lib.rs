@@ -12,6 +12,7 @@ mod replica;
 mod revision;
 pub mod script;
 pub mod simulation;
+pub mod traffic;
 pub mod world;
 
 pub use simulation::{Entry, SimError, Simulation};

@@ -5,6 +5,7 @@ use std::future::{Future, ready};
 use std::time::Duration;
 
 use chandler_core::decide::Action;
+use chandler_core::load::Trail;
 use chandler_core::snapshot::{RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::ModelKey;
 use chandler_core::world::{Failure, Outcome, World};
@@ -91,6 +92,7 @@ impl SimWorld {
                 .collect(),
             weights: self.weights.clone(),
             gateways: self.gateways.seen(self.now),
+            trail: Trail::default(),
         }
     }
 
@@ -223,6 +225,7 @@ impl SimWorld {
                 .counts_requests
                 .then_some(revision.requests.len() as u64),
             idle: revision.idle(self.now),
+            load: None,
             drifted: revision.drifted,
             failure: replicas.iter().find_map(Replica::failure).cloned(),
         }

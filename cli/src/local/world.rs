@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use chandler_core::decide::Action;
+use chandler_core::load::Trail;
 use chandler_core::snapshot::{GatewaysSeen, RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::ModelKey;
 use chandler_core::worker::WorkerSpec;
@@ -87,6 +88,7 @@ impl LocalModel {
                 .collect(),
             weights: model.weights.clone(),
             gateways: Some(self.told()),
+            trail: Trail::default(),
         };
         let ready = revisions.map(|(name, revision)| {
             let endpoints = revision.replicas.iter();
@@ -123,6 +125,7 @@ impl LocalModel {
                     .sum(),
             ),
             idle: None,
+            load: None,
             drifted: false,
             failure: views
                 .into_iter()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chandler_core::load::Trail;
 use chandler_core::snapshot::{RevisionSeen, Snapshot};
 use chandler_crds::names::labels;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -120,6 +121,7 @@ pub(super) fn snapshot(objects: &Objects) -> Snapshot {
         revisions: revisions.collect(),
         weights: objects.stable.as_ref().map(weights_of).unwrap_or_default(),
         gateways: None,
+        trail: Trail::default(),
     }
 }
 
@@ -130,6 +132,7 @@ fn seen(deployment: &Deployment, pods: &[Pod]) -> RevisionSeen {
         ready: u32::try_from(ready).unwrap_or(u32::MAX),
         in_flight: None,
         idle: None,
+        load: None,
         drifted: false,
         failure: failure::of_revision(deployment, pods),
     }

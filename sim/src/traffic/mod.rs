@@ -1,0 +1,9 @@
+//! A simulation of a model's traffic: requests of a trace go to replicas that compute as a measured
+//! replica model says, while a policy decides how many there are.
+//!
+//! It runs request by request where [`crate::Simulation`] plays moves of an operator; both run the
+//! same decisions on how many replicas are wanted.
+
+mod policy;
+
+pub use policy::{LOOK, Policy, Sight};

@@ -44,6 +44,16 @@ pub enum Violation {
         idle: Option<Duration>,
         idle_after: Duration,
     },
+    #[error(
+        "revision {revision} shrinks from {from} to {to} replicas, of {ready} ready ones {told} having told their load"
+    )]
+    ShrunkBlind {
+        revision: String,
+        from: u32,
+        to: u32,
+        ready: u32,
+        told: u32,
+    },
     #[error("{action} of revision {revision} starts from what is not so")]
     StalePrecondition {
         action: &'static str,
@@ -67,6 +77,7 @@ pub fn check(
     for action in &decision.actions {
         bounds(spec, action, &mut broken);
         rest(spec, seen, action, &mut broken);
+        shrinking(spec, seen, action, &mut broken);
         world.apply(action, &mut broken);
         if let Action::Retire { revision } = action {
             drained(spec, seen, memory, revision, now, &mut broken);
@@ -203,6 +214,33 @@ fn rest(spec: &Validated, seen: &Snapshot, action: &Action, broken: &mut Vec<Vio
             waiting,
             idle,
             idle_after,
+        });
+    }
+}
+
+/// A count that follows the load shrinks only by what every ready replica has told. That it is
+/// brought below its most, or to rest, is another matter.
+fn shrinking(spec: &Validated, seen: &Snapshot, action: &Action, broken: &mut Vec<Violation>) {
+    let (Some(_), Replicas::Scaled { max, .. }) = (&spec.scaling, spec.replicas) else {
+        return;
+    };
+    let Action::Scale { revision, from, to } = action else {
+        return;
+    };
+    let there = seen.revisions.get(revision);
+    let (ready, told) = there.map_or((0, 0), |there| {
+        (
+            there.ready,
+            there.load.as_ref().map_or(0, |load| load.replicas),
+        )
+    });
+    if *to > 0 && *to < (*from).min(max) && (told == 0 || told < ready) {
+        broken.push(Violation::ShrunkBlind {
+            revision: revision.clone(),
+            from: *from,
+            to: *to,
+            ready,
+            told,
         });
     }
 }

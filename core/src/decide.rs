@@ -152,7 +152,10 @@ pub fn decide(spec: &Validated, seen: &Snapshot, memory: &Memory, now: Timestamp
         .entry(spec.revision.clone())
         .or_insert_with(|| RevisionMemory::new(now));
     target.draining_since = None;
-    let wanted = scale::wanted(spec, seen, &decision.memory);
+    let wanted = scale::wanted(spec, seen, &decision.memory, now);
+    if let Some(remembered) = wanted.remembered {
+        decision.memory.remember(&spec.revision, remembered);
+    }
     decision.why.extend(wanted.why);
     if let Some(wait) = wanted.look_after {
         decision.wake(after(now, wait));

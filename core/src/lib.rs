@@ -14,7 +14,7 @@ pub mod load;
 pub mod memory;
 pub mod retry;
 mod rollout;
-mod scale;
+pub mod scale;
 pub mod snapshot;
 pub mod traffic;
 pub mod validate;

@@ -4,14 +4,23 @@
 use std::collections::BTreeMap;
 
 use chandler_crds::ModelLock;
-use chandler_crds::status::{ModelDeploymentStatus, RevisionFailure, RevisionStatus, StartupTimes};
+use chandler_crds::status::{
+    ModelDeploymentStatus, ReplicaCapacity, RevisionFailure, RevisionStatus, ScalingDecision,
+    ScalingLow, ScalingStatus, StartupTimes,
+};
 use jiff::Timestamp;
+
+use crate::scale::{Capacity, Low, Remembered};
 
 /// What is remembered of one model.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
     /// By name.
     pub revisions: BTreeMap<String, RevisionMemory>,
+    /// Since when fewer replicas would do.
+    pub lows: Vec<Low>,
+    /// The last changes of the count, oldest first.
+    pub scalings: Vec<ScalingDecision>,
 }
 
 /// What is remembered of one revision.
@@ -25,6 +34,8 @@ pub struct RevisionMemory {
     pub answered_at: Option<Timestamp>,
     /// How long its first replica took until that answer.
     pub startup: Option<StartupTimes>,
+    /// What one of its replicas can do.
+    pub capacity: Option<Capacity>,
     /// Since when it has had no traffic and is on its way out.
     pub draining_since: Option<Timestamp>,
     /// The failed step that is waited on.
@@ -55,6 +66,7 @@ impl RevisionMemory {
             lock: None,
             answered_at: None,
             startup: None,
+            capacity: None,
             draining_since: None,
             failure: None,
         }
@@ -62,14 +74,27 @@ impl RevisionMemory {
 }
 
 impl Memory {
+    /// Keeps what following the load of a revision has to remember.
+    pub(crate) fn remember(&mut self, revision: &str, scaling: Remembered) {
+        self.lows = scaling.lows;
+        if let Some(known) = self.revisions.get_mut(revision) {
+            known.capacity = scaling.capacity;
+        }
+    }
+
     /// What `.status` tells.
     #[must_use]
     pub fn from_status(status: Option<&ModelDeploymentStatus>) -> Self {
+        let nothing = ScalingStatus::default();
+        let scaling = status.and_then(|status| status.scaling.as_ref());
+        let scaling = scaling.unwrap_or(&nothing);
         let revisions = status.into_iter().flat_map(|status| &status.revisions);
         Self {
             revisions: revisions
                 .map(|seen| (seen.name.clone(), remembered(seen)))
                 .collect(),
+            lows: scaling.lows.iter().map(low).collect(),
+            scalings: scaling.decisions.clone(),
         }
     }
 }
@@ -80,8 +105,33 @@ fn remembered(status: &RevisionStatus) -> RevisionMemory {
         lock: status.lock.clone(),
         answered_at: status.answered_at.as_ref().map(|time| time.0),
         startup: status.startup,
+        capacity: status.capacity.as_ref().and_then(capacity),
         draining_since: status.draining_since.as_ref().map(|time| time.0),
         failure: status.failure.as_ref().map(failure),
+    }
+}
+
+/// One that no replica can have was not written by us.
+fn capacity(wire: &ReplicaCapacity) -> Option<Capacity> {
+    let rates = [
+        wire.prefill_tokens_per_second,
+        wire.decode_tokens_per_second,
+        wire.requests_per_second,
+    ];
+    let possible = rates.iter().all(|rate| rate.is_finite() && *rate > 0.0);
+    possible.then(|| Capacity {
+        prefill: rates[0],
+        decode: rates[1],
+        requests: rates[2],
+        at: wire.learned_at.0,
+        strained_at: wire.reached_at.as_ref().map(|time| time.0),
+    })
+}
+
+fn low(wire: &ScalingLow) -> Low {
+    Low {
+        since: wire.since.0,
+        most: u32::try_from(wire.replicas).unwrap_or(0),
     }
 }
 

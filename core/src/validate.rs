@@ -1,24 +1,23 @@
 //! Parses the wire spec into one validated type, once. Everything after this speaks of
 //! [`Validated`], where every default is applied and every combination is possible.
 
+mod scaling;
+
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chandler_crds::ModelDeployment;
-use chandler_crds::spec::{Autoscaling, Rollout, Server, Strategy, Task};
+use chandler_crds::spec::{Rollout, Server, Strategy, Task};
 
 use crate::traffic::route::REQUEST_TIMEOUT;
 use crate::worker::{self, Worker};
+
+pub use scaling::{Limit, Replicas, Scaling, Targets};
 
 /// Seconds that a stopping replica has, if the spec doesn't say.
 const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 /// Time without progress after which a rollout has failed, if the spec doesn't say.
 const DEFAULT_PROGRESS: Duration = Duration::from_secs(600);
-
-/// How long no request may have come before a model rests, if the spec doesn't say.
-const IDLE_AFTER: Duration = Duration::from_secs(300);
-/// Least of that: rest is told to the second.
-const LEAST_IDLE_AFTER: Duration = Duration::from_secs(1);
 
 /// Bounds of the time that a request has.
 const REQUEST_TIMEOUTS: RangeInclusive<Duration> =
@@ -67,6 +66,8 @@ pub struct Validated {
     pub worker: Worker,
     /// How many of them.
     pub replicas: Replicas,
+    /// How that count follows the load, if it does.
+    pub scaling: Option<Scaling>,
     /// How that revision takes over.
     pub strategy: TakeOver,
     /// Time without progress after which the rollout has failed.
@@ -76,33 +77,6 @@ pub struct Validated {
     pub request_timeout: Duration,
     /// Leave everything as it is.
     pub paused: bool,
-}
-
-/// How many replicas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Replicas {
-    /// This many.
-    Fixed(u32),
-    /// Between these, by what they measure.
-    Scaled {
-        /// Fewest.
-        min: u32,
-        /// Most, at least 1.
-        max: u32,
-        /// Without a fewest: how long no request may have come before the model rests.
-        idle_after: Option<Duration>,
-    },
-}
-
-impl Replicas {
-    /// How long no request may have come before there are none, of a model that may rest.
-    #[must_use]
-    pub fn idle_after(self) -> Option<Duration> {
-        match self {
-            Self::Fixed(_) => None,
-            Self::Scaled { idle_after, .. } => idle_after,
-        }
-    }
 }
 
 /// The strategies that are built; the wire's `auto` is decided here.
@@ -148,7 +122,9 @@ pub fn validate(object: &ModelDeployment) -> Result<Validated, Vec<Invalid>> {
     }
     source(&spec.model.source, &mut invalid);
     task(spec.model.task.unwrap_or_default(), &mut invalid);
-    let replicas = replicas(spec.replicas, spec.autoscaling.as_ref(), &mut invalid);
+    let autoscaling = spec.autoscaling.as_ref();
+    let replicas = scaling::replicas(spec.replicas, autoscaling, &mut invalid);
+    let scaling = autoscaling.map(|asked| scaling::scaling(asked, &mut invalid));
     let strategy = strategy(spec.rollout.as_ref(), &mut invalid);
     let drain = drain(spec.server.as_ref(), &mut invalid);
     let request_timeout = request_timeout(spec.server.as_ref()).unwrap_or_else(|error| {
@@ -170,6 +146,7 @@ pub fn validate(object: &ModelDeployment) -> Result<Validated, Vec<Invalid>> {
         served_name,
         worker,
         replicas,
+        scaling,
         strategy,
         progress_deadline: spec
             .rollout
@@ -208,63 +185,6 @@ fn task(task: Task, invalid: &mut Vec<Invalid>) {
             message,
         });
     }
-}
-
-fn replicas(
-    fixed: Option<i32>,
-    autoscaling: Option<&Autoscaling>,
-    invalid: &mut Vec<Invalid>,
-) -> Replicas {
-    let mut count = |field, value: i32| {
-        u32::try_from(value).unwrap_or_else(|_| {
-            invalid.push(Invalid {
-                field,
-                message: format!("{value} is below 0: write 0 or more"),
-            });
-            0
-        })
-    };
-    let Some(scaling) = autoscaling else {
-        return Replicas::Fixed(count("spec.replicas", fixed.unwrap_or(1)));
-    };
-    let min = count(
-        "spec.autoscaling.minReplicas",
-        scaling.min_replicas.unwrap_or(1),
-    );
-    let max = count("spec.autoscaling.maxReplicas", scaling.max_replicas);
-    let idle_after = idle_after(scaling, invalid);
-    if scaling.max_replicas == 0 {
-        invalid.push(Invalid {
-            field: "spec.autoscaling.maxReplicas",
-            message: "0 is below 1: write 1 or more, or replicas: 0 to stop the model".to_owned(),
-        });
-    }
-    if min > max {
-        let message = format!("{min} is above maxReplicas {max}: lower the one or raise the other");
-        invalid.push(Invalid {
-            field: "spec.autoscaling.minReplicas",
-            message,
-        });
-    }
-    Replicas::Scaled {
-        min,
-        max,
-        idle_after: (min == 0).then_some(idle_after),
-    }
-}
-
-fn idle_after(scaling: &Autoscaling, invalid: &mut Vec<Invalid>) -> Duration {
-    let Some(told) = scaling.idle_after else {
-        return IDLE_AFTER;
-    };
-    let length = unsigned(told); // A negative one is too short in any case.
-    if length < LEAST_IDLE_AFTER {
-        invalid.push(Invalid {
-            field: "spec.autoscaling.idleAfter",
-            message: format!("{told} is below 1s: write such as 5m"),
-        });
-    }
-    length
 }
 
 /// A gate that is asked for and can't be kept must not be waved through: it is refused.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::scale::Measured;
 use crate::snapshot::Weights;
 
 /// One reason.
@@ -26,6 +27,28 @@ pub enum Why {
         replicas: u32,
         min: u32,
         max: u32,
+    },
+    /// The load wants more replicas.
+    LoadWants {
+        replicas: u32,
+        /// Signals over their targets.
+        over: Vec<Measured>,
+        /// Work a second, in replicas that it keeps busy, and by what it may grow while one starts.
+        demand: Option<(f64, f64)>,
+    },
+    /// Fewer have done for a while.
+    LoadLeaves {
+        replicas: u32,
+        lasted: Duration,
+    },
+    Follows {
+        replicas: u32,
+    },
+    MayShrink {
+        until: Timestamp,
+    },
+    LoadUnknown {
+        ready: u32,
     },
     Asleep,
     Woken {
@@ -98,6 +121,22 @@ pub enum Why {
     },
 }
 
+impl Why {
+    /// Whether this is a reason for the count of replicas.
+    #[must_use]
+    pub fn tells_count(&self) -> bool {
+        matches!(
+            self,
+            Self::LoadWants { .. }
+                | Self::LoadLeaves { .. }
+                | Self::Follows { .. }
+                | Self::Woken { .. }
+                | Self::FallsAsleep { .. }
+                | Self::HeldCount { .. }
+        )
+    }
+}
+
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -115,7 +154,35 @@ impl fmt::Display for Why {
             ),
             Self::HeldCount { replicas, min, max } => write!(
                 f,
-                "{replicas} replicas held, of {min} to {max}: scaling by metrics is not part of this version"
+                "{replicas} replicas held, of {min} to {max}, until the revision has its traffic"
+            ),
+            Self::LoadWants {
+                replicas,
+                over,
+                demand,
+            } => write!(
+                f,
+                "the load wants {replicas} replicas: {}",
+                grounds(over, *demand)
+            ),
+            Self::LoadLeaves { replicas, lasted } => write!(
+                f,
+                "{replicas} replicas would have done for {}",
+                length(*lasted)
+            ),
+            Self::Follows { replicas } => {
+                write!(f, "{replicas} replicas follow the load")
+            }
+            Self::MayShrink { until } => write!(
+                f,
+                "fewer replicas would do; they go at {until} if that stays so"
+            ),
+            Self::LoadUnknown { ready: 0 } => {
+                f.write_str("the count is held: no replica is ready to tell its load")
+            }
+            Self::LoadUnknown { ready } => write!(
+                f,
+                "the count is held: not all of {ready} ready replicas have told their load for long enough"
             ),
             // Status holds these texts, and each write of it is looked at by another turn: what is
             // told while nothing happens has no number that moves by itself.
@@ -224,6 +291,17 @@ fn count(in_flight: Option<u64>) -> String {
 fn length(duration: Duration) -> String {
     SignedDuration::try_from(duration)
         .map_or_else(|_| format!("{duration:?}"), |length| format!("{length:#}"))
+}
+
+fn grounds(over: &[Measured], demand: Option<(f64, f64)>) -> String {
+    let signals = over.iter().map(ToString::to_string);
+    let demand = demand.map(|(work, growth)| {
+        format!(
+            "it keeps {work:.1} busy and may grow by {:.0} % while one starts",
+            (growth - 1.0) * 100.0
+        )
+    });
+    signals.chain(demand).collect::<Vec<_>>().join(", ")
 }
 
 fn silent(gateways: bool, replicas: bool) -> &'static str {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chandler_core::check::{Violation, check};
 use chandler_core::decide::{Action, Decision};
+use chandler_core::load::LoadSeen;
 use chandler_core::memory::Memory;
 use chandler_core::snapshot::{GatewaysSeen, RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::Validated;
@@ -201,9 +202,11 @@ fn capacity_is_kept_unless_fewer_are_wanted() {
 fn counts_stay_within_bounds() {
     let spec = spec(json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 4}}));
     let world = seen([("a", there(3, 0))], weights([]));
+    let told = told_by(3, 3);
+    let known = seen([("a", told)], weights([]));
     for replicas in [0, 1, 5] {
         for action in [create("b", replicas), scale("a", 3, replicas)] {
-            let told = verdict(&spec, &world, &Memory::default(), vec![action.clone()]);
+            let told = verdict(&spec, &known, &Memory::default(), vec![action.clone()]);
             let revision = action.revision().unwrap_or_default().to_owned();
             let (min, max) = (2, 4);
             let expected = [Violation::OutOfBounds {
@@ -218,6 +221,47 @@ fn counts_stay_within_bounds() {
     for action in [create("b", 2), scale("a", 3, 4)] {
         let told = verdict(&spec, &world, &Memory::default(), vec![action]);
         assert!(told.is_empty(), "{told:?}");
+    }
+}
+
+/// Ready replicas, of which so many have told their load.
+fn told_by(ready: u32, replicas: u32) -> RevisionSeen {
+    RevisionSeen {
+        load: Some(LoadSeen {
+            replicas,
+            ..LoadSeen::default()
+        }),
+        ..there(ready, ready)
+    }
+}
+
+#[test]
+fn a_count_shrinks_by_what_every_ready_replica_has_told() {
+    let spec = spec(json!({"autoscaling": {"minReplicas": 1, "maxReplicas": 4}}));
+    let blind = |from, to, ready, told| Violation::ShrunkBlind {
+        revision: "a".to_owned(),
+        from,
+        to,
+        ready,
+        told,
+    };
+    for (replica, from, to, expected) in [
+        (there(3, 3), 3, 2, vec![blind(3, 2, 3, 0)]),
+        (told_by(3, 2), 3, 2, vec![blind(3, 2, 3, 2)]),
+        (told_by(3, 3), 3, 2, vec![]),
+        (there(3, 3), 3, 4, vec![]),
+        // The spec's own bound needs no reason.
+        (there(6, 6), 6, 4, vec![]),
+        (there(6, 6), 6, 3, vec![blind(6, 3, 6, 0)]),
+    ] {
+        let world = seen([("a", replica)], weights([]));
+        let told = verdict(
+            &spec,
+            &world,
+            &Memory::default(),
+            vec![scale("a", from, to)],
+        );
+        assert_eq!(told, expected, "{from} to {to}");
     }
 }
 

@@ -209,7 +209,7 @@ fn a_scaled_model_that_starts_is_not_told_to_sleep() {
     let status = turn(&spec, &Snapshot::default(), &Memory::default(), &resolved).status;
     assert_eq!(
         told(&status),
-        "Ready=False:Starting Reconciling=True:RollingOut Stalled=False:Settled ModelResolved=True:Resolved ScalingActive=False:NotAvailable"
+        "Ready=False:Starting Reconciling=True:RollingOut Stalled=False:Settled ModelResolved=True:Resolved ScalingActive=False:LoadUnknown"
     );
     assert_eq!(status.replica_summary.as_deref(), Some("0/1"));
 }

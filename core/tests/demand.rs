@@ -26,7 +26,7 @@ fn a_model_at_rest_is_as_its_spec_says() {
     for status in [&turned.status, &rests.status] {
         assert_eq!(
             told(status),
-            "Ready=True:ScaledToZero Reconciling=False:Settled Stalled=False:Settled ModelResolved=True:Resolved ScalingActive=False:NotAvailable AccessRestricted=False:NoApiKey"
+            "Ready=True:ScaledToZero Reconciling=False:Settled Stalled=False:Settled ModelResolved=True:Resolved ScalingActive=True:ScaledToZero AccessRestricted=False:NoApiKey"
         );
         assert_eq!(status.replica_summary.as_deref(), Some("0/0"));
     }

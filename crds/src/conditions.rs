@@ -100,8 +100,10 @@ pub enum Reason {
     Unschedulable,
     /// A decision broke an invariant and was not carried out.
     DecisionRefused,
-    /// Scaling by metrics is not part of this version; the count is held.
-    NotAvailable,
+    /// The count follows the load.
+    Following,
+    /// The replicas have not told their load: the count is held.
+    LoadUnknown,
     /// No API key exists: everyone may ask.
     NoApiKey,
     /// Callers need an API key.

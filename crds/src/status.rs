@@ -1,6 +1,8 @@
 //! `status`: what was really done and seen. What a restart must not forget stands here too;
 //! `chandler_core::memory` reads it back.
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -39,6 +41,10 @@ pub struct ModelDeploymentStatus {
     /// The name that callers give as `model`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served_name: Option<String>,
+
+    /// How the count of replicas followed the load, of a model that scales.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<ScalingStatus>,
 
     /// Every revision that exists, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -85,12 +91,70 @@ pub struct RevisionStatus {
     /// How long its first replica took, step by step, until it answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub startup: Option<StartupTimes>,
+    /// What one of its replicas does within the targets, as it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<ReplicaCapacity>,
     /// Since when it has had no traffic and is on its way out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining_since: Option<MicroTime>,
     /// The failure that holds it up, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<RevisionFailure>,
+}
+
+/// What one replica does while its signals are within their targets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaCapacity {
+    /// Tokens of prompts a second, were there nothing else to do.
+    pub prefill_tokens_per_second: f64,
+    /// Tokens of answers a second, were there nothing else to do.
+    pub decode_tokens_per_second: f64,
+    /// Requests a second, of those that came of late.
+    pub requests_per_second: f64,
+    /// When this was learned.
+    pub learned_at: MicroTime,
+    /// When a replica last had more to do than that; absent if none ever had, so that it may well do
+    /// more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached_at: Option<MicroTime>,
+}
+
+/// How the count of replicas followed the load.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScalingStatus {
+    /// The last changes of the count, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<ScalingDecision>,
+    /// Since when fewer replicas would have done, in parts: none while all are needed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lows: Vec<ScalingLow>,
+}
+
+/// A change of the count, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScalingDecision {
+    /// When.
+    pub at: MicroTime,
+    /// Replicas before.
+    pub from: i32,
+    /// Replicas after.
+    pub to: i32,
+    /// The reasons, with their numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub why: Vec<String>,
+}
+
+/// As many replicas would have done from a moment until the next one that is noted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScalingLow {
+    /// Since when.
+    pub since: MicroTime,
+    /// As many replicas.
+    pub replicas: i32,
 }
 
 /// How long each step took from a replica's creation to its first answer, in milliseconds. What a
@@ -116,6 +180,31 @@ pub struct StartupTimes {
     /// The probe request, from sent to answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_answer_ms: Option<u64>,
+}
+
+impl StartupTimes {
+    /// All that is known of, from a replica's creation to its first answer.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        let Self {
+            schedule_ms,
+            pull_ms,
+            fetch_ms,
+            load_ms,
+            warm_up_ms,
+            first_answer_ms,
+        } = *self;
+        let steps = [
+            schedule_ms,
+            pull_ms,
+            fetch_ms,
+            load_ms,
+            warm_up_ms,
+            first_answer_ms,
+        ];
+        let known = steps.into_iter().flatten();
+        Duration::from_millis(known.fold(0, u64::saturating_add))
+    }
 }
 
 /// Where a revision is in its life.

@@ -51,7 +51,7 @@ impl Facts<'_> {
 
     /// Replicas that the wanted revision shall have.
     pub(super) fn wanted(&self) -> u32 {
-        scale::wanted(self.spec, self.seen, self.memory).replicas
+        scale::wanted(self.spec, self.seen, self.memory, self.now).replicas
     }
 
     fn answered(&self) -> bool {

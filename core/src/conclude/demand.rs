@@ -4,6 +4,7 @@
 use chandler_crds::conditions::{ConditionType, Reason, Truth, TypedCondition};
 
 use super::conditions::{Facts, condition};
+use crate::snapshot::RevisionSeen;
 use crate::validate::Replicas;
 
 impl Facts<'_> {
@@ -12,20 +13,36 @@ impl Facts<'_> {
         let Replicas::Scaled { idle_after, .. } = self.spec.replicas else {
             return None;
         };
-        let message = match (idle_after, &self.seen.gateways) {
-            (None, _) => "replicas are held: targets are not followed in this version",
-            (Some(_), None) => {
-                "replicas are held: no gateway is known that could wake the model, and targets are \
-                 not followed in this version"
-            }
-            (Some(_), Some(_)) => {
-                "the model falls asleep and is woken by requests; targets are not followed in this \
-                 version"
-            }
+        let there = self.seen.revisions.get(&self.spec.revision);
+        let (truth, reason, message) = match there {
+            Some(there) if there.desired == 0 => (
+                Truth::True,
+                Reason::ScaledToZero,
+                "the model rests until a request waits at a gateway",
+            ),
+            Some(RevisionSeen { load: Some(_), .. }) => (
+                Truth::True,
+                Reason::Following,
+                match (idle_after, &self.seen.gateways) {
+                    (Some(_), None) => {
+                        "the count follows the load, but never to 0: no gateway is known that could \
+                         wake the model"
+                    }
+                    _ => "the count follows the load of the replicas",
+                },
+            ),
+            _ => (
+                Truth::False,
+                Reason::LoadUnknown,
+                "the count is held: no ready replica has told its load",
+            ),
         };
-        let kind = ConditionType::ScalingActive;
-        let reason = Reason::NotAvailable;
-        Some(condition(kind, Truth::False, reason, message))
+        Some(condition(
+            ConditionType::ScalingActive,
+            truth,
+            reason,
+            message,
+        ))
     }
 
     /// Whether callers need a key, where gateways are known.

@@ -4,6 +4,7 @@
 mod conditions;
 mod demand;
 mod revisions;
+mod scaling;
 
 use std::time::Duration;
 
@@ -46,6 +47,7 @@ pub fn conclude(
         match outcome {
             Outcome::Done | Outcome::Resolved(_) | Outcome::Answered(_) => {
                 done(spec, action, outcome, &mut world, &mut memory, now);
+                scaling::note(spec, action, &decision.why, &mut memory, now);
                 wake_at = Some(now);
             }
             Outcome::Failed(failure) => {
@@ -76,6 +78,7 @@ pub fn conclude(
         revisions: revisions::revisions(spec, &world, &memory),
         why: decision.why.iter().map(ToString::to_string).collect(),
         served_name: Some(served_name(before, spec, &world)),
+        scaling: scaling::status(spec, &memory),
         ..counts(spec, &world, &facts)
     };
     Concluded { status, wake_at }

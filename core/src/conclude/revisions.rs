@@ -43,6 +43,7 @@ fn status(
         lock: known.lock.clone(),
         answered_at: known.answered_at.map(MicroTime),
         startup: known.startup,
+        capacity: known.capacity.as_ref().map(super::scaling::capacity),
         draining_since: known.draining_since.map(MicroTime),
         failure: known.failure.as_ref().map(remembered),
     }

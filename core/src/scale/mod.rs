@@ -1,17 +1,40 @@
-//! How many replicas are wanted. One file a policy; signals of running replicas come beside
-//! them, one file each.
+//! How many replicas are wanted.
+//!
+//! - [`follow`]: as many as the load needs, by [`signals`] and by what a replica is known to do.
+//! - `zero`: none while nobody asks, and back.
+//! - `fixed`: as many as there are, where nothing can be told.
 
+mod capacity;
+mod demand;
 mod fixed;
+mod follow;
+mod limits;
+mod signals;
 mod zero;
+
+#[cfg(test)]
+mod follow_tests;
 #[cfg(test)]
 mod zero_tests;
 
 use std::time::Duration;
 
-use crate::memory::Memory;
+use jiff::Timestamp;
+
+use crate::memory::{Memory, RevisionMemory};
 use crate::snapshot::Snapshot;
 use crate::validate::{Replicas, Validated};
 use crate::why::Why;
+
+pub use capacity::Capacity;
+pub use follow::{Case, Followed, Remembered, follow};
+pub use limits::Low;
+pub use signals::{Measured, Signal};
+
+/// A start that was not measured yet takes about so long.
+const START: Duration = Duration::from_secs(60);
+/// Those who wait for a model at rest are to be served within this, once it is there.
+const HERD_TIME: f64 = 60.0;
 
 /// What is wanted of a revision.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,10 +45,12 @@ pub(crate) struct Wanted {
     pub(crate) why: Vec<Why>,
     /// How soon that may be another count though nothing is seen to change.
     pub(crate) look_after: Option<Duration>,
+    /// To be remembered, if that changes.
+    pub(crate) remembered: Option<Remembered>,
 }
 
 /// What is wanted of the revision that the spec asks for.
-pub(crate) fn wanted(spec: &Validated, seen: &Snapshot, memory: &Memory) -> Wanted {
+pub(crate) fn wanted(spec: &Validated, seen: &Snapshot, memory: &Memory, now: Timestamp) -> Wanted {
     let (min, max, idle_after) = match spec.replicas {
         Replicas::Fixed(replicas) => {
             return Wanted {
@@ -39,36 +64,101 @@ pub(crate) fn wanted(spec: &Validated, seen: &Snapshot, memory: &Memory) -> Want
             idle_after,
         } => (min, max, idle_after),
     };
-    let held = Wanted {
-        replicas: fixed::held(min, max, seen),
-        ..Wanted::default()
+    let Some(idle_after) = idle_after else {
+        return awake(spec, (min, max), seen, memory, now);
     };
-    match idle_after {
-        None => held.held(min, max),
-        Some(idle_after) => match zero::judge(spec, idle_after, seen, memory) {
-            zero::Verdict::Asleep(why) => Wanted {
-                replicas: 0,
-                why: vec![why],
-                ..held
-            },
-            zero::Verdict::Woken(why) => Wanted {
-                why: vec![why],
-                ..held
-            },
-            zero::Verdict::Awake { why, look_after } => {
-                let mut held = held.held(min, max);
-                held.why.extend(why);
-                Wanted { look_after, ..held }
-            }
+    match zero::judge(spec, idle_after, seen, memory) {
+        zero::Verdict::Asleep(why) => Wanted {
+            replicas: 0,
+            why: vec![why],
+            ..Wanted::default()
         },
+        zero::Verdict::Woken { why, waiting } => Wanted {
+            replicas: herd(spec, memory, waiting).clamp(min.max(1), max),
+            why: vec![why],
+            ..Wanted::default()
+        },
+        zero::Verdict::Awake { why, look_after } => {
+            let mut wanted = awake(spec, (min, max), seen, memory, now);
+            wanted.why.extend(why);
+            wanted.look_after = wanted.look_after.into_iter().chain(look_after).min();
+            wanted
+        }
     }
 }
 
+/// The count of a model that has replicas, or needs its first.
+fn awake(
+    spec: &Validated,
+    (min, max): (u32, u32),
+    seen: &Snapshot,
+    memory: &Memory,
+    now: Timestamp,
+) -> Wanted {
+    let held = fixed::held(min, max, seen);
+    let there = seen.revisions.get(&spec.revision);
+    let (Some(scaling), Some(there)) = (&spec.scaling, there) else {
+        return Wanted::held(held, min, max);
+    };
+    // While one revision takes over from another, what is there stays.
+    if seen.revisions.len() > 1 || seen.weight(&spec.revision) == 0 || there.desired == 0 {
+        return Wanted::held(held, min, max);
+    }
+    let case = Case {
+        scaling,
+        // A model that may rest goes to no replica by another way than by its load.
+        min: min.max(1),
+        max,
+        desired: there.desired,
+        ready: there.ready,
+        held: seen.gateways.as_ref().map_or(0, |told| told.waiting),
+        load: there.load.as_ref(),
+        trail: &seen.trail,
+        start: start(memory.revisions.get(&spec.revision)),
+        now,
+    };
+    let followed = follow(&case, &remembered(spec, memory));
+    Wanted {
+        replicas: followed.replicas,
+        why: followed.why,
+        look_after: followed.look_after,
+        remembered: Some(followed.remembered),
+    }
+}
+
+fn remembered(spec: &Validated, memory: &Memory) -> Remembered {
+    let known = memory.revisions.get(&spec.revision);
+    Remembered {
+        capacity: known.and_then(|known| known.capacity),
+        lows: memory.lows.clone(),
+    }
+}
+
+/// How long a replica takes to start, as its first one did.
+fn start(known: Option<&RevisionMemory>) -> Duration {
+    let startup = known.and_then(|known| known.startup);
+    startup.map_or(START, |startup| startup.total())
+}
+
+/// As many as serve all who wait in a short time, by what is known of a replica; one if nothing is.
+fn herd(spec: &Validated, memory: &Memory, waiting: u64) -> u32 {
+    let known = memory.revisions.get(&spec.revision);
+    known
+        .and_then(|known| known.capacity)
+        .map_or(1, |capacity| {
+            let replicas = waiting as f64 / (capacity.requests * HERD_TIME);
+            // More than there can be ends at the bound.
+            replicas.ceil().max(1.0) as u32
+        })
+}
+
 impl Wanted {
-    /// Tells that the count does not follow the load.
-    fn held(mut self, min: u32, max: u32) -> Self {
-        let replicas = self.replicas;
-        self.why.push(Why::HeldCount { replicas, min, max });
-        self
+    /// What there is, since nothing better can be told.
+    fn held(replicas: u32, min: u32, max: u32) -> Self {
+        Self {
+            replicas,
+            why: vec![Why::HeldCount { replicas, min, max }],
+            ..Self::default()
+        }
     }
 }

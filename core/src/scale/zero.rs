@@ -19,8 +19,13 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) enum Verdict {
     /// It needs no replica.
     Asleep(Why),
-    /// It rests and needs a replica.
-    Woken(Why),
+    /// It rests and needs replicas.
+    Woken {
+        /// Why.
+        why: Why,
+        /// Requests that wait for them.
+        waiting: u64,
+    },
     /// It has replicas, or needs its first, and keeps them.
     Awake {
         /// Why, unless the rest of the decision tells.
@@ -79,11 +84,13 @@ fn busy() -> Verdict {
     }
 }
 
-/// A thousand who wait need the same one replica as the first of them.
 fn at_rest(waiting: u64) -> Verdict {
     match waiting {
         0 => Verdict::Asleep(Why::Asleep),
-        waiting => Verdict::Woken(Why::Woken { waiting }),
+        waiting => Verdict::Woken {
+            why: Why::Woken { waiting },
+            waiting,
+        },
     }
 }
 

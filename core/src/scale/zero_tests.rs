@@ -34,6 +34,7 @@ fn memory(spec: &Validated, answered: bool) -> Memory {
     };
     Memory {
         revisions: [(spec.revision.clone(), known)].into(),
+        ..Memory::default()
     }
 }
 
@@ -72,6 +73,13 @@ fn judged(seen: &Snapshot, answered: bool) -> Verdict {
     judge(&spec, MINUTE, seen, &memory(&spec, answered))
 }
 
+fn woken(waiting: u64) -> Verdict {
+    Verdict::Woken {
+        why: Why::Woken { waiting },
+        waiting,
+    }
+}
+
 /// Awake, for reasons that the rest of the decision tells.
 fn busy() -> Verdict {
     Verdict::Awake {
@@ -94,8 +102,8 @@ fn a_model_at_rest_is_woken_by_whoever_waits() {
     let spec = spec(false);
     for (waiting, expected) in [
         (0, Verdict::Asleep(Why::Asleep)),
-        (1, Verdict::Woken(Why::Woken { waiting: 1 })),
-        (1000, Verdict::Woken(Why::Woken { waiting: 1000 })),
+        (1, woken(1)),
+        (1000, woken(1000)),
     ] {
         let world = seen(&spec, Some((waiting, None)), Some(there(0, None)), None);
         assert_eq!(judged(&world, true), expected, "{waiting} wait");

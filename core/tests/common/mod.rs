@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chandler_core::conclude::{Concluded, conclude};
 use chandler_core::decide::{Decision, decide};
+use chandler_core::load::Trail;
 use chandler_core::memory::{Memory, RevisionMemory};
 use chandler_core::snapshot::{GatewaysSeen, RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::{Validated, validate};
@@ -67,6 +68,7 @@ pub(crate) fn there(desired: u32, ready: u32) -> RevisionSeen {
         ready,
         in_flight: Some(0),
         idle: None,
+        load: None,
         drifted: false,
         failure: None,
     }
@@ -108,6 +110,7 @@ pub(crate) fn seen<const N: usize>(
         revisions: revisions.map(|(name, it)| (name.to_owned(), it)).into(),
         weights,
         gateways: None,
+        trail: Trail::default(),
     }
 }
 
@@ -137,6 +140,7 @@ pub(crate) fn draining(since: Timestamp) -> RevisionMemory {
 pub(crate) fn memory<const N: usize>(revisions: [(&str, RevisionMemory); N]) -> Memory {
     Memory {
         revisions: revisions.map(|(name, it)| (name.to_owned(), it)).into(),
+        ..Memory::default()
     }
 }
 

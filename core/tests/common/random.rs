@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use chandler_core::load::{Flow, LoadSeen, Trail};
 use chandler_core::memory::{FailureMemory, Memory, RevisionMemory};
 use chandler_core::snapshot::{FailureSeen, GatewaysSeen, RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::Validated;
@@ -147,24 +148,68 @@ fn revision_seen() -> impl Strategy<Value = RevisionSeen> + Clone {
     let in_flight = option::weighted(0.8, prop_oneof![4 => 0u64..3, 1 => any::<u64>()]);
     let failure = option::weighted(0.2, (count(), any_time(), any::<bool>()));
     let drifted = prop::bool::weighted(0.1);
-    let all = (count(), count(), in_flight, idle(), drifted, failure);
-    all.prop_map(|(desired, ready, in_flight, idle, drifted, failure)| {
-        let failure = failure.map(|(attempts, at, transient)| FailureSeen {
-            reason: "Random".to_owned(),
-            message: String::new(),
-            attempts,
-            at,
-            transient,
-        });
-        RevisionSeen {
-            desired,
-            ready,
-            in_flight,
-            idle,
-            drifted,
-            failure,
-        }
-    })
+    let all = (
+        count(),
+        count(),
+        in_flight,
+        idle(),
+        load(),
+        drifted,
+        failure,
+    );
+    all.prop_map(
+        |(desired, ready, in_flight, idle, load, drifted, failure)| {
+            let failure = failure.map(|(attempts, at, transient)| FailureSeen {
+                reason: "Random".to_owned(),
+                message: String::new(),
+                attempts,
+                at,
+                transient,
+            });
+            RevisionSeen {
+                desired,
+                ready,
+                in_flight,
+                idle,
+                load,
+                drifted,
+                failure,
+            }
+        },
+    )
+}
+
+/// What replicas may have told: from nothing to far too much of everything.
+fn load() -> impl Strategy<Value = Option<LoadSeen>> + Clone {
+    let flow = |longest: u64| {
+        let numbers = (0f64..8.0, 0f64..100.0, 0f64..500.0, 0f64..90_000.0);
+        let times = (0..=longest, option::of(0u64..9_000));
+        (numbers, times).prop_map(
+            |((replicas, waiting, requests, tokens), (length, ttft))| Flow {
+                length: Duration::from_secs(length),
+                replicas,
+                waiting,
+                arrived: requests,
+                ended: requests,
+                first_tokens: requests,
+                prompt_tokens: tokens,
+                generation_tokens: tokens,
+                ttft_p95: ttft.map(Duration::from_millis),
+                ..Flow::default()
+            },
+        )
+    };
+    let all = (count(), 0f64..100.0, flow(10), flow(60));
+    option::weighted(
+        0.3,
+        all.prop_map(|(replicas, waiting, recent, stable)| LoadSeen {
+            replicas,
+            waiting,
+            recent,
+            stable,
+            ..LoadSeen::default()
+        }),
+    )
 }
 
 /// Some by name, most often the wanted one among them.
@@ -195,6 +240,7 @@ pub(crate) fn any_seen() -> impl Strategy<Value = Snapshot> {
         revisions,
         weights,
         gateways,
+        trail: Trail::default(),
     })
 }
 
@@ -224,6 +270,7 @@ fn revision_memory(
             lock,
             answered_at: times.1,
             startup: None,
+            capacity: None,
             draining_since: times.2,
             failure,
         }
@@ -232,12 +279,18 @@ fn revision_memory(
 
 /// Memories of every kind.
 pub(crate) fn any_memory() -> impl Strategy<Value = Memory> {
-    by_name(revision_memory(any_time)).prop_map(|revisions| Memory { revisions })
+    by_name(revision_memory(any_time)).prop_map(|revisions| Memory {
+        revisions,
+        ..Memory::default()
+    })
 }
 
 /// Memories of what has been.
 pub(crate) fn past_memory() -> impl Strategy<Value = Memory> {
-    by_name(revision_memory(past)).prop_map(|revisions| Memory { revisions })
+    by_name(revision_memory(past)).prop_map(|revisions| Memory {
+        revisions,
+        ..Memory::default()
+    })
 }
 
 /// Puts the wanted revision's name for its stand-in.

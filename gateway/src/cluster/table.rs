@@ -126,25 +126,8 @@ fn slots(model: &ModelDeployment) -> u32 {
 fn cold_start<'a>(revisions: impl Iterator<Item = &'a RevisionStatus>) -> Option<Duration> {
     let told = revisions.filter_map(|r| Some((&r.created_at, r.startup.as_ref()?)));
     let (_, startup) = told.max_by_key(|(created, _)| *created)?;
-    let StartupTimes {
-        schedule_ms,
-        pull_ms,
-        fetch_ms,
-        load_ms,
-        warm_up_ms,
-        first_answer_ms,
-    } = *startup;
-    let steps = [
-        schedule_ms,
-        pull_ms,
-        fetch_ms,
-        load_ms,
-        warm_up_ms,
-        first_answer_ms,
-    ];
-    let steps = steps.into_iter().flatten();
-    let whole = steps.reduce(u64::saturating_add)?;
-    Some(Duration::from_millis(whole))
+    let whole = startup.total();
+    (!whole.is_zero()).then_some(whole)
 }
 
 fn route(revision: &RevisionStatus, endpoints: Vec<Endpoint>) -> RevisionRoute {

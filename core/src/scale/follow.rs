@@ -1,0 +1,292 @@
+//! The count follows the load: from what the replicas measured to how many there shall be.
+//!
+//! ```text
+//! load ──► strains ──► capacity ──► demand · growth ──┐
+//!    └───► shares ────────────────────────────────────┴─► wish ──► limits ──► replicas
+//! ```
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::capacity::{Capacity, Strain, learn};
+use super::limits::{self, Low};
+use super::signals::{Measured, shares, strains};
+use super::{capacity, demand};
+use crate::load::{LoadSeen, SLOT, Trail};
+use crate::validate::Scaling;
+use crate::why::Why;
+
+/// A share this near to its target is at it: the same that the horizontal pod autoscaler has.
+const TOLERANCE: f64 = 0.1;
+/// Shares of their targets below which all signals leave room for more.
+const SLACK: f64 = 0.5;
+/// A window that is shorter shows too little to let replicas go.
+const LEAST_WINDOW: Duration = Duration::from_secs(30);
+
+/// A model at one moment, as far as its count of replicas goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    /// What is asked for.
+    pub scaling: &'a Scaling,
+    /// Fewest replicas now.
+    pub min: u32,
+    /// Most.
+    pub max: u32,
+    /// Replicas that were asked for, starting ones among them.
+    pub desired: u32,
+    /// Replicas that are ready.
+    pub ready: u32,
+    /// Requests that wait at gateways for a first replica.
+    pub held: u64,
+    /// What the replicas measured; `None` if none told.
+    pub load: Option<&'a LoadSeen>,
+    /// What was asked of the model lately.
+    pub trail: &'a Trail,
+    /// How long a replica takes to start.
+    pub start: Duration,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What is remembered from one look to the next.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Remembered {
+    /// What one replica can do, if that is known.
+    pub capacity: Option<Capacity>,
+    /// Since when fewer replicas would do.
+    pub lows: Vec<Low>,
+}
+
+/// How many replicas there shall be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Followed {
+    /// So many.
+    pub replicas: u32,
+    /// Why.
+    pub why: Vec<Why>,
+    /// To be remembered.
+    pub remembered: Remembered,
+    /// How soon that may be another though nothing is seen to change.
+    pub look_after: Option<Duration>,
+}
+
+/// Follows the load for one step. The same arguments give the same answer.
+#[must_use]
+pub fn follow(case: &Case<'_>, before: &Remembered) -> Followed {
+    let held = case.desired.clamp(case.min, case.max);
+    let Some(load) = case.load else {
+        return blind(case, before, held);
+    };
+    let measured = strains(&case.scaling.targets, load);
+    let capacity = learned(case, load, &measured, before);
+    // What this look teaches counts from the next one on: with more to do, a replica that has just
+    // shown that it can do more would else be reason for fewer.
+    let wish = wish(case, load, &measured, before.capacity.as_ref());
+    let replicas = wish.replicas.clamp(case.min, case.max);
+    let remembered = Remembered {
+        capacity,
+        lows: Vec::new(),
+    };
+    if replicas >= held {
+        return grown(case, held, replicas, wish, remembered);
+    }
+    if load.replicas < case.ready || load.stable.length < LEAST_WINDOW {
+        return blind(case, &remembered, held);
+    }
+    shrunk(case, held, replicas, before, remembered)
+}
+
+/// A count that would do, and the reasons for it.
+struct Wish {
+    replicas: u32,
+    over: Vec<Measured>,
+    /// Work a second, in replicas that it keeps busy, and by what it may grow.
+    demand: Option<(f64, f64)>,
+}
+
+/// Nobody told enough: what is there stays.
+fn blind(case: &Case<'_>, before: &Remembered, held: u32) -> Followed {
+    Followed {
+        replicas: held,
+        why: vec![Why::LoadUnknown { ready: case.ready }],
+        remembered: Remembered {
+            capacity: before.capacity,
+            lows: Vec::new(),
+        },
+        look_after: None,
+    }
+}
+
+fn learned(
+    case: &Case<'_>,
+    load: &LoadSeen,
+    measured: &[Measured],
+    before: &Remembered,
+) -> Option<Capacity> {
+    let worst = worst(measured);
+    let strain = match worst {
+        None => return None,
+        Some(ratio) if ratio > 1.0 => Strain::Over,
+        Some(ratio) if ratio < SLACK && needs_all(case, load, before) => Strain::Slack,
+        Some(_) => Strain::Within,
+    };
+    // What strains now is seen in the last seconds; the rest of the minute may have been calm.
+    let window = if strain == Strain::Over {
+        &load.recent
+    } else {
+        &load.stable
+    };
+    learn(before.capacity, window, strain, case.now)
+}
+
+fn worst(measured: &[Measured]) -> Option<f64> {
+    measured.iter().map(Measured::ratio).reduce(f64::max)
+}
+
+/// Whether, by what is known, no fewer would do than there are: only then is it worth to find out
+/// that a replica can do more.
+fn needs_all(case: &Case<'_>, load: &LoadSeen, before: &Remembered) -> bool {
+    let known = before.capacity.as_ref();
+    case.desired > case.min
+        && case.ready == case.desired
+        && known.is_some_and(|known| {
+            let (work, growth) = needed(case, load, known);
+            count(work * growth) >= case.desired
+        })
+}
+
+/// Work a second in replicas that it keeps busy, and by what it may grow while one starts.
+fn needed(case: &Case<'_>, load: &LoadSeen, capacity: &Capacity) -> (f64, f64) {
+    let held = u32::try_from(case.held).unwrap_or(u32::MAX);
+    let work = demand::now(load, f64::from(held), capacity);
+    (
+        work,
+        demand::growth(case.trail, capacity, case.start + SLOT),
+    )
+}
+
+fn wish(
+    case: &Case<'_>,
+    load: &LoadSeen,
+    measured: &[Measured],
+    capacity: Option<&Capacity>,
+) -> Wish {
+    let mut over: Vec<Measured> = measured
+        .iter()
+        .filter(|it| it.ratio() > 1.0)
+        .copied()
+        .collect();
+    let mut replicas = None;
+    let mut demand = None;
+    if !measured.is_empty() {
+        // Without anything learned, what is there is needed.
+        let mut wish = case.desired;
+        if let Some(capacity) = capacity {
+            let (work, growth) = needed(case, load, capacity);
+            demand = Some((work, growth));
+            let needs = count(work * growth);
+            // A capacity that was never reached tells how many would do, not how many would not.
+            wish = if capacity.strained_at.is_some() {
+                needs
+            } else {
+                needs.min(case.desired)
+            };
+        }
+        if !over.is_empty() {
+            // One more than are ready: those that start already count.
+            wish = wish.max(case.ready.saturating_add(1));
+        }
+        replicas = Some(wish);
+    }
+    for share in shares(&case.scaling.targets, load) {
+        let needs = share_count(case, load, &share);
+        if needs > case.desired {
+            over.push(share);
+        }
+        replicas = Some(replicas.unwrap_or(0).max(needs));
+    }
+    Wish {
+        replicas: replicas.unwrap_or(case.desired),
+        over,
+        demand,
+    }
+}
+
+/// The count that brings a share to its target, unless it is near enough.
+fn share_count(case: &Case<'_>, load: &LoadSeen, share: &Measured) -> u32 {
+    let there = f64::from(load.replicas);
+    let wanted = there * share.ratio();
+    let ratio = wanted / f64::from(case.desired.max(1));
+    if (ratio - 1.0).abs() <= TOLERANCE {
+        case.desired
+    } else {
+        count(wanted)
+    }
+}
+
+fn grown(case: &Case<'_>, held: u32, wish: u32, why: Wish, remembered: Remembered) -> Followed {
+    let replicas = limits::stepped(held, wish, case.scaling.up.max_step).min(case.max);
+    let why = if replicas > held {
+        Why::LoadWants {
+            replicas,
+            over: why.over,
+            demand: why.demand,
+        }
+    } else {
+        Why::Follows { replicas }
+    };
+    Followed {
+        replicas,
+        why: vec![why],
+        remembered,
+        look_after: None,
+    }
+}
+
+fn shrunk(
+    case: &Case<'_>,
+    held: u32,
+    wish: u32,
+    before: &Remembered,
+    remembered: Remembered,
+) -> Followed {
+    let hold = hold(case);
+    let noted = limits::note(&before.lows, wish, hold, case.now);
+    let to = noted.to.unwrap_or(held).clamp(wish.min(held), held);
+    let replicas = limits::stepped(held, to, case.scaling.down.max_step).max(case.min);
+    let why = if replicas < held {
+        Why::LoadLeaves {
+            replicas,
+            lasted: hold,
+        }
+    } else {
+        Why::MayShrink { until: noted.until }
+    };
+    // What nobody looks at for a part of the while is not known to have lasted.
+    let wait = Duration::try_from(noted.until.duration_since(case.now)).unwrap_or_default();
+    let wait = wait.min(hold / limits::PARTS);
+    Followed {
+        replicas,
+        why: vec![why],
+        remembered: Remembered {
+            lows: noted.lows,
+            ..remembered
+        },
+        look_after: (!wait.is_zero()).then_some(wait),
+    }
+}
+
+/// How long fewer must have done. To let a replica go that is wanted again costs a start, so it
+/// takes as long as one does, from three minutes to five.
+fn hold(case: &Case<'_>) -> Duration {
+    let (least, most) = (Duration::from_secs(180), Duration::from_secs(300));
+    let told = case.scaling.down.stabilization;
+    told.unwrap_or_else(|| case.start.clamp(least, most))
+}
+
+/// Whole replicas for so much work, at least one.
+fn count(work: f64) -> u32 {
+    // What is no number, or more than there can be, ends at the bounds.
+    (work - capacity::ROUNDING).ceil().max(1.0) as u32
+}

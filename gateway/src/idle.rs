@@ -9,8 +9,6 @@ use std::time::Duration;
 use chandler_crds::names::metrics as names;
 use prometheus::{GaugeVec, Opts, Registry};
 
-const MODEL: &str = "model";
-
 /// What is counted of one model's requests at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Counted {
@@ -43,7 +41,7 @@ impl Idle {
                 "Seconds since the last request for a model ended, by namespace/name of it; 0 while \
                  one waits or is in flight.",
             ),
-            &[MODEL],
+            &[names::MODEL],
         )?;
         registry.register(Box::new(seconds.clone()))?;
         Ok(Self {

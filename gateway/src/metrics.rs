@@ -9,7 +9,6 @@ use prometheus::{
     TextEncoder,
 };
 
-const MODEL: &str = "model";
 const REVISION: &str = "revision";
 const CODE: &str = "code";
 const KIND: &str = "kind";
@@ -49,28 +48,28 @@ impl Metrics {
                 names::GATEWAY_REQUESTS,
                 "Requests by model, revision and status code; 499 where the caller left early.",
             ),
-            &[MODEL, REVISION, CODE],
+            &[names::MODEL, REVISION, CODE],
         )?;
         let in_flight = IntGaugeVec::new(
             Opts::new(
                 names::GATEWAY_IN_FLIGHT,
                 "Requests being proxied, by model.",
             ),
-            &[MODEL],
+            &[names::MODEL],
         )?;
         let retries = IntCounterVec::new(
             Opts::new(
                 names::GATEWAY_RETRIES,
                 "Requests sent again to another replica, by model.",
             ),
-            &[MODEL],
+            &[names::MODEL],
         )?;
         let hedges = IntCounterVec::new(
             Opts::new(
                 names::GATEWAY_HEDGES,
                 "Slow requests by model and what a second replica did: won, lost, or noBudget.",
             ),
-            &[MODEL, OUTCOME],
+            &[names::MODEL, OUTCOME],
         )?;
         let upstream = HistogramVec::new(
             HistogramOpts::new(
@@ -78,7 +77,7 @@ impl Metrics {
                 "Seconds until the head of a replica's response, by model.",
             )
             .buckets(UPSTREAM_BUCKETS.to_vec()),
-            &[MODEL],
+            &[names::MODEL],
         )?;
         let watch_connected = IntGaugeVec::new(
             Opts::new(
@@ -92,7 +91,7 @@ impl Metrics {
                 names::GATEWAY_WAITING,
                 "Requests that wait for a first replica, by namespace/name of the model.",
             ),
-            &[MODEL],
+            &[names::MODEL],
         )?;
         let connections = IntGauge::new(
             names::GATEWAY_CONNECTIONS,
@@ -253,7 +252,7 @@ pub(crate) struct Tally {
 /// The model of a series; empty if it has none.
 fn model(series: &Metric) -> &str {
     let mut labels = series.get_label().iter();
-    let label = labels.find(|label| label.name() == MODEL);
+    let label = labels.find(|label| label.name() == names::MODEL);
     label.map_or("", |label| label.value())
 }
 

@@ -5,7 +5,6 @@ use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use super::usage::Usage;
 
 const ACCOUNT: &str = "account";
-const MODEL: &str = "model";
 const DIRECTION: &str = "direction";
 const BOUND: &str = "bound";
 const IN: &str = "in";
@@ -36,9 +35,9 @@ impl AccountMetrics {
             "Requests that wait for their turn at a saturated model, by namespace/name of it.",
         );
         let metrics = Self {
-            tokens: IntCounterVec::new(tokens, &[ACCOUNT, MODEL, DIRECTION])?,
+            tokens: IntCounterVec::new(tokens, &[ACCOUNT, names::MODEL, DIRECTION])?,
             limited: IntCounterVec::new(limited, &[ACCOUNT, BOUND])?,
-            queued: IntGaugeVec::new(queued, &[MODEL])?,
+            queued: IntGaugeVec::new(queued, &[names::MODEL])?,
             open: IntGauge::new(
                 names::GATEWAY_OPEN,
                 "1 while no API key is configured and everyone may ask.",

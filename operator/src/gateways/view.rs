@@ -9,9 +9,6 @@ use chandler_core::validate::ModelKey;
 use chandler_crds::names::metrics as names;
 use chandler_probe::Sample;
 
-/// Label of a gateway's metrics: `namespace/name`.
-const MODEL: &str = "model";
-
 /// What all gateways tell together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
@@ -119,7 +116,7 @@ fn one(samples: &[Sample]) -> View {
 }
 
 fn model<'a>(view: &'a mut View, sample: &Sample) -> Option<&'a mut Told> {
-    let (namespace, name) = sample.label(MODEL)?.split_once('/')?;
+    let (namespace, name) = sample.label(names::MODEL)?.split_once('/')?;
     let key = ModelKey {
         namespace: namespace.to_owned(),
         name: name.to_owned(),

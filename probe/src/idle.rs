@@ -21,7 +21,9 @@ pub async fn least_idle(
     least(answers.map(|answer| idle(&answer.ok()?)))
 }
 
-fn idle(told: &[Sample]) -> Option<Duration> {
+/// How long a replica has had no request, by the metrics that it told.
+#[must_use]
+pub fn idle(told: &[Sample]) -> Option<Duration> {
     let all = told
         .iter()
         .filter(|sample| sample.name == metrics::IDLE_SECONDS);
@@ -29,7 +31,7 @@ fn idle(told: &[Sample]) -> Option<Duration> {
 }
 
 /// The least of all, if all are known.
-fn least(lengths: impl Iterator<Item = Option<Duration>>) -> Option<Duration> {
+pub fn least(lengths: impl Iterator<Item = Option<Duration>>) -> Option<Duration> {
     lengths.collect::<Option<Vec<_>>>()?.into_iter().min()
 }
 

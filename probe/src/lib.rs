@@ -5,10 +5,12 @@
 mod answer;
 mod http;
 mod idle;
+mod load;
 mod text;
 
 pub use answer::first_answer;
 pub use http::{Client, Failed};
 pub use hyper::StatusCode;
-pub use idle::least_idle;
+pub use idle::{idle, least, least_idle};
+pub use load::reading;
 pub use text::{Fault, Malformed, Sample, samples};

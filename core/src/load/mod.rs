@@ -9,16 +9,25 @@
 //! never jumps. A world that has these numbers from elsewhere makes a [`LoadSeen`] itself.
 
 mod histogram;
+mod reading;
+mod series;
+mod slots;
+#[cfg(test)]
+mod tests;
+mod track;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use histogram::Histogram;
+pub use series::Series;
 
 /// The short window: a burst is seen in it, and a single long prompt too.
 pub const RECENT: Duration = Duration::from_secs(10);
 /// The long window: what holds for as long as that is no accident.
 pub const STABLE: Duration = Duration::from_secs(60);
+/// What a replica told is true for less than this.
+pub const FRESH: Duration = Duration::from_secs(4);
 /// Length of a slot of the [`Trail`].
 pub const SLOT: Duration = Duration::from_secs(10);
 /// Most slots of the [`Trail`]: half an hour.

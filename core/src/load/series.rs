@@ -1,0 +1,149 @@
+//! Readings of a model's replicas as they come, and what they come to.
+//!
+//! What a replica did is a difference between two of its own readings, and is summed over replicas
+//! only then: one that comes, goes or begins anew changes no sum by what it did at another time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::slots::Slots;
+use super::track::{Part, Track, Work};
+use super::{Flow, LoadSeen, RECENT, Reading, STABLE, Trail};
+
+/// Readings of all replicas of one model.
+#[derive(Debug, Default)]
+pub struct Series {
+    /// By revision and by the replica's own name.
+    revisions: BTreeMap<String, BTreeMap<String, Track>>,
+    slots: Slots,
+    /// When a replica last told of a request.
+    worked: Option<Duration>,
+}
+
+impl Series {
+    /// Takes what a replica told at a moment. `replica` is a name that no other one ever has; its
+    /// process may begin anew. An implausible reading is not taken, nor is one that comes late.
+    pub fn note(&mut self, revision: &str, replica: &str, reading: Reading, at: Duration) {
+        if !reading.is_plausible() {
+            return;
+        }
+        let track = self
+            .revisions
+            .get_mut(revision)
+            .and_then(|tracks| tracks.get_mut(replica));
+        let mut works = reading.open() > 0.0;
+        match track {
+            Some(track) if track.told_at() >= at => return,
+            Some(track) if !track.is_past(at) => {
+                let part = track.go_on(reading, at);
+                works |= part.work.ended > 0.0;
+                self.slots.add(part.from, part.until, part.work.slot());
+            }
+            _ => {
+                let tracks = self.revisions.entry(revision.to_owned()).or_default();
+                tracks.insert(replica.to_owned(), Track::begin(reading, at));
+            }
+        }
+        if works {
+            self.worked = Some(at);
+        }
+    }
+
+    /// Takes note of who is there: the others count as they are no more, and only for what they
+    /// did. Those whose last reading no window reaches are forgotten.
+    pub fn keep(&mut self, there: &BTreeSet<&str>, now: Duration) {
+        for tracks in self.revisions.values_mut() {
+            for (replica, track) in tracks.iter_mut() {
+                track.gone = !there.contains(replica.as_str());
+            }
+            tracks.retain(|_, track| !track.is_past(now));
+        }
+        self.revisions.retain(|_, tracks| !tracks.is_empty());
+    }
+
+    /// The load of a revision; `None` if none of its replicas told less than [`super::FRESH`] ago.
+    #[must_use]
+    pub fn load(&self, revision: &str, now: Duration) -> Option<LoadSeen> {
+        let tracks = self.revisions.get(revision)?;
+        let fresh = tracks.values().filter(|track| track.is_fresh(now));
+        let fresh: Vec<&Reading> = fresh.map(|track| &track.last).collect();
+        if fresh.is_empty() {
+            return None;
+        }
+        let usages: Vec<f64> = fresh.iter().filter_map(|it| it.kv_cache).collect();
+        let usage = usages.iter().sum::<f64>() / usages.len() as f64;
+        let mut load = LoadSeen {
+            replicas: u32::try_from(fresh.len()).unwrap_or(u32::MAX),
+            running: fresh.iter().map(|it| it.running).sum(),
+            waiting: fresh.iter().map(|it| it.waiting).sum(),
+            kv_cache: (!usages.is_empty()).then_some(usage.min(1.0)),
+            ..LoadSeen::default()
+        };
+        let flow = |window| flow(tracks.values(), &load, now, window);
+        let (recent, stable) = (flow(RECENT), flow(STABLE));
+        load.recent = recent;
+        load.stable = stable;
+        Some(load)
+    }
+
+    /// Whether a window still holds a request: once none does, later windows are all alike.
+    #[must_use]
+    pub fn is_at_work(&self, now: Duration) -> bool {
+        let worked = self.worked;
+        worked.is_some_and(|at| now.saturating_sub(at) <= STABLE)
+    }
+
+    /// What was asked of the model, all revisions together.
+    #[must_use]
+    pub fn trail(&self, now: Duration) -> Trail {
+        self.slots.trail(now)
+    }
+}
+
+/// What replicas did in the last `window`; `load` tells how many there are and what they have.
+fn flow<'a>(
+    tracks: impl Iterator<Item = &'a Track>,
+    load: &LoadSeen,
+    now: Duration,
+    window: Duration,
+) -> Flow {
+    let begin = now.saturating_sub(window);
+    let parts: Vec<Part> = tracks.filter_map(|track| track.since(begin)).collect();
+    let mut done = Work::default();
+    for part in &parts {
+        done.add(&part.work);
+    }
+    let seen: Duration = parts.iter().map(Part::length).sum();
+    let length = covered(&parts).min(window);
+    // A mean over a moment is what there is at that moment.
+    let mean = |sum: f64, at_once: f64| {
+        let long = !length.is_zero();
+        long.then(|| sum / length.as_secs_f64()).unwrap_or(at_once)
+    };
+    Flow {
+        length,
+        replicas: mean(seen.as_secs_f64(), f64::from(load.replicas)),
+        running: mean(done.running_seconds, load.running),
+        waiting: mean(done.waiting_seconds, load.waiting),
+        arrived: done.arrived.max(0.0),
+        ended: done.ended,
+        prompt_tokens: done.prompt_tokens,
+        generation_tokens: done.generation_tokens,
+        prefill_seconds: done.prefill_seconds.max(0.0),
+        first_tokens: done.ttft.count(),
+        ttft_p95: done.ttft.quantile(0.95),
+        latency_p95: done.latency.quantile(0.95),
+    }
+}
+
+/// The time in which at least one replica was seen.
+fn covered(parts: &[Part]) -> Duration {
+    let mut spans: Vec<_> = parts.iter().map(|part| (part.from, part.until)).collect();
+    spans.sort_unstable();
+    let (mut sum, mut end) = (Duration::ZERO, Duration::ZERO);
+    for (from, until) in spans {
+        sum += until.saturating_sub(from.max(end));
+        end = end.max(until);
+    }
+    sum
+}

@@ -4,6 +4,8 @@
 //! It runs request by request where [`crate::Simulation`] plays moves of an operator; both run the
 //! same decisions on how many replicas are wanted.
 
+mod outcome;
 mod policy;
 
+pub use outcome::{Outcome, Quantiles, Sample};
 pub use policy::{LOOK, Policy, Sight};

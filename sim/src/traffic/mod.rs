@@ -4,8 +4,11 @@
 //! It runs request by request where [`crate::Simulation`] plays moves of an operator; both run the
 //! same decisions on how many replicas are wanted.
 
+mod dice;
 mod outcome;
 mod policy;
+pub mod trace;
 
+pub use dice::Dice;
 pub use outcome::{Outcome, Quantiles, Sample};
 pub use policy::{LOOK, Policy, Sight};

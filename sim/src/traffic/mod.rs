@@ -4,6 +4,7 @@
 //! It runs request by request where [`crate::Simulation`] plays moves of an operator; both run the
 //! same decisions on how many replicas are wanted.
 
+pub mod baselines;
 mod dice;
 mod outcome;
 mod policy;

@@ -5,11 +5,13 @@
 //! same decisions on how many replicas are wanted.
 
 pub mod baselines;
+mod clairvoyant;
 mod dice;
 mod outcome;
 mod policy;
 pub mod trace;
 
+pub use clairvoyant::{Need, PLAN_SLOT, Planned, needs, plan};
 pub use dice::Dice;
 pub use outcome::{Outcome, Quantiles, Sample};
 pub use policy::{LOOK, Policy, Sight};

@@ -9,6 +9,7 @@ mod clairvoyant;
 mod dice;
 mod outcome;
 mod policy;
+pub mod report;
 pub mod trace;
 
 pub use clairvoyant::{Need, PLAN_SLOT, Planned, needs, plan};

@@ -13,6 +13,8 @@ mod signals;
 mod zero;
 
 #[cfg(test)]
+mod follow_properties;
+#[cfg(test)]
 mod follow_tests;
 #[cfg(test)]
 mod zero_tests;

@@ -3,16 +3,33 @@
 //!
 //! It runs request by request where [`crate::Simulation`] plays moves of an operator; both run the
 //! same decisions on how many replicas are wanted.
+//!
+//! ```text
+//! Trace ──► Run { Fleet { Engine … }, Record } ──look──► Policy ──► another count
+//!                      └── readings ──► Sight ──────────────┘
+//! ```
 
 pub mod baselines;
 mod clairvoyant;
 mod dice;
+mod engine;
+#[cfg(test)]
+mod engine_tests;
+mod fleet;
+mod model;
+mod ours;
 mod outcome;
 mod policy;
+mod record;
+mod replica;
 pub mod report;
+mod tell;
 pub mod trace;
 
 pub use clairvoyant::{Need, PLAN_SLOT, Planned, needs, plan};
 pub use dice::Dice;
+pub use engine::{Bounds, Options, simulate};
+pub use model::{Impossible, ModelError, ReplicaModel};
+pub use ours::Chandler;
 pub use outcome::{Outcome, Quantiles, Sample};
 pub use policy::{LOOK, Policy, Sight};

@@ -1,0 +1,93 @@
+//! What a simulated replica measures, told as a real one tells it.
+
+use chandler_core::load::{Histogram, Reading};
+
+use super::replica::{Engine, Nanos};
+
+/// vLLM's bounds of the time to the first token, in seconds.
+const FIRST_TOKEN: &[f64] = &[
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+    20.0, 40.0, 80.0, 160.0, 640.0, 2560.0,
+];
+/// vLLM's bounds of a request's times, in seconds.
+const REQUEST: &[f64] = &[
+    0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0,
+    480.0, 960.0, 1920.0, 7680.0,
+];
+
+/// Counts from the start of a replica's process.
+#[derive(Clone, Debug)]
+pub(super) struct Counters {
+    pub(super) ended: u64,
+    pub(super) ttft: Counted,
+    pub(super) latency: Counted,
+    pub(super) queue_time: Counted,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            ended: 0,
+            ttft: Counted::new(FIRST_TOKEN),
+            latency: Counted::new(REQUEST),
+            queue_time: Counted::new(REQUEST),
+        }
+    }
+}
+
+impl Counters {
+    /// What the replica tells of itself now.
+    pub(super) fn reading(&self, engine: &Engine, now: Nanos) -> Reading {
+        Reading {
+            running: engine.running() as f64,
+            waiting: engine.waiting() as f64,
+            kv_cache: Some(engine.kv_usage()),
+            prompt_tokens: engine.prompt_tokens as f64,
+            generation_tokens: engine.generated(now) as f64,
+            ended: self.ended as f64,
+            ttft: self.ttft.told(),
+            latency: self.latency.told(),
+            queue_time: self.queue_time.told(),
+        }
+    }
+}
+
+/// Values by bucket.
+#[derive(Clone, Debug)]
+pub(super) struct Counted {
+    bounds: &'static [f64],
+    /// One more than there are bounds.
+    counts: Vec<u64>,
+    sum: f64,
+}
+
+impl Counted {
+    fn new(bounds: &'static [f64]) -> Self {
+        Self {
+            bounds,
+            counts: vec![0; bounds.len() + 1],
+            sum: 0.0,
+        }
+    }
+
+    /// Adds a time in nanoseconds.
+    pub(super) fn add(&mut self, time: Nanos) {
+        let seconds = time as f64 / 1e9;
+        let at = self.bounds.partition_point(|bound| *bound < seconds);
+        self.counts[at] += 1;
+        self.sum += seconds;
+    }
+
+    fn told(&self) -> Histogram {
+        let mut below = 0;
+        let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
+        let buckets = bounds.zip(&self.counts).map(|(bound, count)| {
+            below += count;
+            (bound, below as f64)
+        });
+        Histogram {
+            buckets: buckets.collect(),
+            sum: self.sum,
+        }
+    }
+}

@@ -20,6 +20,8 @@ pub(crate) enum Command {
     /// Make, list and revoke the API keys of a gateway in a cluster.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Tell why a model in a cluster has the replicas that it has.
+    Explain(ExplainArgs),
     /// Print the CustomResourceDefinition, for `kubectl apply -f -`.
     Crd,
 }
@@ -39,6 +41,24 @@ pub(crate) enum KeysCommand {
 pub(crate) struct ClusterArgs {
     /// Namespace of the gateway.
     #[arg(short = 'n', long, value_name = "NAMESPACE", default_value = SYSTEM_NAMESPACE)]
+    pub(crate) namespace: String,
+
+    /// Kubeconfig file. Default: that of KUBECONFIG, or the user's own.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig. Default: its current one.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Name of the ModelDeployment.
+    pub(crate) model: String,
+
+    /// Its namespace.
+    #[arg(short = 'n', long, value_name = "NAMESPACE", default_value = "default")]
     pub(crate) namespace: String,
 
     /// Kubeconfig file. Default: that of KUBECONFIG, or the user's own.

@@ -1,6 +1,8 @@
 //! `chandler`: models served on this machine, and the API and keys of those served in a cluster.
 
 mod args;
+mod cluster;
+mod explain;
 mod keys;
 mod local;
 mod manifest;
@@ -17,6 +19,7 @@ fn main() -> ExitCode {
     match args::Cli::parse().command {
         args::Command::Up(up) => up::run(&up),
         args::Command::Keys(keys) => keys::run(&keys),
+        args::Command::Explain(explain) => explain::run(&explain),
         args::Command::Crd => crd(),
     }
 }

@@ -4,10 +4,10 @@ use anyhow::{Context, Result, bail};
 use chandler_crds::names::{FIELD_MANAGER, api_key, labels};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config, ResourceExt};
+use kube::{Api, ResourceExt};
 
 use crate::args::ClusterArgs;
+use crate::cluster::connect;
 
 const CONFLICT: u16 = 409;
 
@@ -19,11 +19,7 @@ pub(super) struct Keys {
 impl Keys {
     /// Of the cluster that the arguments name.
     pub(super) async fn of(args: &ClusterArgs) -> Result<Self> {
-        // An error says that a provider is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let config = config(args).await;
-        let config = config.context("no cluster: give --kubeconfig, or set KUBECONFIG")?;
-        let client = Client::try_from(config).context("cannot make a client for the API server")?;
+        let client = connect(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
         Ok(Self {
             secrets: Api::namespaced(client, &args.namespace),
             namespace: args.namespace.clone(),
@@ -83,19 +79,4 @@ impl Keys {
         let deleted = self.secrets.delete(name, &params).await;
         deleted.context("the key could not be revoked").map(drop)
     }
-}
-
-async fn config(args: &ClusterArgs) -> Result<Config> {
-    let options = KubeConfigOptions {
-        context: args.context.clone(),
-        ..KubeConfigOptions::default()
-    };
-    if let Some(path) = &args.kubeconfig {
-        let file = Kubeconfig::read_from(path)?;
-        return Ok(Config::from_custom_kubeconfig(file, &options).await?);
-    }
-    if options.context.is_some() {
-        return Ok(Config::from_kubeconfig(&options).await?);
-    }
-    Ok(Config::infer().await?)
 }

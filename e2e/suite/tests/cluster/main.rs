@@ -7,6 +7,7 @@ mod drift;
 mod gpus;
 mod life;
 mod quiet;
+mod scale;
 mod sleep;
 mod sources;
 mod stores;

@@ -86,6 +86,13 @@ impl Ledger {
         self.notes().models.remove(key);
     }
 
+    /// Whether a model is gone; while models are not known none is.
+    pub(crate) fn is_gone(&self, key: &ModelKey) -> bool {
+        let notes = self.notes();
+        let present = notes.present.as_ref();
+        present.is_some_and(|present| present.get(&reference(key)).is_none())
+    }
+
     /// How many models there are by their conditions.
     #[must_use]
     pub fn counts(&self) -> Counts {

@@ -3,7 +3,7 @@
 //! ```text
 //! lead ──► controller ──► reconcile: fetch → default → cycle → publish → tell
 //!                 ▲                             │
-//!              gateways        guard ──► world ──► render
+//!       gateways, scrape       guard ──► world ──► render
 //! ```
 
 pub mod cli;
@@ -20,6 +20,7 @@ pub mod publish;
 pub mod reconcile;
 pub mod render;
 pub mod run;
+pub mod scrape;
 #[cfg(test)]
 #[path = "../tests/runtime/served.rs"]
 mod served;

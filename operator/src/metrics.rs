@@ -37,6 +37,8 @@ pub struct Metrics {
     models: IntGaugeVec,
     startup: HistogramVec,
     gateways: IntGaugeVec,
+    scrapes: IntCounterVec,
+    replicas: IntGaugeVec,
     memory: IntGauge,
     ledger: Ledger,
 }
@@ -65,6 +67,14 @@ impl Metrics {
             names::OPERATOR_GATEWAYS,
             "Gateways that the leader found, by whether they tell of requests.",
         );
+        let scrapes = Opts::new(
+            names::OPERATOR_SCRAPES,
+            "Questions to replicas for their load, by outcome.",
+        );
+        let replicas = Opts::new(
+            names::OPERATOR_REPLICAS,
+            "Replicas that the leader asks, by whether they told their load lately.",
+        );
         let metrics = Self {
             registry: Registry::new(),
             turns: IntCounterVec::new(turns, &[OUTCOME])?,
@@ -74,6 +84,8 @@ impl Metrics {
             models: IntGaugeVec::new(models, &[CONDITION, STATUS])?,
             startup: HistogramVec::new(startup.buckets(STARTUP_BUCKETS.to_vec()), &[PHASE])?,
             gateways: IntGaugeVec::new(gateways, &[STATE])?,
+            scrapes: IntCounterVec::new(scrapes, &[OUTCOME])?,
+            replicas: IntGaugeVec::new(replicas, &[STATE])?,
             memory: IntGauge::new(names::RESIDENT_MEMORY, "Memory that the process occupies.")?,
             ledger: Ledger::default(),
         };
@@ -85,6 +97,8 @@ impl Metrics {
         registry.register(Box::new(metrics.models.clone()))?;
         registry.register(Box::new(metrics.startup.clone()))?;
         registry.register(Box::new(metrics.gateways.clone()))?;
+        registry.register(Box::new(metrics.scrapes.clone()))?;
+        registry.register(Box::new(metrics.replicas.clone()))?;
         registry.register(Box::new(metrics.memory.clone()))?;
         Ok(metrics)
     }
@@ -117,10 +131,18 @@ impl Metrics {
     }
 
     pub(crate) fn gateways(&self, answering: usize, silent: usize) {
-        for (state, count) in [("answering", answering), ("silent", silent)] {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            self.gateways.with_label_values(&[state]).set(count);
-        }
+        states(
+            &self.gateways,
+            [("answering", answering), ("silent", silent)],
+        );
+    }
+
+    pub(crate) fn scrape(&self, outcome: &str) {
+        self.scrapes.with_label_values(&[outcome]).inc();
+    }
+
+    pub(crate) fn replicas(&self, fresh: usize, stale: usize) {
+        states(&self.replicas, [("fresh", fresh), ("stale", stale)]);
     }
 
     pub(crate) fn turn(&self, outcome: &str, took: Duration) {
@@ -151,6 +173,14 @@ impl Metrics {
                 self.startup.with_label_values(&[phase]).observe(seconds);
             }
         }
+    }
+}
+
+/// Sets how many are in each state.
+fn states(gauges: &IntGaugeVec, counts: [(&str, usize); 2]) {
+    for (state, count) in counts {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        gauges.with_label_values(&[state]).set(count);
     }
 }
 

@@ -27,6 +27,7 @@ use crate::lead::{Elector, Timing};
 use crate::metrics::Metrics;
 use crate::reconcile::{Context, Worlds};
 use crate::render::{Site, with_default_image};
+use crate::scrape::Scraper;
 use crate::world::ClusterModel;
 
 /// Turns that work at one time. One that waits for a replica's answer does not count.
@@ -50,6 +51,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let probe = chandler_probe::Client::new();
     let gateways = args.gateways.clone();
     let gateways = gateways.map(|address| Gateways::new(address, probe.clone(), metrics.clone()));
+    let scraper = Scraper::new(probe.clone(), metrics.clone());
     let pulse = Pulse::new();
     let (standing, standing_seen) = watch::channel(Standing::Candidate);
     let health = Health {
@@ -71,8 +73,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
             site: Arc::new(args.site()),
             probe,
             gateways: gateways.clone(),
+            scraper: scraper.clone(),
         }),
         gateways,
+        scraper,
         scope: Scope {
             client: watch_client,
             namespace: args.watch_namespace.clone(),
@@ -124,6 +128,7 @@ struct Cluster {
     site: Arc<Site>,
     probe: chandler_probe::Client,
     gateways: Option<Gateways>,
+    scraper: Scraper,
 }
 
 impl Worlds for Cluster {
@@ -135,17 +140,17 @@ impl Worlds for Cluster {
 
     fn of(&self, object: &ModelDeployment) -> ClusterModel {
         let (client, site) = (self.client.clone(), Arc::clone(&self.site));
-        let (probe, gateways) = (self.probe.clone(), self.gateways.clone());
-        ClusterModel::new(client, site, probe, gateways, object)
+        let (probe, scraper) = (self.probe.clone(), self.scraper.clone());
+        ClusterModel::new(client, site, probe, self.gateways.clone(), scraper, object)
     }
 }
 
-/// Forgets what the gateways told when it is dropped: a process that leads no more asks no more.
-struct Forget<'a>(&'a Gateways);
+/// Forgets what was told when it is dropped: a process that leads no more asks no more.
+struct Forget<F: Fn()>(F);
 
-impl Drop for Forget<'_> {
+impl<F: Fn()> Drop for Forget<F> {
     fn drop(&mut self) {
-        self.0.forget();
+        (self.0)();
     }
 }
 
@@ -155,6 +160,8 @@ pub struct Operator<W> {
     pub worlds: Arc<W>,
     /// Who is asked of requests, if there is anyone.
     pub gateways: Option<Gateways>,
+    /// Who is asked what replicas measure.
+    pub scraper: Scraper,
     /// What is watched.
     pub scope: Scope,
     /// A client for questions.
@@ -229,11 +236,14 @@ impl<W: Worlds> Operator<W> {
         let synced = || {
             self.standing.send_replace(Standing::Leading);
         };
+        // A turn that still runs tells of replicas, so this comes after the last of them.
+        let _forgotten = Forget(|| self.scraper.forget_all());
         let (looks, due) = mpsc::channel(1);
         let why = tokio::select! {
             () = elector.hold() => Ended::Lost,
             () = control(&self.scope, context, due, stop.clone(), synced) => Ended::Stopped,
             () = self.overdue(stop) => Ended::Stopped,
+            never = self.ask_replicas(looks.clone()) => match never {},
             never = self.ask_gateways(looks) => match never {},
         };
         ended.recv().await;
@@ -243,9 +253,15 @@ impl<W: Worlds> Operator<W> {
     /// Asks the gateways of requests, if there are any. What they told is forgotten with this.
     async fn ask_gateways(&self, looks: mpsc::Sender<Looks>) -> Infallible {
         if let Some(gateways) = &self.gateways {
-            let _forgotten = Forget(gateways);
+            let _forgotten = Forget(|| gateways.forget());
             gateways.follow(&looks).await;
         }
+        pending().await
+    }
+
+    /// Asks the replicas that turns tell of what they measure.
+    async fn ask_replicas(&self, looks: mpsc::Sender<Looks>) -> Infallible {
+        self.scraper.follow(&looks).await;
         pending().await
     }
 

@@ -10,6 +10,9 @@ use super::slots::Slots;
 use super::track::{Part, Track, Work};
 use super::{Flow, LoadSeen, RECENT, Reading, STABLE, Trail};
 
+/// Between two looks at a model because of what its replicas tell.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// Readings of all replicas of one model.
 #[derive(Debug, Default)]
 pub struct Series {
@@ -18,6 +21,10 @@ pub struct Series {
     slots: Slots,
     /// When a replica last told of a request.
     worked: Option<Duration>,
+    /// When someone last looked.
+    looked: Option<Duration>,
+    /// Whether something was told since.
+    news: bool,
 }
 
 impl Series {
@@ -44,6 +51,7 @@ impl Series {
                 tracks.insert(replica.to_owned(), Track::begin(reading, at));
             }
         }
+        self.news = true;
         if works {
             self.worked = Some(at);
         }
@@ -86,11 +94,20 @@ impl Series {
         Some(load)
     }
 
-    /// Whether a window still holds a request: once none does, later windows are all alike.
+    /// Since when someone should look: at something new, not too soon after the last look, and
+    /// while a window holds a request. Once none does, all that come are alike.
     #[must_use]
-    pub fn is_at_work(&self, now: Duration) -> bool {
-        let worked = self.worked;
-        worked.is_some_and(|at| now.saturating_sub(at) <= STABLE)
+    pub fn look_due(&self, now: Duration) -> Option<Duration> {
+        let since = self.looked.unwrap_or_default() + LOOK;
+        let worked = self.worked?;
+        let works = now.saturating_sub(worked) <= STABLE;
+        (self.news && works && since <= now).then_some(since)
+    }
+
+    /// Notes that someone looks, or is asked to.
+    pub fn looked(&mut self, now: Duration) {
+        self.looked = Some(now);
+        self.news = false;
     }
 
     /// What was asked of the model, all revisions together.

@@ -145,14 +145,18 @@ fn what_is_old_or_absurd_is_not_told() {
 }
 
 #[test]
-fn a_model_is_at_work_while_a_window_holds_a_request() {
-    let quiet = series(&[("a", 0, 5, 5), ("a", 1, 5, 5)]);
-    assert!(!quiet.is_at_work(at(1)), "its past is in no window");
-    let brief = series(&[("a", 0, 5, 5), ("a", 1, 6, 6), ("a", 2, 6, 6)]);
-    let long = series(&[("a", 0, 5, 5), ("a", 1, 6, 5), ("b", 2, 6, 6)]);
-    for series in [brief, long] {
-        assert!(series.is_at_work(at(61)));
-        assert!(!series.is_at_work(at(62)));
+fn a_look_is_due_once_in_a_while_and_only_while_a_window_holds_a_request() {
+    let mut one = series(&[("a", 14, 5, 5), ("a", 15, 5, 5)]);
+    assert_eq!(one.look_due(at(15)), None, "its past is in no window");
+    one.note("r", "a", told(6, 5), at(16));
+    one.looked(at(16));
+    assert_eq!(one.look_due(at(19)), None, "nothing new was told");
+    one.note("r", "a", told(6, 6), at(17));
+    assert_eq!(one.look_due(at(17)), None);
+    assert_eq!(one.look_due(at(19)), Some(at(18)));
+    for (second, due) in [(77, true), (78, false)] {
+        one.note("r", "a", told(6, 6), at(second));
+        assert_eq!(one.look_due(at(second)).is_some(), due, "{second}");
     }
 }
 

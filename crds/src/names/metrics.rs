@@ -88,6 +88,10 @@ pub const OPERATOR_LEADER: &str = "chandler_operator_leader";
 pub const OPERATOR_MODELS: &str = "chandler_operator_models";
 /// Gauge by state: gateways that the leader found, by whether they tell of requests.
 pub const OPERATOR_GATEWAYS: &str = "chandler_operator_gateways";
+/// Counter by outcome: questions to replicas for their load.
+pub const OPERATOR_SCRAPES: &str = "chandler_operator_scrapes_total";
+/// Gauge by state: replicas that the leader asks, by whether they told their load lately.
+pub const OPERATOR_REPLICAS: &str = "chandler_operator_replicas";
 /// Histogram by phase, seconds: from a first replica's creation to its first answer.
 pub const STARTUP_SECONDS: &str = "chandler_startup_seconds";
 /// Gauge: memory that a process occupies.

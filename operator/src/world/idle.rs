@@ -1,47 +1,92 @@
-//! What is told of a model's requests: by the gateways, and by the replicas of one that may rest.
+//! What is told of a model's requests: by the gateways, and by the replicas of one that follows its
+//! load or may rest.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use chandler_core::snapshot::Snapshot;
-use chandler_core::validate::{ModelKey, Validated};
+use chandler_core::validate::{ModelKey, Replicas, Validated};
 use chandler_probe::least_idle;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::ClusterModel;
 use super::observe::{Objects, serves};
 use super::probe::address;
+use crate::gateways::Gateways;
+use crate::scrape::Replica;
 
 /// A replica tells its metrics in milliseconds; the turn waits for the slowest.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 
 impl ClusterModel {
-    /// Adds to a snapshot what is told. The gateways come first: who asks a replica meanwhile is
-    /// seen there.
+    /// Adds to a snapshot what is told.
     pub(super) async fn hear(&self, objects: &Objects, snapshot: &mut Snapshot) {
-        let Some(gateways) = &self.gateways else {
-            return;
-        };
+        self.measure(objects, snapshot);
+        if let Some(gateways) = &self.gateways {
+            self.rest(gateways, objects, snapshot).await;
+        }
+    }
+
+    /// What the replicas of a model that follows its load measure. Those that are ready now are
+    /// asked from now on.
+    fn measure(&self, objects: &Objects, snapshot: &mut Snapshot) {
+        let key = ModelKey::from(&self.object);
+        if !self.wanted.as_ref().is_some_and(follows_load) {
+            return self.scraper.forget(&key);
+        }
+        self.scraper.register(&key, replicas(objects));
+        for (revision, there) in &mut snapshot.revisions {
+            there.load = self.scraper.load(&key, revision);
+        }
+        snapshot.trail = self.scraper.trail(&key);
+    }
+
+    /// What tells of rest. The gateways come first: who asks a replica meanwhile is seen there.
+    async fn rest(&self, gateways: &Gateways, objects: &Objects, snapshot: &mut Snapshot) {
         let key = ModelKey::from(&self.object);
         let seen = gateways.seen(&key);
-        if let Some(wanted) = self.wanted.as_ref().filter(|wanted| may_rest(wanted)) {
+        let wanted = self.wanted.as_ref().filter(|wanted| !wanted.paused);
+        if let Some(wanted) = wanted
+            && let Some(idle_after) = wanted.replicas.idle_after()
+        {
             if seen.idle.is_none() {
                 gateways.remind(&key);
             }
             if let Some(there) = snapshot.revisions.get_mut(&wanted.revision) {
-                let pods = objects.pods.get(&wanted.revision);
-                there.idle = match ready(pods.map_or(&[], Vec::as_slice)) {
-                    Some(addresses) => least_idle(&self.probe, &addresses, ANSWER_TIME).await,
-                    None => None,
+                let known = self.scraper.idle(&key, &wanted.revision);
+                // What keeps a model awake may be some seconds old. What puts it to rest may not.
+                there.idle = match known.filter(|idle| *idle < idle_after) {
+                    Some(idle) => Some(idle),
+                    None => self.ask_idle(objects.pods.get(&wanted.revision)).await,
                 };
             }
         }
         snapshot.gateways = Some(seen);
     }
+
+    async fn ask_idle(&self, pods: Option<&Vec<Pod>>) -> Option<Duration> {
+        let addresses = ready(pods.map_or(&[], Vec::as_slice))?;
+        least_idle(&self.probe, &addresses, ANSWER_TIME).await
+    }
 }
 
-fn may_rest(wanted: &Validated) -> bool {
-    wanted.replicas.idle_after().is_some() && !wanted.paused
+fn follows_load(wanted: &Validated) -> bool {
+    matches!(wanted.replicas, Replicas::Scaled { .. }) && !wanted.paused
+}
+
+/// The ready replicas of all revisions.
+fn replicas(objects: &Objects) -> Vec<Replica> {
+    let pods = objects.pods.iter();
+    let pods = pods.flat_map(|(revision, pods)| pods.iter().map(move |pod| (revision, pod)));
+    let ready = pods.filter(|(_, pod)| serves(pod));
+    let ready = ready.filter_map(|(revision, pod)| {
+        Some(Replica {
+            revision: revision.clone(),
+            uid: pod.metadata.uid.clone()?,
+            address: address(pod)?,
+        })
+    });
+    ready.collect()
 }
 
 /// Where the ready replicas are, if that is known of each.

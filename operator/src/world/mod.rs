@@ -10,7 +10,8 @@
 //! | `pods` | list | readiness, failures, addresses, last words |
 //! | `jobs` (batch) | list, create, patch, delete | resolving sources |
 //!
-//! The gateways and the replicas are asked for their metrics over plain HTTP, by address.
+//! The gateways and the replicas are asked for their metrics over plain HTTP, by address; replicas
+//! of models that follow their load each second, which is [`crate::scrape`]'s.
 //!
 //! Nothing is got by name: a list with a field selector finds one object with the right to list.
 //! Watching is the controller's. Secrets, claims and nodes are never read.
@@ -44,6 +45,7 @@ use self::api::Cluster;
 use self::owner::Owner;
 use crate::gateways::Gateways;
 use crate::render::{Blueprint, Site};
+use crate::scrape::Scraper;
 
 pub use error::WorldError;
 
@@ -54,6 +56,7 @@ pub struct ClusterModel {
     probe: chandler_probe::Client,
     /// Those of the installation, if it has any.
     gateways: Option<Gateways>,
+    scraper: Scraper,
     object: ModelDeployment,
     owner: Owner,
     /// What the object asks for; `None` if it can't be followed.
@@ -75,6 +78,7 @@ impl ClusterModel {
         site: Arc<Site>,
         probe: chandler_probe::Client,
         gateways: Option<Gateways>,
+        scraper: Scraper,
         object: &ModelDeployment,
     ) -> Self {
         let key = ModelKey::from(object);
@@ -83,6 +87,7 @@ impl ClusterModel {
             site,
             probe,
             gateways,
+            scraper,
             object: object.clone(),
             owner: Owner {
                 name: key.name,

@@ -110,7 +110,8 @@ fn replica_of(owner: &Owner, pod: &ObjectMeta) -> Option<String> {
 }
 
 /// The objects in the terms that decisions are made in. Whether anything has drifted takes more
-/// than looking, see [`super::drift`]; what is told of requests, see [`super::idle`].
+/// than looking, see [`super::drift`]; what is told of requests, see [`super::idle`]. How many are in
+/// flight is not known: what a gateway sends by weights of a moment ago is in no replica's count.
 pub(super) fn snapshot(objects: &Objects) -> Snapshot {
     let nothing = Vec::new();
     let revisions = objects.deployments.iter().map(|(revision, deployment)| {

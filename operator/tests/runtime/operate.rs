@@ -13,6 +13,7 @@ use chandler_operator::health::{Pulse, Standing};
 use chandler_operator::lead::Elector;
 use chandler_operator::metrics::Metrics;
 use chandler_operator::run::Operator;
+use chandler_operator::scrape::Scraper;
 use http::Method;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -60,6 +61,7 @@ impl Process {
         let operator = Operator {
             worlds: Arc::new(ScriptedWorlds(Arc::clone(&world))),
             gateways,
+            scraper: Scraper::new(chandler_probe::Client::new(), metrics.clone()),
             scope: Scope {
                 client: client.clone(),
                 namespace: None,

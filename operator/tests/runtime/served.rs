@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use chandler_crds::names::paths;
+use chandler_crds::names::{metrics, paths};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -68,4 +68,24 @@ impl Drop for Served {
     fn drop(&mut self) {
         self.serving.abort();
     }
+}
+
+/// What a replica tells of its load: requests that it computes, that wait, and that have ended.
+pub(crate) fn load(running: u32, waiting: u32, ended: u32) -> String {
+    let gauges = [
+        (metrics::REQUESTS_RUNNING, running),
+        (metrics::REQUESTS_WAITING, waiting),
+        (metrics::PROMPT_TOKENS, 5 * ended),
+        (metrics::GENERATION_TOKENS, 3 * ended),
+        (metrics::REQUEST_SUCCESS, ended),
+    ];
+    let gauges = gauges.map(|(name, value)| format!("{name}{{model_name=\"m\"}} {value}\n"));
+    let histograms = [
+        metrics::TIME_TO_FIRST_TOKEN,
+        metrics::E2E_LATENCY,
+        metrics::QUEUE_TIME,
+    ];
+    let histograms = histograms
+        .map(|name| format!("{name}_bucket{{le=\"+Inf\"}} {ended}\n{name}_sum {ended}\n"));
+    gauges.concat() + &histograms.concat()
 }

@@ -9,7 +9,16 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::gateways::Looks;
 use crate::metrics::Metrics;
-use crate::served::Served;
+use crate::served::{Served, load};
+
+/// A model whose count follows its load, within these.
+fn scaled(min: i32, max: i32) -> Autoscaling {
+    Autoscaling {
+        min_replicas: Some(min),
+        max_replicas: max,
+        ..Autoscaling::default()
+    }
+}
 
 /// A pod as the Deployment's ReplicaSet would make it.
 fn replica(model: &Fixture, ready: &str) -> Value {
@@ -220,11 +229,7 @@ async fn what_the_gateways_tell_is_seen_and_a_model_that_may_rest_asks_again() {
     assert_eq!((silent.waiting, silent.idle, silent.open), (0, None, None));
 
     model.object.spec.replicas = None;
-    model.object.spec.autoscaling = Some(Autoscaling {
-        min_replicas: Some(0),
-        max_replicas: 2,
-        ..Autoscaling::default()
-    });
+    model.object.spec.autoscaling = Some(scaled(0, 2));
     model.observe().await.unwrap();
     let (idle, waiting) = (metrics::GATEWAY_IDLE, metrics::GATEWAY_WAITING);
     let label = "{model=\"models/chat\"}";
@@ -238,4 +243,79 @@ async fn what_the_gateways_tell_is_seen_and_a_model_that_may_rest_asks_again() {
     assert_eq!(look, Some(Looks::Of([key].into())));
     let told = model.observe().await.unwrap().gateways.unwrap();
     assert_eq!(told.idle, Some(Duration::from_secs(60)));
+}
+
+#[tokio::test]
+async fn what_ready_replicas_measure_is_seen_of_a_model_that_follows_its_load() {
+    let mut model = Fixture::made().await;
+    let there = Served::at("127.0.71.1:8000", &load(2, 1, 40)).await;
+    let mut pod = replica(&model, "True");
+    pod["metadata"]["uid"] = json!("pod-1");
+    pod["status"]["podIP"] = json!(there.address.ip());
+    model.fake.set("pods/p", &pod);
+    let measured = async |model: &Fixture| {
+        let mut seen = model.observe().await.unwrap();
+        seen.revisions.remove(&model.revision).unwrap().load
+    };
+    let round = async |model: &Fixture| {
+        let (sender, mut looks) = mpsc::channel(1);
+        tokio::select! {
+            () = model.scraper.follow(&sender) => {}
+            _ = looks.recv() => {}
+        }
+    };
+    assert_eq!(measured(&model).await, None);
+    round(&model).await;
+    assert_eq!(there.asked(), 0, "its count is fixed");
+
+    model.object.spec.replicas = None;
+    model.object.spec.autoscaling = Some(scaled(1, 2));
+    assert_eq!(measured(&model).await, None, "nobody was asked yet");
+    round(&model).await;
+    let load = measured(&model).await.unwrap();
+    assert_eq!((load.replicas, load.running, load.waiting), (1, 2.0, 1.0));
+
+    model.fake.set("pods/p", &replica(&model, "False"));
+    assert_eq!(measured(&model).await, None, "it is ready no more");
+    model.object.spec.paused = Some(true);
+    model.fake.set("pods/p", &pod);
+    measured(&model).await;
+    round(&model).await;
+    assert_eq!(there.asked(), 1, "who is paused is left alone");
+}
+
+#[tokio::test]
+async fn a_replica_that_tells_of_little_rest_is_not_asked_again() {
+    let mut model = Fixture::made().await;
+    let gateway = Served::new("").await;
+    let client = chandler_probe::Client::new();
+    let address = gateway.address.to_string();
+    model.gateways = Some(Gateways::new(address, client, Metrics::new().unwrap()));
+    model.object.spec.replicas = None;
+    model.object.spec.autoscaling = Some(scaled(0, 2));
+    let told = |idle: u32| format!("{}{} {idle}\n", load(0, 0, 40), metrics::IDLE_SECONDS);
+    let there = Served::at("127.0.71.2:8000", &told(20)).await;
+    let mut pod = replica(&model, "True");
+    pod["metadata"]["uid"] = json!("pod-1");
+    pod["status"]["podIP"] = json!(there.address.ip());
+    model.fake.set("pods/p", &pod);
+    let idle =
+        async |model: &Fixture| model.observe().await.unwrap().revisions[&model.revision].idle;
+    assert_eq!(
+        idle(&model).await,
+        Some(Duration::from_secs(20)),
+        "asked in the turn"
+    );
+    for (told_before, told_now, asked, expected) in [(30, 40, 1, 30), (300, 2, 2, 2)] {
+        there.tells(&told(told_before));
+        let (sender, mut looks) = mpsc::channel(1);
+        tokio::select! {
+            () = model.scraper.follow(&sender) => {}
+            _ = looks.recv() => {}
+        }
+        there.tells(&told(told_now));
+        let before = there.asked();
+        assert_eq!(idle(&model).await, Some(Duration::from_secs(expected)));
+        assert_eq!(there.asked(), before + asked - 1, "{told_before} s");
+    }
 }

@@ -20,7 +20,9 @@ use serde_json::{Value, json};
 use self::fake::Fake;
 use super::ClusterModel;
 use crate::gateways::Gateways;
+use crate::metrics::Metrics;
 use crate::render::{Site, with_default_image};
+use crate::scrape::Scraper;
 
 const SOURCE: &str = "hf://org/name";
 
@@ -42,6 +44,7 @@ fn lock() -> ModelLock {
 struct Fixture {
     fake: Fake,
     gateways: Option<Gateways>,
+    scraper: Scraper,
     object: ModelDeployment,
     revision: String,
 }
@@ -59,6 +62,7 @@ impl Fixture {
         Self {
             fake: Fake::default(),
             gateways: None,
+            scraper: Scraper::new(chandler_probe::Client::new(), Metrics::new().unwrap()),
             object,
             revision,
         }
@@ -77,8 +81,9 @@ impl Fixture {
 
     fn world(&self) -> ClusterModel {
         let probe = chandler_probe::Client::new();
-        let (client, gateways) = (self.fake.client(), self.gateways.clone());
-        ClusterModel::new(client, Arc::new(site()), probe, gateways, &self.object)
+        let (client, site) = (self.fake.client(), Arc::new(site()));
+        let (gateways, scraper) = (self.gateways.clone(), self.scraper.clone());
+        ClusterModel::new(client, site, probe, gateways, scraper, &self.object)
     }
 
     async fn perform(&self, action: &Action) -> Outcome {

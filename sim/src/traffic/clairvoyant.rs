@@ -92,7 +92,6 @@ impl Planned {
                 _ => steps.push((at, known)),
             }
         }
-        steps.dedup_by_key(|(_, count)| *count);
         Self { steps }
     }
 }
@@ -302,6 +301,17 @@ mod tests {
         );
         let most = plan(&needs, MINUTE, 0.01);
         assert_eq!(steps(&most), [(0, 1), (240, 2), (910, 1), (1410, 0)]);
+    }
+
+    #[test]
+    fn of_two_like_peaks_one_is_let_go() {
+        let layers = [vec![1.0, 5.0, 5.0, 1.0, 5.0, 5.0, 1.0]];
+        let mut best = [vec![true; 7]];
+        let less = [vec![true, false, false, true, false, false, true]];
+        use_up(12.0, &layers, &mut best, &less);
+        assert_eq!(best, [[true, false, false, true, true, true, true]]);
+        use_up(20.0, &layers, &mut best, &less);
+        assert_eq!(best, less);
     }
 
     #[test]

@@ -124,13 +124,13 @@ impl Hpa {
             (told + silent, silent * self.target)
         };
         let again = (inflight + assumed) / pods / self.target;
-        let turned = (again > 1.0) != grows;
-        if is_near(again) || turned {
-            return Some(sight.desired);
-        }
         let count = ceil(again * pods);
         let turned = (count > sight.desired) != grows;
-        Some(if turned { sight.desired } else { count })
+        Some(if is_near(again) || turned {
+            sight.desired
+        } else {
+            count
+        })
     }
 }
 
@@ -208,12 +208,19 @@ mod tests {
             ..with(4, 60.0)
         };
         assert_eq!(starting.look(&mut Hpa::new(10.0)), Some(6));
-        // With 16 each over 4 pods it's 8 each, which turns the direction: nothing is done.
+        // With 12.5 each over 4 pods, ⌈0.625 · 4⌉ = 3 would turn the direction: nothing is done.
         let turned = Scene {
-            running: 32.0,
+            running: 25.0,
             ..starting.clone()
         };
-        assert_eq!(turned.look(&mut Hpa::new(10.0)), None);
+        let recommended = turned.see(|sight| Hpa::new(10.0).recommend(sight));
+        assert_eq!(recommended, Some(4));
+        // With 21.5 each over 4 pods it's 10.75 each, which is near enough.
+        let near = Scene {
+            running: 43.0,
+            ..starting.clone()
+        };
+        assert_eq!(near.look(&mut Hpa::new(10.0)), None);
         // With 5 each they don't count: ⌈0.5 · 2⌉ = 1, which what is there holds back for a while.
         let calm = Scene {
             running: 10.0,

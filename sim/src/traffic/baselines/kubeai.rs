@@ -60,7 +60,7 @@ impl Policy for KubeAi {
         if sight.desired == 0 && sight.held > 0.0 {
             return Some(1);
         }
-        if !self.ticks.due(sight.now) || sight.ready == 0 || sight.load.is_none() {
+        if !self.ticks.due(sight.now) || sight.load.is_none() {
             return None;
         }
         let wanted = self.wanted(sight.concurrency);

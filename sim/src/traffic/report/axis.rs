@@ -60,10 +60,10 @@ fn step(most: f64) -> f64 {
         return 1.0;
     }
     let power = 10f64.powf((most / 5.0).log10().floor());
-    let steps = [1.0, 2.0, 5.0, 10.0].map(|times| times * power);
+    let steps = [1.0, 2.0, 5.0].map(|times| times * power);
     // A rounding error is no reason for a larger step.
-    let fits = |step: &&f64| most / **step <= 5.0 + 1e-9;
-    *steps.iter().find(fits).unwrap_or(&steps[3])
+    let fits = |step: &f64| most / *step <= 5.0 + 1e-9;
+    steps.into_iter().find(fits).unwrap_or(10.0 * power)
 }
 
 /// Seconds between written moments: the smallest of the usual ones of which at most eight fit.

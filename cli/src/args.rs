@@ -1,9 +1,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chandler_crds::names::{SYSTEM_NAMESPACE, env, ports};
 use chandler_gateway::accounts::{MAX_WEIGHT, Models};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
+
+use crate::simulate::PolicyName;
 
 /// Serve models: on this machine with `up`, in a cluster with the operator.
 #[derive(Debug, Parser)]
@@ -17,6 +21,9 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve ModelDeployments on this machine, behind one address, until Ctrl-C.
     Up(UpArgs),
+    /// Play a trace of requests against replicas as a model describes them, and tell what policies
+    /// of scaling make of it.
+    Simulate(SimulateArgs),
     /// Make, list and revoke the API keys of a gateway in a cluster.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -170,4 +177,69 @@ pub(crate) struct UpArgs {
     /// Folder of downloaded models. Default: the user's cache folder.
     #[arg(long, value_name = "DIR", env = env::CACHE)]
     pub(crate) cache: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// Manifest of the ModelDeployment, whose replicas or autoscaling are simulated.
+    #[arg(short = 'f', long = "filename", value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// CSV with the columns TIMESTAMP, ContextTokens and GeneratedTokens.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: PathBuf,
+
+    /// Who decides, by commas: `chandler` as the manifest says, or, to compare, `kpa[=TARGET]`,
+    /// `hpa[=TARGET]`, `keda[=TARGET]`, `kubeai[=TARGET]`, `fixed=COUNT`.
+    #[arg(
+        long = "policy",
+        value_name = "POLICIES",
+        value_delimiter = ',',
+        default_value = "chandler"
+    )]
+    pub(crate) policies: Vec<PolicyName>,
+
+    /// YAML of what a replica can do. Default: about an 8-billion-parameter model on a GPU of 24 GB.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) replica_model: Option<PathBuf>,
+
+    /// Ready replicas as it begins. Default: the fewest that the manifest allows.
+    #[arg(long, value_name = "N")]
+    pub(crate) replicas: Option<u32>,
+
+    /// Times the trace's requests a second.
+    #[arg(long, value_name = "X", default_value = "1", value_parser = factor)]
+    pub(crate) scale: f64,
+
+    /// Repeat the trace for so many days, with nights and weekends. Default: as long as it is.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=366))]
+    pub(crate) days: Option<u32>,
+
+    /// Seed of all chance: the same one gives the same numbers.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// Time from a replica's order until it's ready. Default: what the replica model says.
+    #[arg(long, value_name = "TIME", value_parser = length)]
+    pub(crate) start_delay: Option<Duration>,
+
+    /// Longest time to the first token that's well.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = length)]
+    pub(crate) slo: Duration,
+
+    /// Write a page with charts there.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+fn factor(text: &str) -> Result<f64, String> {
+    let factor = text.parse().ok();
+    let factor = factor.filter(|factor: &f64| *factor > 0.0 && *factor <= 1000.0);
+    factor.ok_or_else(|| "write a number above 0 and up to 1000, such as 2.5".to_owned())
+}
+
+fn length(text: &str) -> Result<Duration, String> {
+    let length = text.parse::<SignedDuration>().ok();
+    let length = length.and_then(|length| Duration::try_from(length).ok());
+    length.ok_or_else(|| "write a length of time, such as 90s, 1m30s or 250ms".to_owned())
 }

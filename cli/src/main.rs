@@ -1,4 +1,5 @@
-//! `chandler`: models served on this machine, and the API and keys of those served in a cluster.
+//! `chandler`: models served on this machine, the API and keys of those served in a cluster, and
+//! simulations of how they scale.
 
 mod args;
 mod cluster;
@@ -8,6 +9,7 @@ mod local;
 mod manifest;
 mod output;
 mod runner;
+mod simulate;
 mod up;
 mod watch;
 
@@ -18,6 +20,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     match args::Cli::parse().command {
         args::Command::Up(up) => up::run(&up),
+        args::Command::Simulate(simulate) => simulate::run(&simulate),
         args::Command::Keys(keys) => keys::run(&keys),
         args::Command::Explain(explain) => explain::run(&explain),
         args::Command::Crd => crd(),

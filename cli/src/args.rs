@@ -219,11 +219,11 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
 
-    /// Time from a replica's order until it's ready. Default: what the replica model says.
+    /// Time from a replica's order until it is ready. Default: what the replica model says.
     #[arg(long, value_name = "TIME", value_parser = length)]
     pub(crate) start_delay: Option<Duration>,
 
-    /// Longest time to the first token that's well.
+    /// Longest time to the first token that is well.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = length)]
     pub(crate) slo: Duration,
 

@@ -3,7 +3,7 @@
 //! The fleet is thought of in layers: the first replica, the second, and so on. In a slot in which
 //! 2.4 replicas are needed, the first two layers have a whole slot of work each and the third 0.4
 //! of one. When each layer is there is decided alone, exactly: a layer that stays costs its time,
-//! one that comes anew costs the time of a start on top, and one that's away lets go of the requests
+//! one that comes anew costs the time of a start on top, and one that is away lets go of the requests
 //! that it would have served. A price of a request, the same for all layers, is searched for such
 //! that no more are let go than may be. Since a higher layer has less work in every slot, it is never
 //! there where a lower one isn't.
@@ -107,7 +107,7 @@ impl Policy for Planned {
 }
 
 /// The fewest hours of replicas that serve all but a share `let_go` of the requests, 0 to 1. Each
-/// replica is ordered `start_delay` before it's needed, and kept where that is cheaper than to
+/// replica is ordered `start_delay` before it is needed, and kept where that is cheaper than to
 /// start it again.
 #[must_use]
 pub fn plan(needs: &[Need], start_delay: Duration, let_go: f64) -> Planned {

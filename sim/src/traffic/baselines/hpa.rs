@@ -34,7 +34,7 @@ impl Behaviour {
         }
     }
 
-    /// Whether it's time to sync.
+    /// Whether it is time to sync.
     pub(super) fn due(&mut self, now: Duration) -> bool {
         self.ticks.due(now)
     }
@@ -215,7 +215,7 @@ mod tests {
         };
         let recommended = turned.see(|sight| Hpa::new(10.0).recommend(sight));
         assert_eq!(recommended, Some(4));
-        // With 21.5 each over 4 pods it's 10.75 each, which is near enough.
+        // With 21.5 each over 4 pods it is 10.75 each, which is near enough.
         let near = Scene {
             running: 43.0,
             ..starting.clone()

@@ -17,7 +17,7 @@ const COOLDOWN: Duration = Duration::from_secs(300);
 ///
 /// - Every 15 s, ⌈queue / target⌉ are wanted, unless queue / (target · pods) lies within 10 % of 1.
 ///   Counts move as with the HorizontalPodAutoscaler, and not below one.
-/// - Every 30 s it's looked whether anyone waits: then none becomes one, and when nobody has waited
+/// - Every 30 s it is looked whether anyone waits: then none becomes one, and when nobody has waited
 ///   for 300 s, or ever, all replicas go, however many there are and whatever they compute.
 /// - A query that finds nothing counts as an empty queue, which is the scaler's default.
 ///

@@ -51,7 +51,7 @@ fn ceil(replicas: f64) -> u32 {
     replicas.ceil() as u32
 }
 
-/// A policy as a test plays it: the fleet does as it's told, at once.
+/// A policy as a test plays it: the fleet does as it is told, at once.
 #[cfg(test)]
 mod play {
     use chandler_core::load::{LoadSeen, Trail};

@@ -31,7 +31,7 @@ pub enum Baseline {
 /// Why a word names no baseline.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownBaseline {
-    /// There's none of this name.
+    /// There is none of this name.
     #[error("`{0}` is no policy: write one of {names}", names = NAMES.join(", "))]
     Name(String),
     /// A target that can't be followed.
@@ -54,7 +54,7 @@ impl UnknownBaseline {
     }
 }
 
-/// The forms in which they're written.
+/// The forms in which they are written.
 const NAMES: [&str; 5] = [
     "kpa[=TARGET]",
     "hpa[=TARGET]",

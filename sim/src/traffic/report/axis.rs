@@ -12,7 +12,7 @@ pub(super) enum Axis {
 }
 
 impl Axis {
-    /// From 0 to the first written value that's not below `most`.
+    /// From 0 to the first written value that is not below `most`.
     pub(super) fn linear(most: f64) -> Self {
         let step = step(most);
         let end = (most / step).ceil().max(1.0) * step;
@@ -91,7 +91,7 @@ pub(super) fn time_step(length: Duration) -> u64 {
     *usual.iter().find(fits).unwrap_or(&(30 * DAY))
 }
 
-/// A moment as it's written where the moments are `step` seconds apart: in the largest unit that
+/// A moment as it is written where the moments are `step` seconds apart: in the largest unit that
 /// divides the step.
 pub(super) fn moment(seconds: u64, step: u64) -> String {
     let units = [(86_400, "d"), (3600, "h"), (60, "min")];
@@ -100,7 +100,7 @@ pub(super) fn moment(seconds: u64, step: u64) -> String {
     format!("{} {name}", seconds / length)
 }
 
-/// A value as it's written beside its axis: without digits that tell nothing.
+/// A value as it is written beside its axis: without digits that tell nothing.
 pub(super) fn number(value: f64) -> String {
     // Values are multiples of a step, so what lies beyond its digits is a rounding error.
     let rounded = format!("{value:.6}");

@@ -7,7 +7,7 @@ use crate::traffic::Sample;
 /// Most points of a line.
 pub(super) const MOST_POINTS: usize = 600;
 
-/// A value over time; where there's none, the line has a gap.
+/// A value over time; where there is none, the line has a gap.
 pub(super) type Points = Vec<(Duration, Option<f64>)>;
 
 /// A line of a chart.

@@ -1,4 +1,4 @@
-//! One page that holds everything: no script, no font, nothing that's loaded from elsewhere.
+//! One page that holds everything: no script, no font, nothing that is loaded from elsewhere.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub struct Page {
     pub title: String,
     /// What was simulated: each is a name and a value.
     pub facts: Vec<(String, String)>,
-    /// Longest time to the first token that's well; drawn across the latencies.
+    /// Longest time to the first token that is well; drawn across the latencies.
     pub slo: Option<Duration>,
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Chart {
     pub(super) title: &'static str,
     pub(super) length: Duration,
     pub(super) axis: Axis,
-    /// A value that's drawn across, with its name.
+    /// A value that is drawn across, with its name.
     pub(super) mark: Option<(f64, &'static str)>,
     pub(super) lines: Vec<Line>,
 }

@@ -14,7 +14,7 @@ use chandler_core::traffic::{Endpoint, ModelRoute, RevisionRoute, RouteTable};
 use chandler_core::validate::{request_timeout, validate};
 use chandler_crds::ModelDeployment;
 use chandler_crds::names::{labels, ports};
-use chandler_crds::status::{RevisionStatus, StartupTimes};
+use chandler_crds::status::RevisionStatus;
 use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 

@@ -79,6 +79,14 @@ pub struct Validated {
     pub paused: bool,
 }
 
+impl Validated {
+    /// Whether the count of replicas is to be decided by what they measure.
+    #[must_use]
+    pub fn follows_load(&self) -> bool {
+        matches!(self.replicas, Replicas::Scaled { .. }) && !self.paused
+    }
+}
+
 /// The strategies that are built; the wire's `auto` is decided here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakeOver {

@@ -134,8 +134,11 @@ fn flow<'a>(
     let length = covered(&parts).min(window);
     // A mean over a moment is what there is at that moment.
     let mean = |sum: f64, at_once: f64| {
-        let long = !length.is_zero();
-        long.then(|| sum / length.as_secs_f64()).unwrap_or(at_once)
+        if length.is_zero() {
+            at_once
+        } else {
+            sum / length.as_secs_f64()
+        }
     };
     Flow {
         length,

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chandler_core::load::{LoadSeen, Trail};
+use chandler_core::load::{LoadSeen, Reading, Trail};
 use chandler_core::validate::ModelKey;
 use chandler_probe::{Client, idle, reading};
 use futures::{StreamExt, stream};
@@ -159,7 +159,7 @@ impl Scraper {
 
     async fn ask(&self, replica: &Replica) -> Answer {
         match self.0.client.metrics(replica.address, ANSWER_TIME).await {
-            Ok(told) => match reading(&told).filter(|reading| reading.is_plausible()) {
+            Ok(told) => match reading(&told).filter(Reading::is_plausible) {
                 Some(reading) => Answer::Told(Told {
                     reading,
                     idle: idle(&told),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use chandler_core::snapshot::Snapshot;
-use chandler_core::validate::{ModelKey, Replicas, Validated};
+use chandler_core::validate::{ModelKey, Validated};
 use chandler_probe::least_idle;
 use k8s_openapi::api::core::v1::Pod;
 
@@ -31,7 +31,7 @@ impl ClusterModel {
     /// asked from now on.
     fn measure(&self, objects: &Objects, snapshot: &mut Snapshot) {
         let key = ModelKey::from(&self.object);
-        if !self.wanted.as_ref().is_some_and(follows_load) {
+        if !self.wanted.as_ref().is_some_and(Validated::follows_load) {
             return self.scraper.forget(&key);
         }
         self.scraper.register(&key, replicas(objects));
@@ -68,10 +68,6 @@ impl ClusterModel {
         let addresses = ready(pods.map_or(&[], Vec::as_slice))?;
         least_idle(&self.probe, &addresses, ANSWER_TIME).await
     }
-}
-
-fn follows_load(wanted: &Validated) -> bool {
-    matches!(wanted.replicas, Replicas::Scaled { .. }) && !wanted.paused
 }
 
 /// The ready replicas of all revisions.

@@ -54,7 +54,7 @@ async fn events(client: Client, args: &ExplainArgs) -> Result<Vec<Event>> {
     let of_model = format!("regarding.kind={KIND},regarding.name={}", args.model);
     let found = events.list(&ListParams::default().fields(&of_model)).await;
     let mut events = found.context("the events could not be listed")?.items;
-    events.sort_by(|a, b| last_time(a).cmp(&last_time(b)));
+    events.sort_by_key(last_time);
     let old = events.len().saturating_sub(EVENTS);
     events.drain(..old);
     Ok(events)

@@ -173,7 +173,7 @@ impl Fleet {
                 tried: &tried,
                 draws: Draws {
                     revision: 0.0,
-                    replica: dice.next(),
+                    replica: dice.number(),
                 },
                 ..Ask::default()
             };

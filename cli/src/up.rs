@@ -92,6 +92,7 @@ async fn up(args: &UpArgs, objects: Vec<ModelDeployment>, events: Events) -> Res
     }
     let local = Local::new(config, gateway.clone(), events.clone());
     tokio::spawn(Arc::clone(&local).follow_demand());
+    tokio::spawn(Arc::clone(&local).follow_load());
     let mut models = Models {
         local: Arc::clone(&local),
         events: events.clone(),

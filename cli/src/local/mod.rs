@@ -3,6 +3,7 @@
 
 mod child;
 mod life;
+mod load;
 mod replica;
 mod rest;
 mod routes;
@@ -11,15 +12,20 @@ mod world;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use chandler_core::validate::{ModelKey, Validated};
 use chandler_gateway::Gateway;
 use chandler_source::{Access, Cache};
 use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::output::{Event, Events};
 use state::Models;
 pub(crate) use world::LocalModel;
+
+/// Between the begins of two rounds of questions to replicas.
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// What the local world needs from outside.
 pub(crate) struct Config {
@@ -40,6 +46,8 @@ pub(crate) struct Local {
     events: Events,
     client: chandler_probe::Client,
     models: Mutex<Models>,
+    /// Moments of readings are told as the time since then.
+    origin: Instant,
 }
 
 impl Local {
@@ -51,6 +59,7 @@ impl Local {
             events,
             client: chandler_probe::Client::new(),
             models,
+            origin: Instant::now(),
         })
     }
 
@@ -88,6 +97,17 @@ impl Local {
         }
     }
 
+    /// Asks replicas what they measure, again and again, for ever.
+    pub(crate) async fn follow_load(self: Arc<Self>) {
+        let mut rounds = interval(PERIOD);
+        // One that comes late puts the next ones off: they do not pile up.
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            rounds.tick().await;
+            load::round(&self).await;
+        }
+    }
+
     /// Drains every replica and waits until its process is gone.
     pub(crate) async fn stop_all(&self) {
         let replicas = self.models().take_all();
@@ -119,6 +139,10 @@ impl Local {
     fn tell(&self, event: Event) {
         // The printer ends last; if it has gone, nobody listens.
         let _ = self.events.send(event);
+    }
+
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
     }
 
     fn models(&self) -> MutexGuard<'_, Models> {

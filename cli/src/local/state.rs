@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chandler_core::load::Series;
 use chandler_core::snapshot::Weights;
 use chandler_core::validate::{ModelKey, Validated};
 use chandler_core::worker::WorkerSpec;
@@ -29,9 +30,13 @@ pub(super) struct Model {
     pub(super) created: Timestamp,
     /// Whether it goes to zero replicas when no request comes.
     pub(super) may_sleep: bool,
+    /// Whether its replicas are asked what they measure.
+    pub(super) follows_load: bool,
+    /// What they told; nothing of a model that does not follow it.
+    pub(super) series: Series,
     pub(super) revisions: BTreeMap<String, Revision>,
     pub(super) weights: Weights,
-    wake: Arc<Notify>,
+    pub(super) wake: Arc<Notify>,
 }
 
 pub(super) struct Revision {
@@ -47,6 +52,8 @@ impl Models {
             request_timeout: spec.request_timeout,
             created: Timestamp::now(),
             may_sleep: false,
+            follows_load: false,
+            series: Series::default(),
             revisions: BTreeMap::new(),
             weights: Weights::new(),
             wake: Arc::new(Notify::new()),
@@ -54,6 +61,10 @@ impl Models {
         spec.served_name.clone_into(&mut model.served_name);
         model.request_timeout = spec.request_timeout;
         model.may_sleep = spec.replicas.idle_after().is_some();
+        model.follows_load = spec.follows_load();
+        if !model.follows_load {
+            model.series = Series::default();
+        }
     }
 
     pub(super) fn remove(&mut self, key: &ModelKey) {

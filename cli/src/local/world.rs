@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use chandler_core::decide::Action;
-use chandler_core::load::Trail;
 use chandler_core::snapshot::{GatewaysSeen, RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::ModelKey;
 use chandler_core::worker::WorkerSpec;
@@ -77,18 +76,24 @@ impl LocalModel {
     fn known(&self) -> (Snapshot, Vec<(String, Vec<SocketAddr>)>) {
         let mut models = self.local.models();
         models.tidy();
-        let Some(model) = models.all.get(&self.key) else {
+        let Some(model) = models.all.get_mut(&self.key) else {
             return Default::default();
         };
+        let now = self.local.now();
+        model.series.looked(now);
         let revisions = model.revisions.iter();
         let snapshot = Snapshot {
             revisions: revisions
                 .clone()
-                .map(|(name, revision)| (name.clone(), self.seen(revision)))
+                .map(|(name, revision)| {
+                    let load = model.series.load(name, now);
+                    let seen = self.seen(revision);
+                    (name.clone(), RevisionSeen { load, ..seen })
+                })
                 .collect(),
             weights: model.weights.clone(),
             gateways: Some(self.told()),
-            trail: Trail::default(),
+            trail: model.series.trail(now),
         };
         let ready = revisions.map(|(name, revision)| {
             let endpoints = revision.replicas.iter();

@@ -45,6 +45,7 @@ pub(super) fn model(
         lock: None,
         answered_at: None,
         startup: None,
+        capacity: None,
         draining_since: None,
         failure: None,
     });

@@ -44,6 +44,7 @@ fn revision(&(name, weight): &(&str, i32)) -> RevisionStatus {
         lock: None,
         answered_at: None,
         startup: None,
+        capacity: None,
         draining_since: None,
         failure: None,
     }

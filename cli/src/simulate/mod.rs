@@ -69,7 +69,10 @@ fn play(policies: &[PolicyName], inputs: &Inputs, options: &Options) -> Result<V
                 })
             });
             let threads: Vec<_> = threads.collect();
-            threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+            threads
+                .into_iter()
+                .map(std::thread::ScopedJoinHandle::join)
+                .collect()
         });
         for outcome in played {
             let Ok(outcome) = outcome else {

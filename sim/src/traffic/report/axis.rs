@@ -95,7 +95,9 @@ pub(super) fn time_step(length: Duration) -> u64 {
 /// divides the step.
 pub(super) fn moment(seconds: u64, step: u64) -> String {
     let units = [(86_400, "d"), (3600, "h"), (60, "min")];
-    let unit = units.iter().find(|(length, _)| step.is_multiple_of(*length));
+    let unit = units
+        .iter()
+        .find(|(length, _)| step.is_multiple_of(*length));
     let (length, name) = unit.copied().unwrap_or((1, "s"));
     format!("{} {name}", seconds / length)
 }

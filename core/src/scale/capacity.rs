@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::load::{Flow, RECENT};
+use crate::load::{Flow, LoadSeen, RECENT};
 
 /// So much of a replica is no reason for another.
 pub(super) const ROUNDING: f64 = 1e-6;
@@ -68,6 +68,16 @@ impl Capacity {
         }
     }
 
+    /// Share of their time that replicas were busy for in a window.
+    fn busy(&self, window: &Flow) -> f64 {
+        let seconds = seconds(window);
+        if seconds > 0.0 {
+            self.work(window.prompt_tokens, window.generation_tokens) / seconds
+        } else {
+            0.0
+        }
+    }
+
     fn times(self, factor: f64, now: Timestamp) -> Self {
         Self {
             prefill: self.prefill * factor,
@@ -94,21 +104,29 @@ pub(super) enum Strain {
 /// long as nothing is.
 pub(super) fn learn(
     before: Option<Capacity>,
-    window: &Flow,
+    load: &LoadSeen,
     strain: Strain,
     now: Timestamp,
 ) -> Option<Capacity> {
-    let seconds = window.length.as_secs_f64() * window.replicas;
+    let window = &load.stable;
+    let seconds = seconds(window);
     if seconds <= 0.0 || window.first_tokens < LEAST_REQUESTS {
         return before;
     }
     let Some(known) = before else {
         return first(window, seconds, strain, now);
     };
-    let mut known = known.split(window, seconds);
-    let busy = known.work(window.prompt_tokens, window.generation_tokens) / seconds;
+    // Under strain prompts wait for each other while they count as computed.
+    let mut known = match strain {
+        Strain::Over => known,
+        Strain::Within | Strain::Slack => known.split(window, seconds),
+    };
+    let busy = known.busy(window);
     match strain {
         Strain::Over => {
+            // What strains now may be seen in the last seconds alone, the rest of the minute having
+            // been calm; and these seconds' requests may happen to be small ones.
+            let busy = busy.max(known.busy(&load.recent));
             if busy < 1.0 - NEWS && !is_within(known.at, now, RECENT) {
                 known = known.times(busy.max(LEAST_CUT), now);
             }
@@ -125,6 +143,11 @@ pub(super) fn learn(
         Strain::Slack | Strain::Within => {}
     }
     Some(known)
+}
+
+/// Seconds of replicas in a window.
+fn seconds(window: &Flow) -> f64 {
+    window.length.as_secs_f64() * window.replicas
 }
 
 fn may_try(known: &Capacity, now: Timestamp) -> bool {

@@ -17,8 +17,9 @@ const LEAST_GROWTHS: usize = 30;
 /// What is taken to come where little was seen: so much in [`SUPPOSED_IN`], less in less.
 const SUPPOSED: f64 = 0.2;
 const SUPPOSED_IN: Duration = Duration::from_secs(300);
-/// Those who wait are to be served within this, by replicas beyond those that the flow needs.
-const BACKLOG_TIME: f64 = 60.0;
+/// Those who wait are to be served within this, by replicas beyond those that the flow needs; or
+/// within as long as a replica takes to start, for none that is ordered now helps them sooner.
+const BACKLOG_TIME: Duration = Duration::from_secs(60);
 
 /// Whether more requests came in the last seconds than chance makes of the last minute's.
 pub(super) fn is_burst(load: &LoadSeen) -> bool {
@@ -34,7 +35,7 @@ pub(super) fn is_burst(load: &LoadSeen) -> bool {
 }
 
 /// Work that comes in a second, in replicas that it keeps busy.
-pub(super) fn now(load: &LoadSeen, held: f64, capacity: &Capacity) -> f64 {
+pub(super) fn now(load: &LoadSeen, held: f64, capacity: &Capacity, start: Duration) -> f64 {
     let stable = rate(&load.stable, capacity);
     let came = if is_burst(load) {
         // What a burst brings is counted by its requests: their tokens are still to be computed.
@@ -43,7 +44,8 @@ pub(super) fn now(load: &LoadSeen, held: f64, capacity: &Capacity) -> f64 {
     } else {
         stable
     };
-    came + (load.waiting + held) * per_request(&load.stable, capacity) / BACKLOG_TIME
+    let backlog = (load.waiting + held) * per_request(&load.stable, capacity);
+    came + backlog / BACKLOG_TIME.max(start).as_secs_f64()
 }
 
 /// Work of a flow in a second.

@@ -131,13 +131,7 @@ fn learned(
         Some(ratio) if ratio < SLACK && needs_all(case, load, before) => Strain::Slack,
         Some(_) => Strain::Within,
     };
-    // What strains now is seen in the last seconds; the rest of the minute may have been calm.
-    let window = if strain == Strain::Over {
-        &load.recent
-    } else {
-        &load.stable
-    };
-    learn(before.capacity, window, strain, case.now)
+    learn(before.capacity, load, strain, case.now)
 }
 
 fn worst(measured: &[Measured]) -> Option<f64> {
@@ -159,7 +153,7 @@ fn needs_all(case: &Case<'_>, load: &LoadSeen, before: &Remembered) -> bool {
 /// Work a second in replicas that it keeps busy, and by what it may grow while one starts.
 fn needed(case: &Case<'_>, load: &LoadSeen, capacity: &Capacity) -> (f64, f64) {
     let held = u32::try_from(case.held).unwrap_or(u32::MAX);
-    let work = demand::now(load, f64::from(held), capacity);
+    let work = demand::now(load, f64::from(held), capacity, case.start);
     (
         work,
         demand::growth(case.trail, capacity, case.start + SLOT),

@@ -13,6 +13,10 @@ mod signals;
 mod zero;
 
 #[cfg(test)]
+mod capacity_tests;
+#[cfg(test)]
+mod demand_tests;
+#[cfg(test)]
 mod follow_properties;
 #[cfg(test)]
 mod follow_tests;

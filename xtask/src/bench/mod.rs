@@ -6,6 +6,7 @@
 //! ever slows down. A row tells the median of the pairs' ratios, the least and greatest of them
 //! as the spread, and whether either side's own measurements lie too far apart to be believed.
 
+mod autoscale;
 mod embeddings;
 #[cfg(target_os = "linux")]
 mod gateway;
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
     GatewayUpstream,
+    /// Replica-hours of autoscalers, simulated with a trace.
+    Autoscale(autoscale::Options),
     /// Requests and memory of models at rest, on a cluster.
     Quiet(quiet::Options),
     /// What `quiet` runs in the cluster's network.
@@ -74,6 +77,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Gateway(options) => gateway::run(options),
         #[cfg(target_os = "linux")]
         Command::GatewayUpstream => gateway::run_upstream(),
+        Command::Autoscale(options) => autoscale::run(options),
         Command::Quiet(options) => quiet::run(options),
         Command::QuietInside(options) => quiet::run_inside(options),
     }

@@ -7,7 +7,6 @@ use super::in_one_line;
 use super::revisions::blocker;
 use crate::decide::after;
 use crate::memory::{FailureMemory, Memory, RevisionMemory};
-use crate::scale;
 use crate::snapshot::{RevisionSeen, Snapshot};
 use crate::validate::{Replicas, Validated};
 use crate::why::Why;
@@ -18,6 +17,8 @@ pub(super) struct Facts<'a> {
     /// The world after what was done.
     pub(super) seen: &'a Snapshot,
     pub(super) memory: &'a Memory,
+    /// Replicas that the wanted revision shall have, by the world after what was done.
+    pub(super) wanted: u32,
     pub(super) why: &'a [Why],
     pub(super) now: Timestamp,
 }
@@ -49,11 +50,6 @@ impl Facts<'_> {
         self.seen.ready(&self.spec.revision)
     }
 
-    /// Replicas that the wanted revision shall have.
-    pub(super) fn wanted(&self) -> u32 {
-        scale::wanted(self.spec, self.seen, self.memory, self.now).replicas
-    }
-
     fn answered(&self) -> bool {
         self.known()
             .is_some_and(|known| known.answered_at.is_some())
@@ -65,7 +61,7 @@ impl Facts<'_> {
 
     /// When the rollout counts as failed, unless it has answered or nothing is asked of it.
     fn due(&self) -> Option<Timestamp> {
-        let open = !self.answered() && self.wanted() > 0 && !self.spec.paused;
+        let open = !self.answered() && self.wanted > 0 && !self.spec.paused;
         let known = self.known().filter(|_| open)?;
         Some(after(known.created_at, self.spec.progress_deadline))
     }
@@ -80,7 +76,7 @@ impl Facts<'_> {
     }
 
     fn ready_condition(&self) -> TypedCondition {
-        let (ready, wanted, revision) = (self.ready(), self.wanted(), &self.spec.revision);
+        let (ready, wanted, revision) = (self.ready(), self.wanted, &self.spec.revision);
         let (truth, reason, message) = if wanted == 0 {
             let message = match self.spec.replicas {
                 Replicas::Fixed(_) => "no replica is wanted, so nothing answers",
@@ -125,9 +121,9 @@ impl Facts<'_> {
     fn settled(&self) -> bool {
         let exact = self
             .there()
-            .is_some_and(|there| there.desired == self.wanted());
-        let traffic = self.wanted() == 0 || self.seen.weight(&self.spec.revision) == 100;
-        exact && traffic && self.seen.revisions.len() == 1 && self.ready() >= self.wanted()
+            .is_some_and(|there| there.desired == self.wanted);
+        let traffic = self.wanted == 0 || self.seen.weight(&self.spec.revision) == 100;
+        exact && traffic && self.seen.revisions.len() == 1 && self.ready() >= self.wanted
     }
 
     fn reconciling(&self) -> TypedCondition {
@@ -171,7 +167,7 @@ impl Facts<'_> {
         let kind = ConditionType::Stalled;
         let blocker = self
             .blocker()
-            .filter(|_| self.ready() < self.wanted() || !self.answered());
+            .filter(|_| self.ready() < self.wanted || !self.answered());
         match blocker {
             Some(failure) if !failure.transient => condition(
                 kind,
@@ -237,7 +233,7 @@ impl Facts<'_> {
         let blocker = self
             .blocker()
             .filter(|failure| failure.reason == unschedulable);
-        let (ready, wanted) = (self.ready(), self.wanted());
+        let (ready, wanted) = (self.ready(), self.wanted);
         match blocker {
             Some(failure) if ready < wanted => {
                 condition(kind, Truth::False, Reason::Unschedulable, &failure.message)

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use crate::check::Violation;
 use crate::decide::{Action, Decision, again_at};
 use crate::memory::{FailureMemory, Memory, RevisionMemory};
+use crate::scale;
 use crate::snapshot::{RevisionSeen, Snapshot};
 use crate::validate::{Invalid, Validated};
 use crate::world::{Failure, Outcome};
@@ -64,6 +65,7 @@ pub fn conclude(
         spec,
         seen: &world,
         memory: &memory,
+        wanted: scale::wanted(spec, &world, &memory, now).replicas,
         why: &decision.why,
         now,
     };
@@ -103,7 +105,7 @@ fn counts(
         observed_generation: Some(spec.generation),
         replicas: Some(revisions::wire(desired)),
         ready_replicas: Some(revisions::wire(ready)),
-        replica_summary: Some(format!("{}/{}", facts.ready(), facts.wanted())),
+        replica_summary: Some(format!("{}/{}", facts.ready(), facts.wanted)),
         selector: Some(format!("{}={}", labels::MODEL, spec.key.name)),
         current_revision: current,
         ..ModelDeploymentStatus::default()

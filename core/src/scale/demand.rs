@@ -49,7 +49,7 @@ pub(super) fn now(load: &LoadSeen, held: f64, capacity: &Capacity, start: Durati
 }
 
 /// Work of a flow in a second.
-pub(super) fn rate(flow: &Flow, capacity: &Capacity) -> f64 {
+fn rate(flow: &Flow, capacity: &Capacity) -> f64 {
     let length = flow.length.as_secs_f64();
     if length > 0.0 {
         capacity.work(flow.prompt_tokens, flow.generation_tokens) / length

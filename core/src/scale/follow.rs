@@ -79,10 +79,14 @@ pub fn follow(case: &Case<'_>, before: &Remembered) -> Followed {
         return blind(case, before, held);
     };
     let measured = strains(&case.scaling.targets, load);
-    let capacity = learned(case, load, &measured, before);
+    let needed = before.capacity.map(|known| needed(case, load, &known));
+    let capacity = learned(case, load, &measured, before, needed);
     // What this look teaches counts from the next one on: with more to do, a replica that has just
     // shown that it can do more would else be reason for fewer.
-    let wish = wish(case, load, &measured, before.capacity.as_ref());
+    let reached = before
+        .capacity
+        .is_some_and(|known| known.strained_at.is_some());
+    let wish = wish(case, load, &measured, needed, reached);
     let replicas = wish.replicas.clamp(case.min, case.max);
     let remembered = Remembered {
         capacity,
@@ -101,9 +105,11 @@ pub fn follow(case: &Case<'_>, before: &Remembered) -> Followed {
 struct Wish {
     replicas: u32,
     over: Vec<Measured>,
-    /// Work a second, in replicas that it keeps busy, and by what it may grow.
-    demand: Option<(f64, f64)>,
+    demand: Option<Demand>,
 }
+
+/// Work a second, in replicas that it keeps busy, and by what it may grow while one starts.
+type Demand = (f64, f64);
 
 /// Nobody told enough: what is there stays.
 fn blind(case: &Case<'_>, before: &Remembered, held: u32) -> Followed {
@@ -123,12 +129,13 @@ fn learned(
     load: &LoadSeen,
     measured: &[Measured],
     before: &Remembered,
+    needed: Option<Demand>,
 ) -> Option<Capacity> {
     let worst = worst(measured);
     let strain = match worst {
         None => return None,
         Some(ratio) if ratio > 1.0 => Strain::Over,
-        Some(ratio) if ratio < SLACK && needs_all(case, load, before) => Strain::Slack,
+        Some(ratio) if ratio < SLACK && needs_all(case, needed) => Strain::Slack,
         Some(_) => Strain::Within,
     };
     learn(before.capacity, load, strain, case.now)
@@ -140,18 +147,13 @@ fn worst(measured: &[Measured]) -> Option<f64> {
 
 /// Whether, by what is known, no fewer would do than there are: only then is it worth to find out
 /// that a replica can do more.
-fn needs_all(case: &Case<'_>, load: &LoadSeen, before: &Remembered) -> bool {
-    let known = before.capacity.as_ref();
+fn needs_all(case: &Case<'_>, needed: Option<Demand>) -> bool {
     case.desired > case.min
         && case.ready == case.desired
-        && known.is_some_and(|known| {
-            let (work, growth) = needed(case, load, known);
-            count(work * growth) >= case.desired
-        })
+        && needed.is_some_and(|(work, growth)| count(work * growth) >= case.desired)
 }
 
-/// Work a second in replicas that it keeps busy, and by what it may grow while one starts.
-fn needed(case: &Case<'_>, load: &LoadSeen, capacity: &Capacity) -> (f64, f64) {
+fn needed(case: &Case<'_>, load: &LoadSeen, capacity: &Capacity) -> Demand {
     let held = u32::try_from(case.held).unwrap_or(u32::MAX);
     let work = demand::now(load, f64::from(held), capacity, case.start);
     (
@@ -164,7 +166,8 @@ fn wish(
     case: &Case<'_>,
     load: &LoadSeen,
     measured: &[Measured],
-    capacity: Option<&Capacity>,
+    needed: Option<Demand>,
+    reached: bool,
 ) -> Wish {
     let mut over: Vec<Measured> = measured
         .iter()
@@ -172,16 +175,14 @@ fn wish(
         .copied()
         .collect();
     let mut replicas = None;
-    let mut demand = None;
+    let demand = needed.filter(|_| !measured.is_empty());
     if !measured.is_empty() {
         // Without anything learned, what is there is needed.
         let mut wish = case.desired;
-        if let Some(capacity) = capacity {
-            let (work, growth) = needed(case, load, capacity);
-            demand = Some((work, growth));
+        if let Some((work, growth)) = demand {
             let needs = count(work * growth);
             // A capacity that was never reached tells how many would do, not how many would not.
-            wish = if capacity.strained_at.is_some() {
+            wish = if reached {
                 needs
             } else {
                 needs.min(case.desired)

@@ -8,8 +8,9 @@ mod queue;
 mod ttft;
 
 use std::fmt;
+use std::time::Duration;
 
-use crate::load::LoadSeen;
+use crate::load::{Flow, LoadSeen};
 use crate::validate::Targets;
 
 /// What is measured of a replica and can have a target.
@@ -97,4 +98,20 @@ pub(super) fn shares(targets: &Targets, load: &LoadSeen) -> Vec<Measured> {
         concurrency::measure(targets, load),
     ];
     all.into_iter().flatten().collect()
+}
+
+/// A time of the last minute, or of the last seconds if that was better.
+fn time(
+    signal: Signal,
+    target: Option<Duration>,
+    load: &LoadSeen,
+    of: fn(&Flow) -> Option<Duration>,
+) -> Option<Measured> {
+    let stable = of(&load.stable)?;
+    let value = of(&load.recent).map_or(stable, |recent| recent.min(stable));
+    Some(Measured {
+        signal,
+        value: value.as_secs_f64(),
+        target: target?.as_secs_f64(),
+    })
 }

@@ -1,19 +1,12 @@
 //! The time from a request's arrival to its first token, of 95 in 100 requests of the last minute,
 //! or of the last seconds if those were better: what is over is no reason for more replicas.
 
-use super::{Measured, Signal};
+use super::{Measured, Signal, time};
 use crate::load::LoadSeen;
 use crate::validate::Targets;
 
 pub(super) fn measure(targets: &Targets, load: &LoadSeen) -> Option<Measured> {
-    let stable = load.stable.ttft_p95?;
-    let value = load
-        .recent
-        .ttft_p95
-        .map_or(stable, |recent| recent.min(stable));
-    Some(Measured {
-        signal: Signal::TtftP95,
-        value: value.as_secs_f64(),
-        target: targets.ttft_p95?.as_secs_f64(),
+    time(Signal::TtftP95, targets.ttft_p95, load, |flow| {
+        flow.ttft_p95
     })
 }

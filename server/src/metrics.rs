@@ -12,19 +12,6 @@ use prometheus::{
 use crate::engine::{EngineStats, FinishReason};
 use crate::lifecycle::{Phase, Progress};
 
-const FIRST_TOKEN_BUCKETS: &[f64] = &[
-    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-    20.0, 40.0, 80.0, 160.0, 640.0, 2560.0,
-];
-const NEXT_TOKEN_BUCKETS: &[f64] = &[
-    0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0,
-    40.0, 80.0,
-];
-const REQUEST_BUCKETS: &[f64] = &[
-    0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0,
-    480.0, 960.0, 1920.0, 7680.0,
-];
-
 /// The server's metrics and the registry that they are in.
 #[derive(Debug)]
 pub struct Metrics {
@@ -85,22 +72,22 @@ impl Metrics {
             first_token: builder.histogram(
                 names::TIME_TO_FIRST_TOKEN,
                 "Seconds from arrival to the first token.",
-                FIRST_TOKEN_BUCKETS,
+                names::FIRST_TOKEN_BUCKETS,
             )?,
             next_token: builder.histogram(
                 names::INTER_TOKEN_LATENCY,
                 "Seconds between two tokens of an answer.",
-                NEXT_TOKEN_BUCKETS,
+                names::NEXT_TOKEN_BUCKETS,
             )?,
             e2e: builder.histogram(
                 names::E2E_LATENCY,
                 "Seconds from arrival to the end.",
-                REQUEST_BUCKETS,
+                names::REQUEST_BUCKETS,
             )?,
             queue_time: builder.histogram(
                 names::QUEUE_TIME,
                 "Seconds in the queue.",
-                REQUEST_BUCKETS,
+                names::REQUEST_BUCKETS,
             )?,
             prompt_tokens: builder.counter(names::PROMPT_TOKENS, "Prompt tokens processed.")?,
             generation_tokens: builder.counter(names::GENERATION_TOKENS, "Tokens generated.")?,

@@ -96,3 +96,19 @@ pub const OPERATOR_REPLICAS: &str = "chandler_operator_replicas";
 pub const STARTUP_SECONDS: &str = "chandler_startup_seconds";
 /// Gauge: memory that a process occupies.
 pub const RESIDENT_MEMORY: &str = "process_resident_memory_bytes";
+
+/// Upper bounds of [`TIME_TO_FIRST_TOKEN`], as vLLM has them.
+pub const FIRST_TOKEN_BUCKETS: &[f64] = &[
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+    20.0, 40.0, 80.0, 160.0, 640.0, 2560.0,
+];
+/// Upper bounds of [`INTER_TOKEN_LATENCY`], as vLLM has them.
+pub const NEXT_TOKEN_BUCKETS: &[f64] = &[
+    0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0,
+    40.0, 80.0,
+];
+/// Upper bounds of [`E2E_LATENCY`] and [`QUEUE_TIME`], as vLLM has them.
+pub const REQUEST_BUCKETS: &[f64] = &[
+    0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0,
+    480.0, 960.0, 1920.0, 7680.0,
+];

@@ -13,7 +13,7 @@ use super::model::ReplicaModel;
 pub(super) type Nanos = u64;
 
 /// A request, as far as a replica knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Job {
     /// Its place in the trace.
     pub(super) id: u32,
@@ -55,9 +55,7 @@ pub(super) struct Engine {
     /// Requests whose prompts are computed, with the tokens left, and how many the run computes.
     prefill: VecDeque<(Job, u32, u32)>,
     /// Requests that write, by the step that writes their last token.
-    writing: BinaryHeap<Reverse<(u64, u32)>>,
-    /// By id, in no order: what is in `writing`.
-    jobs: Vec<Job>,
+    writing: BinaryHeap<Reverse<(u64, Job)>>,
     steps: u64,
     kv_used: u64,
     run: Option<Run>,
@@ -76,7 +74,6 @@ impl Engine {
             queued_tokens: 0,
             prefill: VecDeque::new(),
             writing: BinaryHeap::new(),
-            jobs: Vec::new(),
             steps: 0,
             kv_used: 0,
             run: None,
@@ -134,17 +131,15 @@ impl Engine {
         }
         self.queue.push_back(job);
         self.queued_tokens += u64::from(job.prompt);
+        let joins = self.prefill.is_empty() && self.running_fits(&job);
         match &mut self.run {
             None => self.plan(now, ended),
-            Some(run) if self.prefill.is_empty() && run.steps > 1 => {
-                let fits = self.running_fits(&job);
-                if fits && let Some(run) = &mut self.run {
-                    // A step that has begun goes on to its end.
-                    let steps = (now - run.began).div_ceil(run.step).max(1);
-                    if steps < run.steps {
-                        run.steps = steps;
-                        self.epoch += 1;
-                    }
+            Some(run) if joins => {
+                // A step that has begun goes on to its end.
+                let steps = (now - run.began).div_ceil(run.step).max(1);
+                if steps < run.steps {
+                    run.steps = steps;
+                    self.epoch += 1;
                 }
             }
             Some(_) => {}
@@ -168,24 +163,21 @@ impl Engine {
             self.prefill.pop_front();
             self.begin_writing(job, ended);
         }
-        while let Some(Reverse((step, place))) = self.writing.peek().copied() {
+        while let Some(Reverse((step, job))) = self.writing.peek().copied() {
             if step > self.steps {
                 break;
             }
             self.writing.pop();
-            self.leave(place, ended);
+            self.leave(job, ended);
         }
         self.plan(now, ended);
     }
 
     /// All that it has, when it ends for a reason from without.
     pub(super) fn spill(&mut self) -> Vec<Job> {
-        let writing = std::mem::take(&mut self.writing).into_iter();
-        let writing = writing.map(|Reverse((_, id))| id).collect::<Vec<_>>();
         let mut all: Vec<Job> = self.queue.drain(..).collect();
         all.extend(self.prefill.drain(..).map(|(job, _, _)| job));
-        let jobs = std::mem::take(&mut self.jobs);
-        all.extend(jobs.into_iter().filter(|job| writing.contains(&job.id)));
+        all.extend(self.writing.drain().map(|Reverse((_, job))| job));
         (self.run, self.queued_tokens, self.kv_used) = (None, 0, 0);
         self.epoch += 1;
         all
@@ -196,21 +188,15 @@ impl Engine {
         ended.first.push(job);
         self.generated += 1;
         if job.answer <= 1 {
-            self.kv_used -= need(&job, &self.model);
-            ended.last.push(job);
-            return;
+            return self.leave(job, ended);
         }
-        self.jobs.push(job);
         self.writing
-            .push(Reverse((self.steps + u64::from(job.answer) - 1, job.id)));
+            .push(Reverse((self.steps + u64::from(job.answer) - 1, job)));
     }
 
-    fn leave(&mut self, id: u32, ended: &mut Ended) {
-        if let Some(at) = self.jobs.iter().position(|job| job.id == id) {
-            let job = self.jobs.swap_remove(at);
-            self.kv_used -= need(&job, &self.model);
-            ended.last.push(job);
-        }
+    fn leave(&mut self, job: Job, ended: &mut Ended) {
+        self.kv_used -= need(&job, &self.model);
+        ended.last.push(job);
     }
 
     fn running_fits(&self, job: &Job) -> bool {

@@ -1,19 +1,9 @@
 //! What a simulated replica measures, told as a real one tells it.
 
 use chandler_core::load::{Histogram, Reading};
+use chandler_crds::names::metrics;
 
 use super::replica::{Engine, Nanos};
-
-/// vLLM's bounds of the time to the first token, in seconds.
-const FIRST_TOKEN: &[f64] = &[
-    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-    20.0, 40.0, 80.0, 160.0, 640.0, 2560.0,
-];
-/// vLLM's bounds of a request's times, in seconds.
-const REQUEST: &[f64] = &[
-    0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0,
-    480.0, 960.0, 1920.0, 7680.0,
-];
 
 /// Counts from the start of a replica's process.
 #[derive(Clone, Debug)]
@@ -28,9 +18,9 @@ impl Default for Counters {
     fn default() -> Self {
         Self {
             ended: 0,
-            ttft: Counted::new(FIRST_TOKEN),
-            latency: Counted::new(REQUEST),
-            queue_time: Counted::new(REQUEST),
+            ttft: Counted::new(metrics::FIRST_TOKEN_BUCKETS),
+            latency: Counted::new(metrics::REQUEST_BUCKETS),
+            queue_time: Counted::new(metrics::REQUEST_BUCKETS),
         }
     }
 }

@@ -22,8 +22,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::gateways::Looks;
 use crate::ledger::{Watched, key, reference};
+use crate::looks::Looks;
 use crate::reconcile::{Context, Worlds, reconcile};
 
 /// One change of a child comes as several events within milliseconds.

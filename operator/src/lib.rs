@@ -15,6 +15,7 @@ pub mod guard;
 pub mod health;
 pub mod lead;
 pub mod ledger;
+pub mod looks;
 pub mod metrics;
 pub mod publish;
 pub mod reconcile;

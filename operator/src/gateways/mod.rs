@@ -20,14 +20,13 @@ use chandler_probe::{Client, Sample};
 use futures::future::join_all;
 use tokio::net::lookup_host;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, timeout};
 
+use crate::looks::{Looks, in_rounds};
 use crate::metrics::Metrics;
 
-pub use view::{Looks, View};
+pub use view::View;
 
-/// Between two rounds of questions.
-const PERIOD: Duration = Duration::from_secs(1);
 /// The longest that a gateway, or its name, is waited for.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 /// What is older counts as not told.
@@ -91,15 +90,7 @@ impl Gateways {
 
     /// Asks again and again, until nobody takes the looks.
     pub async fn follow(&self, looks: &mpsc::Sender<Looks>) {
-        let mut ticks = interval(PERIOD);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let due = self.round().await;
-            if looks.send(due).await.is_err() {
-                return;
-            }
-        }
+        in_rounds(looks, || self.round()).await;
     }
 
     /// Forgets all: another process asks.

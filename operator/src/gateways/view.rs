@@ -9,6 +9,8 @@ use chandler_core::validate::ModelKey;
 use chandler_crds::names::metrics as names;
 use chandler_probe::Sample;
 
+use crate::looks::Looks;
+
 /// What all gateways tell together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
@@ -21,15 +23,6 @@ pub struct View {
 struct Told {
     waiting: u64,
     idle: Option<Duration>,
-}
-
-/// Models that are to be looked at at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Looks {
-    /// Every one.
-    All,
-    /// These.
-    Of(BTreeSet<ModelKey>),
 }
 
 impl View {

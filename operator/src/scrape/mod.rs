@@ -17,17 +17,15 @@ use chandler_core::validate::ModelKey;
 use chandler_probe::{Client, idle, reading};
 use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
-use crate::gateways::Looks;
+use crate::looks::{Looks, in_rounds};
 use crate::metrics::Metrics;
 
 use self::model::{Model, Told};
 
 pub use self::model::Replica;
 
-/// Between the begins of two rounds of questions; a round that takes longer delays the next one.
-const PERIOD: Duration = Duration::from_secs(1);
 /// The longest that a replica is waited for.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 /// Questions at one time.
@@ -118,15 +116,7 @@ impl Scraper {
 
     /// Asks again and again, until nobody takes the looks.
     pub async fn follow(&self, looks: &mpsc::Sender<Looks>) {
-        let mut ticks = interval(PERIOD);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let due = self.round().await;
-            if looks.send(due).await.is_err() {
-                return;
-            }
-        }
+        in_rounds(looks, || self.round()).await;
     }
 
     /// Gives the models to be looked at.

@@ -7,7 +7,7 @@ use chandler_crds::spec::Autoscaling;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::gateways::Looks;
+use crate::looks::Looks;
 use crate::metrics::Metrics;
 use crate::served::{Served, load};
 

@@ -43,13 +43,9 @@ pub(crate) enum KeysCommand {
     Revoke(RevokeKeyArgs),
 }
 
-/// Which cluster, and where in it.
+/// Which cluster.
 #[derive(Debug, Args)]
 pub(crate) struct ClusterArgs {
-    /// Namespace of the gateway.
-    #[arg(short = 'n', long, value_name = "NAMESPACE", default_value = SYSTEM_NAMESPACE)]
-    pub(crate) namespace: String,
-
     /// Kubeconfig file. Default: that of KUBECONFIG, or the user's own.
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
@@ -57,6 +53,17 @@ pub(crate) struct ClusterArgs {
     /// Context of the kubeconfig. Default: its current one.
     #[arg(long, value_name = "NAME")]
     pub(crate) context: Option<String>,
+}
+
+/// Which gateway's keys.
+#[derive(Debug, Args)]
+pub(crate) struct GatewayArgs {
+    /// Namespace of the gateway.
+    #[arg(short = 'n', long, value_name = "NAMESPACE", default_value = SYSTEM_NAMESPACE)]
+    pub(crate) namespace: String,
+
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
 }
 
 #[derive(Debug, Args)]
@@ -68,13 +75,8 @@ pub(crate) struct ExplainArgs {
     #[arg(short = 'n', long, value_name = "NAMESPACE", default_value = "default")]
     pub(crate) namespace: String,
 
-    /// Kubeconfig file. Default: that of KUBECONFIG, or the user's own.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-
-    /// Context of the kubeconfig. Default: its current one.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
 }
 
 #[derive(Debug, Args)]
@@ -107,7 +109,7 @@ pub(crate) struct CreateKeyArgs {
     pub(crate) output: Option<CreateOutput>,
 
     #[command(flatten)]
-    pub(crate) cluster: ClusterArgs,
+    pub(crate) gateway: GatewayArgs,
 }
 
 fn weight() -> clap::builder::RangedI64ValueParser<u32> {
@@ -127,7 +129,7 @@ pub(crate) struct ListKeysArgs {
     pub(crate) output: ListOutput,
 
     #[command(flatten)]
-    pub(crate) cluster: ClusterArgs,
+    pub(crate) gateway: GatewayArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -144,7 +146,7 @@ pub(crate) struct RevokeKeyArgs {
     pub(crate) name: String,
 
     #[command(flatten)]
-    pub(crate) cluster: ClusterArgs,
+    pub(crate) gateway: GatewayArgs,
 }
 
 #[derive(Debug, Args)]

@@ -1,26 +1,26 @@
 //! The way to a cluster, as kubectl finds it.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-/// A client of the cluster that a kubeconfig names, or else the surroundings do.
-pub(crate) async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Client> {
+use crate::args::ClusterArgs;
+
+/// A client of the cluster that the arguments name, or else the surroundings do.
+pub(crate) async fn connect(args: &ClusterArgs) -> Result<Client> {
     // An error says that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = config(kubeconfig, context).await;
+    let config = config(args).await;
     let config = config.context("no cluster: give --kubeconfig, or set KUBECONFIG")?;
     Client::try_from(config).context("cannot make a client for the API server")
 }
 
-async fn config(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config> {
+async fn config(args: &ClusterArgs) -> Result<Config> {
     let options = KubeConfigOptions {
-        context: context.map(str::to_owned),
+        context: args.context.clone(),
         ..KubeConfigOptions::default()
     };
-    if let Some(path) = kubeconfig {
+    if let Some(path) = &args.kubeconfig {
         let file = Kubeconfig::read_from(path)?;
         return Ok(Config::from_custom_kubeconfig(file, &options).await?);
     }

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
 }
 
 async fn explain(args: &ExplainArgs) -> Result<String> {
-    let client = connect(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
+    let client = connect(&args.cluster).await?;
     let models: Api<ModelDeployment> = Api::namespaced(client.clone(), &args.namespace);
     let found = models.get_opt(&args.model).await;
     let Some(model) = found.context("the model could not be read")? else {

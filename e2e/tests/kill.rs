@@ -1,10 +1,11 @@
 //! Processes that die: a replica under load, and Chandler itself.
 
+mod common;
+
 use chandler_e2e::process::{runs, wait_until};
 use chandler_e2e::{Api, Chandler, PATIENCE, api, layout, take_turn};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -15,21 +16,12 @@ const REQUESTS: usize = 50;
 /// A manifest of the chat model with `replicas`, in a folder of its own.
 fn chat_manifest(replicas: usize) -> (TempDir, String) {
     let source = layout::model(layout::CHAT_MODEL).expect("the chat model");
-    let manifest = json!({
-        "apiVersion": "chandler.dev/v1alpha1",
-        "kind": "ModelDeployment",
-        "metadata": {"name": "chat"},
-        "spec": {
-            "model": {"source": layout::file_source(&source), "maxModelLen": 512},
-            "server": {"maxQueue": 2 * REQUESTS},
-            "replicas": replicas,
-        },
+    let spec = json!({
+        "model": {"source": layout::file_source(&source), "maxModelLen": 512},
+        "server": {"maxQueue": 2 * REQUESTS},
+        "replicas": replicas,
     });
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("chat.yaml");
-    fs::write(&path, manifest.to_string()).expect("the manifest is written");
-    let path = path.display().to_string();
-    (folder, path)
+    common::manifest("chat", &spec)
 }
 
 fn question(index: usize, stream: bool) -> Value {

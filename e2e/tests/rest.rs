@@ -1,9 +1,10 @@
 //! A model at rest: nobody asks, and no process of it is left; a herd comes, and it is started once.
 
+mod common;
+
 use chandler_e2e::process::{runs, wait_until};
 use chandler_e2e::{Api, Chandler, PATIENCE, layout, take_turn};
 use serde_json::json;
-use std::fs;
 use std::sync::{Arc, Barrier};
 use std::thread;
 use tempfile::TempDir;
@@ -13,32 +14,16 @@ const HERD: usize = 20;
 /// A manifest of the embeddings model that rests soon, in a folder of its own.
 fn resting() -> (TempDir, String) {
     let source = layout::model(layout::EMBEDDING_MODEL).expect("the embeddings model");
-    let manifest = json!({
-        "apiVersion": "chandler.dev/v1alpha1",
-        "kind": "ModelDeployment",
-        "metadata": {"name": "embeddings"},
-        "spec": {
-            "model": {"source": layout::file_source(&source)},
-            "server": {"maxQueue": 2 * HERD},
-            "autoscaling": {"minReplicas": 0, "maxReplicas": 2, "idleAfter": "2s"},
-        },
+    let spec = json!({
+        "model": {"source": layout::file_source(&source)},
+        "server": {"maxQueue": 2 * HERD},
+        "autoscaling": {"minReplicas": 0, "maxReplicas": 2, "idleAfter": "2s"},
     });
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("model.yaml");
-    fs::write(&path, manifest.to_string()).expect("the manifest is written");
-    let path = path.display().to_string();
-    (folder, path)
+    common::manifest("embeddings", &spec)
 }
 
 fn ask(api: &Api) -> Result<(), String> {
-    let body = json!({"model": "embeddings", "input": "is anybody there?"});
-    let reply = api
-        .post("/v1/embeddings", &body)
-        .map_err(|error| format!("{error:#}"))?;
-    match reply.status {
-        200 => Ok(()),
-        status => Err(format!("status {status}: {}", reply.text)),
-    }
+    common::embed(api, "embeddings", "is anybody there?")
 }
 
 /// Waits until no process of a replica runs that was ever started, and gives how many were.

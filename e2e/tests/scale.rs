@@ -1,9 +1,10 @@
 //! Load that rises starts processes, load that falls ends them again, and every request is answered
 //! meanwhile.
 
+mod common;
+
 use chandler_e2e::{Api, Chandler, layout, take_turn};
 use serde_json::json;
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -16,35 +17,19 @@ const MANY: usize = 6;
 /// A manifest of the embeddings model that grows to two replicas, in a folder of its own.
 fn growing() -> (TempDir, String) {
     let source = layout::model(layout::EMBEDDING_MODEL).expect("the embeddings model");
-    let manifest = json!({
-        "apiVersion": "chandler.dev/v1alpha1",
-        "kind": "ModelDeployment",
-        "metadata": {"name": MODEL},
-        "spec": {
-            "model": {"source": layout::file_source(&source)},
-            "autoscaling": {
-                "maxReplicas": 2,
-                "targets": {"concurrency": 2},
-                "behavior": {"scaleDown": {"stabilization": "5s"}},
-            },
+    let spec = json!({
+        "model": {"source": layout::file_source(&source)},
+        "autoscaling": {
+            "maxReplicas": 2,
+            "targets": {"concurrency": 2},
+            "behavior": {"scaleDown": {"stabilization": "5s"}},
         },
     });
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("model.yaml");
-    fs::write(&path, manifest.to_string()).expect("the manifest is written");
-    let path = path.display().to_string();
-    (folder, path)
+    common::manifest(MODEL, &spec)
 }
 
 fn ask(api: &Api) -> Result<(), String> {
-    let body = json!({"model": MODEL, "input": "how many of you are there by now?"});
-    let reply = api
-        .post("/v1/embeddings", &body)
-        .map_err(|error| format!("{error:#}"))?;
-    match reply.status {
-        200 => Ok(()),
-        status => Err(format!("status {status}: {}", reply.text)),
-    }
+    common::embed(api, MODEL, "how many of you are there by now?")
 }
 
 /// Callers who ask until they are told to stop.

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt};
 
-use crate::args::ClusterArgs;
+use crate::args::GatewayArgs;
 use crate::cluster::connect;
 
 const CONFLICT: u16 = 409;
@@ -18,8 +18,8 @@ pub(super) struct Keys {
 
 impl Keys {
     /// Of the cluster that the arguments name.
-    pub(super) async fn of(args: &ClusterArgs) -> Result<Self> {
-        let client = connect(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
+    pub(super) async fn of(args: &GatewayArgs) -> Result<Self> {
+        let client = connect(&args.cluster).await?;
         Ok(Self {
             secrets: Api::namespaced(client, &args.namespace),
             namespace: args.namespace.clone(),

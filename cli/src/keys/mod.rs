@@ -59,13 +59,13 @@ async fn create(args: &CreateKeyArgs) -> Result<()> {
                 .to_string(),
         ),
     };
-    let secret = account.to_secret(Some(&args.cluster.namespace));
+    let secret = account.to_secret(Some(&args.gateway.namespace));
     if args.output == Some(CreateOutput::Yaml) {
         print!("---\n{}", serde_yaml::to_string(&secret)?);
         eprintln!("{key}");
         return Ok(());
     }
-    Keys::of(&args.cluster).await?.create(&secret).await?;
+    Keys::of(&args.gateway).await?.create(&secret).await?;
     eprintln!("This is the key of {}; it is shown this once.", args.name);
     println!("{key}");
     Ok(())
@@ -88,7 +88,7 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 async fn list(args: &ListKeysArgs) -> Result<()> {
-    let secrets = Keys::of(&args.cluster).await?.list().await?;
+    let secrets = Keys::of(&args.gateway).await?.list().await?;
     let rows: Vec<_> = secrets.iter().map(table::Row::of).collect();
     match args.output {
         ListOutput::Table => print!("{}", table::text(&rows)),
@@ -98,20 +98,20 @@ async fn list(args: &ListKeysArgs) -> Result<()> {
         eprintln!(
             "warning: {} has no key, so whoever reaches its gateway may use every model; \
              `chandler keys create NAME` closes it",
-            args.cluster.namespace
+            args.gateway.namespace
         );
     }
     Ok(())
 }
 
 async fn revoke(args: &RevokeKeyArgs) -> Result<()> {
-    let keys = Keys::of(&args.cluster).await?;
+    let keys = Keys::of(&args.gateway).await?;
     keys.revoke(&args.name).await?;
     println!("{} is revoked", args.name);
     if keys.list().await?.is_empty() {
         eprintln!(
             "warning: that was the last key of {}: its gateway is open to everyone now",
-            args.cluster.namespace
+            args.gateway.namespace
         );
     }
     Ok(())

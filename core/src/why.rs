@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::scale::Measured;
+use crate::scale::{Demand, Measured};
 use crate::snapshot::Weights;
 
 /// One reason.
@@ -33,8 +33,8 @@ pub enum Why {
         replicas: u32,
         /// Signals over their targets.
         over: Vec<Measured>,
-        /// Work a second, in replicas that it keeps busy, and by what it may grow while one starts.
-        demand: Option<(f64, f64)>,
+        /// What is asked, if it is known what a replica can do.
+        demand: Option<Demand>,
     },
     /// Fewer have done for a while.
     LoadLeaves {
@@ -293,13 +293,10 @@ fn length(duration: Duration) -> String {
         .map_or_else(|_| format!("{duration:?}"), |length| format!("{length:#}"))
 }
 
-fn grounds(over: &[Measured], demand: Option<(f64, f64)>) -> String {
+fn grounds(over: &[Measured], demand: Option<Demand>) -> String {
     let signals = over.iter().map(ToString::to_string);
-    let demand = demand.map(|(work, growth)| {
-        format!(
-            "it keeps {work:.1} busy and may grow by {:.0} % while one starts",
-            (growth - 1.0) * 100.0
-        )
+    let demand = demand.map(|Demand { now, ahead }| {
+        format!("it keeps {now:.1} busy and may keep {ahead:.1} busy until one more is ready")
     });
     signals.chain(demand).collect::<Vec<_>>().join(", ")
 }

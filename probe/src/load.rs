@@ -12,8 +12,8 @@ const SUM: &str = "_sum";
 /// Label of a bucket's upper bound.
 const BOUND: &str = "le";
 
-/// What a replica tells of its load; `None` if anything of it is missing but the key-value cache,
-/// which not every model has. A replica of several engines tells of each by a label of its own.
+/// What a replica tells of its load; `None` if anything of it is missing but the key-value cache
+/// and the bound of the batch, which not every model has. A replica of several engines tells of each by a label of its own.
 #[must_use]
 pub fn reading(told: &[Sample]) -> Option<Reading> {
     let sum = |name| values(told, name).reduce(|sum, value| sum + value);
@@ -21,6 +21,7 @@ pub fn reading(told: &[Sample]) -> Option<Reading> {
     Some(Reading {
         running: sum(names::REQUESTS_RUNNING)?,
         waiting: sum(names::REQUESTS_WAITING)?,
+        most_running: sum(names::MOST_RUNNING).filter(|most| *most > 0.0),
         kv_cache: sum(names::KV_CACHE_USAGE).map(|sum| sum / usages as f64),
         prompt_tokens: sum(names::PROMPT_TOKENS)?,
         generation_tokens: sum(names::GENERATION_TOKENS)?,
@@ -72,6 +73,8 @@ mod tests {
 # HELP vllm:num_requests_running Requests in the running batch.
 vllm:num_requests_running{engine="0",model_name="m"} 2
 vllm:num_requests_running{engine="1",model_name="m"} 1
+chandler:max_requests_running{engine="0"} 32
+chandler:max_requests_running{engine="1"} 16
 vllm:num_requests_waiting{engine="0"} 4
 vllm:kv_cache_usage_perc{engine="0"} 0.25
 vllm:kv_cache_usage_perc{engine="1"} 0.75
@@ -106,6 +109,7 @@ chandler:idle_seconds 0
         let expected = Reading {
             running: 3.0,
             waiting: 4.0,
+            most_running: Some(48.0),
             kv_cache: Some(0.5),
             prompt_tokens: 1000.0,
             generation_tokens: 300.0,
@@ -142,6 +146,16 @@ chandler:idle_seconds 0
         let lines = TOLD.lines().filter(|line| !line.contains("kv_cache"));
         let reading = read(&lines.collect::<Vec<_>>().join("\n")).unwrap();
         assert_eq!(reading.kv_cache, None);
+    }
+
+    #[test]
+    fn a_bound_of_nothing_is_none() {
+        let lines = TOLD.lines().map(|line| match line.split_once("} ") {
+            Some((name, _)) if name.starts_with(names::MOST_RUNNING) => format!("{name}}} 0"),
+            _ => line.to_owned(),
+        });
+        let reading = read(&lines.collect::<Vec<_>>().join("\n")).unwrap();
+        assert_eq!(reading.most_running, None);
     }
 
     #[test]

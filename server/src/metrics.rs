@@ -17,6 +17,7 @@ use crate::lifecycle::{Phase, Progress};
 pub struct Metrics {
     registry: Registry,
     running: IntGauge,
+    most_running: IntGauge,
     waiting: IntGauge,
     cache_usage: Gauge,
     load_bytes: IntGauge,
@@ -56,6 +57,10 @@ impl Metrics {
         builder.counter(names::PREEMPTIONS, "Sequences pushed back to the queue.")?;
         Ok(Self {
             running: builder.gauge(names::REQUESTS_RUNNING, "Requests in the running batch.")?,
+            most_running: builder.gauge(
+                names::MOST_RUNNING,
+                "Most requests in the running batch; 0 if there is no such bound.",
+            )?,
             waiting: builder.gauge(names::REQUESTS_WAITING, "Requests in the queue.")?,
             cache_usage: builder.add(Gauge::with_opts(
                 builder.opts(names::KV_CACHE_USAGE, "Used share of the KV cache, 0 to 1."),
@@ -122,6 +127,7 @@ impl Metrics {
         let rest = if busy { Duration::ZERO } else { rest };
         self.idle_seconds.set(rest.as_secs_f64());
         self.running.set(saturate(load.running as u64));
+        self.most_running.set(saturate(load.most_running as u64));
         self.waiting.set(saturate(load.waiting as u64));
         self.cache_usage.set(load.cache_usage);
         self.load_bytes.set(saturate(progress.bytes_done));

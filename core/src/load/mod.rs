@@ -40,6 +40,8 @@ pub struct Reading {
     pub running: f64,
     /// Requests in its queue.
     pub waiting: f64,
+    /// Most requests that it computes at a time; `None` if it tells of no such bound.
+    pub most_running: Option<f64>,
     /// Used share of the key-value cache, 0 to 1; `None` if it has none.
     pub kv_cache: Option<f64>,
     /// Counter: tokens of prompts, counted as their computation begins or ends.
@@ -65,6 +67,8 @@ pub struct LoadSeen {
     pub running: f64,
     /// Requests in their queues now.
     pub waiting: f64,
+    /// Most requests that a replica computes at a time, the mean of those that have a bound.
+    pub most_running: Option<f64>,
     /// Used share of the key-value cache now, 0 to 1, the mean of those that have one.
     pub kv_cache: Option<f64>,
     /// The last [`RECENT`].
@@ -117,4 +121,9 @@ pub struct Slot {
     pub prompt_tokens: f64,
     /// Tokens that were written.
     pub generation_tokens: f64,
+    /// Requests being computed, times the seconds that they were.
+    pub running_seconds: f64,
+    /// The same times how many there were in the replica: over the one above it is what a request
+    /// saw being computed beside it and itself.
+    pub beside_seconds: f64,
 }

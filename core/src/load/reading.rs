@@ -10,9 +10,11 @@ impl Reading {
     /// not to be believed either.
     #[must_use]
     pub fn is_plausible(&self) -> bool {
-        let gauges = [self.running, self.waiting, self.kv_cache.unwrap_or(0.0)];
-        let numbers = gauges.into_iter().chain(self.counters());
-        numbers.into_iter().all(is_amount) && self.histograms().all(Histogram::is_plausible)
+        let bounds = [self.most_running, self.kv_cache];
+        let bounds = bounds.map(Option::unwrap_or_default);
+        let gauges = [self.running, self.waiting].into_iter().chain(bounds);
+        let mut numbers = gauges.chain(self.counters());
+        numbers.all(is_amount) && self.histograms().all(Histogram::is_plausible)
     }
 
     /// Requests that have come and not ended.
@@ -66,8 +68,9 @@ mod tests {
     #[test]
     fn one_number_that_can_not_be_spoils_a_reading() {
         type Number = fn(&mut Reading) -> &mut f64;
-        let numbers: [Number; 6] = [
+        let numbers: [Number; 7] = [
             |reading| &mut reading.running,
+            |reading| reading.most_running.get_or_insert(0.0),
             |reading| reading.kv_cache.get_or_insert(0.0),
             |reading| &mut reading.ended,
             |reading| &mut reading.ttft.sum,

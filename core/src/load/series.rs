@@ -78,13 +78,12 @@ impl Series {
         if fresh.is_empty() {
             return None;
         }
-        let usages: Vec<f64> = fresh.iter().filter_map(|it| it.kv_cache).collect();
-        let usage = usages.iter().sum::<f64>() / usages.len() as f64;
         let mut load = LoadSeen {
             replicas: u32::try_from(fresh.len()).unwrap_or(u32::MAX),
             running: fresh.iter().map(|it| it.running).sum(),
             waiting: fresh.iter().map(|it| it.waiting).sum(),
-            kv_cache: (!usages.is_empty()).then_some(usage.min(1.0)),
+            most_running: mean(fresh.iter().filter_map(|it| it.most_running)),
+            kv_cache: mean(fresh.iter().filter_map(|it| it.kv_cache)).map(|usage| usage.min(1.0)),
             ..LoadSeen::default()
         };
         let flow = |window| flow(tracks.values(), &load, now, window);
@@ -115,6 +114,12 @@ impl Series {
     pub fn trail(&self, now: Duration) -> Trail {
         self.slots.trail(now)
     }
+}
+
+/// `None` of nothing.
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), it| (sum + it, count + 1.0));
+    (count > 0.0).then(|| sum / count)
 }
 
 /// What replicas did in the last `window`; `load` tells how many there are and what they have.

@@ -39,9 +39,7 @@ impl Slots {
                 continue;
             };
             let share = end.saturating_sub(from.max(begin)).as_secs_f64() / whole;
-            cell.amount.arrived += share * amount.arrived;
-            cell.amount.prompt_tokens += share * amount.prompt_tokens;
-            cell.amount.generation_tokens += share * amount.generation_tokens;
+            cell.amount.add(&amount, share);
             cell.seen += end.saturating_sub(unseen_from.max(begin));
         }
     }
@@ -90,10 +88,21 @@ fn begin_of(number: u64) -> Duration {
     Duration::from_secs(number.saturating_mul(SLOT.as_secs()))
 }
 
+impl Slot {
+    fn add(&mut self, more: &Self, share: f64) {
+        self.arrived += share * more.arrived;
+        self.prompt_tokens += share * more.prompt_tokens;
+        self.generation_tokens += share * more.generation_tokens;
+        self.running_seconds += share * more.running_seconds;
+        self.beside_seconds += share * more.beside_seconds;
+    }
+}
+
 fn at_least_none(slot: Slot) -> Slot {
     Slot {
         arrived: slot.arrived.max(0.0),
         prompt_tokens: slot.prompt_tokens.max(0.0),
         generation_tokens: slot.generation_tokens.max(0.0),
+        ..slot
     }
 }

@@ -22,6 +22,7 @@ impl Process {
         Reading {
             running: f64::from(open.min(1)),
             waiting: f64::from(open.saturating_sub(1)),
+            most_running: Some(1.0),
             kv_cache: Some(0.5),
             prompt_tokens: 5.0 * ended,
             generation_tokens: 3.0 * ended,
@@ -65,7 +66,7 @@ fn replicas_are_added_up_now_and_over_each_window() {
     ]);
     let seen = load(&series, 60);
     assert_eq!((seen.replicas, seen.running, seen.waiting), (2, 2.0, 1.0));
-    assert_eq!(seen.kv_cache, Some(0.5));
+    assert_eq!((seen.kv_cache, seen.most_running), (Some(0.5), Some(1.0)));
     let recent = seen.recent;
     assert_eq!(recent.length, at(8));
     assert_eq!(recent.replicas, 2.0);

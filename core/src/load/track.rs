@@ -14,6 +14,8 @@ const STEP: Duration = Duration::from_secs(5);
 pub(super) struct Work {
     /// Requests being computed, times the seconds that they were.
     pub(super) running_seconds: f64,
+    /// Those times how many there were.
+    pub(super) beside_seconds: f64,
     pub(super) waiting_seconds: f64,
     /// May be less than none: a request that its process took along was counted when it came.
     pub(super) arrived: f64,
@@ -153,6 +155,7 @@ impl Work {
         let queued = now.queue_time.since(&base.queue_time);
         Self {
             running_seconds: mean(earlier.running, now.running),
+            beside_seconds: mean(earlier.running.powi(2), now.running.powi(2)),
             waiting_seconds: mean(earlier.waiting, now.waiting),
             arrived: ended + now.open() - base.open(),
             ended,
@@ -166,6 +169,7 @@ impl Work {
 
     pub(super) fn add(&mut self, more: &Self) {
         self.running_seconds += more.running_seconds;
+        self.beside_seconds += more.beside_seconds;
         self.waiting_seconds += more.waiting_seconds;
         self.arrived += more.arrived;
         self.ended += more.ended;
@@ -179,6 +183,7 @@ impl Work {
     fn since(&self, earlier: &Self) -> Self {
         Self {
             running_seconds: self.running_seconds - earlier.running_seconds,
+            beside_seconds: self.beside_seconds - earlier.beside_seconds,
             waiting_seconds: self.waiting_seconds - earlier.waiting_seconds,
             arrived: self.arrived - earlier.arrived,
             ended: self.ended - earlier.ended,
@@ -193,6 +198,8 @@ impl Work {
     /// What of it is kept for long.
     pub(super) fn slot(&self) -> Slot {
         Slot {
+            running_seconds: self.running_seconds,
+            beside_seconds: self.beside_seconds,
             arrived: self.arrived,
             prompt_tokens: self.prompt_tokens,
             generation_tokens: self.generation_tokens,

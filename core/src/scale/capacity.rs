@@ -2,13 +2,15 @@
 //! were there nothing else to do, and of answers. It is learned from what replicas did.
 //!
 //! A replica that writes `g` and reads `p` tokens a second is busy for `p / prefill + g / decode` of
-//! its time; at 1 it does all that it can. A minute within the targets in which more was done shows
+//! its time; at 1 it does all that it can. How far its steps reach tells that before it is ever seen,
+//! where [`super::reach`] knows. A minute within the targets in which more was done shows
 //! that more can be; a minute over a target shows that what was done is too much.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::reach::Reach;
 use crate::load::{Flow, LoadSeen, RECENT};
 
 /// So much of a replica is no reason for another.
@@ -17,6 +19,9 @@ pub(super) const ROUNDING: f64 = 1e-6;
 const NEWS: f64 = 0.05;
 /// What one look may take away.
 const LEAST_CUT: f64 = 0.9;
+/// The same where the reach of replicas is known: most of what strains them then is that more comes
+/// than was to be expected.
+const LEAST_CUT_KNOWN: f64 = 0.99;
 /// What one step of a trial adds.
 const TRIAL: f64 = 1.1;
 /// Time between two steps of a trial: a minute's window has to be one of the step before.
@@ -78,6 +83,38 @@ impl Capacity {
         }
     }
 
+    /// Without strain: as much as replicas reach, where that is known; after trouble no more of it
+    /// than may be tried. Where it is not known, a trial.
+    fn reaching(self, window: &Flow, reach: Option<Reach>, strain: Strain, now: Timestamp) -> Self {
+        let in_peace = !(self.strained_at).is_some_and(|at| is_within(at, now, TRIAL_AFTER));
+        let may_try = strain == Strain::Slack && !is_within(self.at, now, TRIAL_EVERY);
+        let Some(reach) = reach else {
+            return if may_try && in_peace {
+                self.times(TRIAL, now)
+            } else {
+                self
+            };
+        };
+        let reached = Self {
+            prefill: reach.prefill,
+            decode: reach.decode,
+            ..self
+        };
+        let work = |it: &Self| it.work(window.prompt_tokens, window.generation_tokens);
+        let more = work(&self) / work(&reached);
+        let change = match more {
+            more if (more - 1.0).abs() <= NEWS => return self,
+            more if more < 1.0 || in_peace => more,
+            more if may_try => more.min(TRIAL),
+            _ => return self,
+        };
+        let requests = self.requests * change;
+        Self {
+            requests,
+            ..reached.times(change / more, now)
+        }
+    }
+
     fn times(self, factor: f64, now: Timestamp) -> Self {
         Self {
             prefill: self.prefill * factor,
@@ -100,12 +137,13 @@ pub(super) enum Strain {
     Slack,
 }
 
-/// What is known of a replica's capacity after a window, `before` being what was known. `None` as
-/// long as nothing is.
+/// What is known of a replica's capacity after a window, `before` being what was known, and `reach`
+/// what it could do with a full batch, if that is known. `None` as long as nothing is.
 pub(super) fn learn(
     before: Option<Capacity>,
     load: &LoadSeen,
     strain: Strain,
+    reach: Option<Reach>,
     now: Timestamp,
 ) -> Option<Capacity> {
     let window = &load.stable;
@@ -117,9 +155,10 @@ pub(super) fn learn(
         return first(window, seconds, strain, now);
     };
     // Under strain prompts wait for each other while they count as computed.
-    let mut known = match strain {
-        Strain::Over => known,
-        Strain::Within | Strain::Slack => known.split(window, seconds),
+    let mut known = if strain == Strain::Over || reach.is_some() {
+        known
+    } else {
+        known.split(window, seconds)
     };
     let busy = known.busy(window);
     match strain {
@@ -128,7 +167,8 @@ pub(super) fn learn(
             // been calm; and these seconds' requests may happen to be small ones.
             let busy = busy.max(known.busy(&load.recent));
             if busy < 1.0 - NEWS && !is_within(known.at, now, RECENT) {
-                known = known.times(busy.max(LEAST_CUT), now);
+                let least = reach.map_or(LEAST_CUT, |_| LEAST_CUT_KNOWN);
+                known = known.times(busy.max(least), now);
             }
             // Noted now and then: a write a look would be too many.
             let noted = known
@@ -139,8 +179,7 @@ pub(super) fn learn(
             }
         }
         _ if busy > 1.0 + NEWS => known = known.times(busy, now),
-        Strain::Slack if may_try(&known, now) => known = known.times(TRIAL, now),
-        Strain::Slack | Strain::Within => {}
+        Strain::Within | Strain::Slack => known = known.reaching(window, reach, strain, now),
     }
     Some(known)
 }
@@ -148,12 +187,6 @@ pub(super) fn learn(
 /// Seconds of replicas in a window.
 fn seconds(window: &Flow) -> f64 {
     window.length.as_secs_f64() * window.replicas
-}
-
-fn may_try(known: &Capacity, now: Timestamp) -> bool {
-    let strained = known.strained_at;
-    !is_within(known.at, now, TRIAL_EVERY)
-        && !strained.is_some_and(|at| is_within(at, now, TRIAL_AFTER))
 }
 
 /// A time that is still to come was noted by a clock that has been set since: it counts as long

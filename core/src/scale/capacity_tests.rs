@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::capacity::{Capacity, Strain, learn};
+use super::capacity::{self, Capacity, Strain};
+use super::reach::Reach;
 use crate::load::{Flow, LoadSeen, RECENT, STABLE};
 
 fn at(seconds: i64) -> Timestamp {
@@ -44,6 +45,26 @@ fn known(strained_at: Option<i64>) -> Option<Capacity> {
         at: at(0),
         strained_at: strained_at.map(at),
     })
+}
+
+/// Where the reach of replicas is not known.
+fn learn(
+    before: Option<Capacity>,
+    load: &LoadSeen,
+    strain: Strain,
+    now: Timestamp,
+) -> Option<Capacity> {
+    capacity::learn(before, load, strain, None, now)
+}
+
+/// What is known after a calm look at replicas that reach so many tokens a second each way.
+fn reaching(before: Option<Capacity>, strain: Strain, tokens: f64) -> Capacity {
+    let reach = Reach {
+        prefill: 2.0 * tokens,
+        decode: 2.0 * tokens,
+    };
+    let learned = capacity::learn(before, &load(50.0, 50.0), strain, Some(reach), at(10_000));
+    learned.expect("known")
 }
 
 /// The share of what was known before that is known after.
@@ -136,4 +157,36 @@ fn what_a_written_token_costs_is_learned_while_there_is_no_strain() {
         (calm.work(100.0, 100.0) - 1.0).abs() < 1e-9,
         "the work is as much as before"
     );
+}
+
+#[test]
+fn how_far_replicas_reach_is_known_without_trouble() {
+    for (strained_at, strain, tokens, expected) in [
+        (None, Strain::Within, 300.0, 300.0),
+        (None, Strain::Within, 104.0, 100.0),
+        (None, Strain::Within, 60.0, 60.0),
+        // What trouble taught is not believed to be wrong at once.
+        (Some(9_000), Strain::Within, 300.0, 100.0),
+        (Some(9_000), Strain::Slack, 300.0, 110.0),
+        (Some(9_000), Strain::Within, 60.0, 60.0),
+        (Some(6_000), Strain::Within, 300.0, 300.0),
+    ] {
+        let learned = reaching(known(strained_at), strain, tokens);
+        let does = learned.prefill / 2.0;
+        assert!(
+            (does - expected).abs() < 1e-6,
+            "{strained_at:?} {strain:?}: {does}"
+        );
+        assert!(
+            (learned.requests / 2.0 - expected / 100.0).abs() < 1e-6,
+            "{learned:?}"
+        );
+    }
+}
+
+#[test]
+fn trouble_takes_little_from_what_replicas_are_known_to_reach() {
+    let cut = reaching(known(None), Strain::Over, 100.0);
+    assert!((cut.prefill / 200.0 - 0.99).abs() < 1e-9, "{cut:?}");
+    assert_eq!(cut.strained_at, Some(at(10_000)));
 }

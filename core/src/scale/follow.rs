@@ -1,26 +1,30 @@
 //! The count follows the load: from what the replicas measured to how many there shall be.
 //!
 //! ```text
-//! load ──► strains ──► capacity ──► demand · growth ──┐
-//!    └───► shares ────────────────────────────────────┴─► wish ──► limits ──► replicas
+//! trail ─► reach ─┐
+//! load ──► strains ┴─► capacity ──► demand ──┐
+//!    └───► shares ───────────────────────────┴─► wish ──► limits ──► replicas
 //! ```
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::capacity::{Capacity, Strain, learn};
+use super::capacity::{self, Capacity, Strain, learn};
+use super::demand::{Demand, demand};
 use super::limits::{self, Low};
+use super::reach::{Reach, reach};
 use super::signals::{Measured, shares, strains};
-use super::{capacity, demand};
-use crate::load::{LoadSeen, SLOT, Trail};
-use crate::validate::Scaling;
+use crate::load::{LoadSeen, Trail};
+use crate::validate::{Scaling, Targets};
 use crate::why::Why;
 
 /// A share this near to its target is at it: the same that the horizontal pod autoscaler has.
 const TOLERANCE: f64 = 0.1;
 /// Shares of their targets below which all signals leave room for more.
 const SLACK: f64 = 0.5;
+/// Peaks are taken to be no longer than this.
+const LONGEST_PEAK: Duration = Duration::from_secs(30);
 /// A window that is shorter shows too little to let replicas go.
 const LEAST_WINDOW: Duration = Duration::from_secs(30);
 
@@ -78,18 +82,13 @@ pub fn follow(case: &Case<'_>, before: &Remembered) -> Followed {
     let Some(load) = case.load else {
         return blind(case, before, held);
     };
-    let measured = strains(&case.scaling.targets, load);
-    let needed = before.capacity.map(|known| needed(case, load, &known));
-    let capacity = learned(case, load, &measured, before, needed);
     // What this look teaches counts from the next one on: with more to do, a replica that has just
     // shown that it can do more would else be reason for fewer.
-    let reached = before
-        .capacity
-        .is_some_and(|known| known.strained_at.is_some());
-    let wish = wish(case, load, &measured, needed, reached);
+    let look = look(case, load, before);
+    let wish = wish(case, load, &look);
     let replicas = wish.replicas.clamp(case.min, case.max);
     let remembered = Remembered {
-        capacity,
+        capacity: learned(case, load, &look, before),
         lows: Vec::new(),
     };
     if replicas >= held {
@@ -108,8 +107,32 @@ struct Wish {
     demand: Option<Demand>,
 }
 
-/// Work a second, in replicas that it keeps busy, and by what it may grow while one starts.
-type Demand = (f64, f64);
+/// What a look finds, with what is known before it.
+struct Look {
+    /// The strains that have a target.
+    measured: Vec<Measured>,
+    /// What a replica could do with a full batch, where that is known.
+    reach: Option<Reach>,
+    /// Needs a capacity.
+    demand: Option<Demand>,
+    /// Whether the capacity is one that replicas can't do more than; else it only tells how many
+    /// would do, not how many would not.
+    is_all: bool,
+}
+
+fn look(case: &Case<'_>, load: &LoadSeen, before: &Remembered) -> Look {
+    let reach = load.most_running.and_then(|most| reach(case.trail, most));
+    let held = f64::from(u32::try_from(case.held).unwrap_or(u32::MAX));
+    let known = before.capacity;
+    let demand = known.map(|known| demand(load, held, case.trail, &known, case.start));
+    let was_strained = known.is_some_and(|known| known.strained_at.is_some());
+    Look {
+        measured: strains(&case.scaling.targets, load),
+        reach,
+        demand,
+        is_all: was_strained || reach.is_some(),
+    }
+}
 
 /// Nobody told enough: what is there stays.
 fn blind(case: &Case<'_>, before: &Remembered, held: u32) -> Followed {
@@ -124,71 +147,50 @@ fn blind(case: &Case<'_>, before: &Remembered, held: u32) -> Followed {
     }
 }
 
-fn learned(
-    case: &Case<'_>,
-    load: &LoadSeen,
-    measured: &[Measured],
-    before: &Remembered,
-    needed: Option<Demand>,
-) -> Option<Capacity> {
-    let worst = worst(measured);
+fn learned(case: &Case<'_>, load: &LoadSeen, look: &Look, before: &Remembered) -> Option<Capacity> {
+    let worst = look.measured.iter().map(Measured::ratio).reduce(f64::max);
     let strain = match worst {
         None => return None,
         Some(ratio) if ratio > 1.0 => Strain::Over,
-        Some(ratio) if ratio < SLACK && needs_all(case, needed) => Strain::Slack,
+        Some(ratio) if ratio < SLACK && needs_all(case, look) => Strain::Slack,
         Some(_) => Strain::Within,
     };
-    learn(before.capacity, load, strain, case.now)
-}
-
-fn worst(measured: &[Measured]) -> Option<f64> {
-    measured.iter().map(Measured::ratio).reduce(f64::max)
+    learn(before.capacity, load, strain, look.reach, case.now)
 }
 
 /// Whether, by what is known, no fewer would do than there are: only then is it worth to find out
 /// that a replica can do more.
-fn needs_all(case: &Case<'_>, needed: Option<Demand>) -> bool {
+fn needs_all(case: &Case<'_>, look: &Look) -> bool {
     case.desired > case.min
         && case.ready == case.desired
-        && needed.is_some_and(|(work, growth)| count(work * growth) >= case.desired)
+        && needs(case, look).is_some_and(|needs| needs >= case.desired)
 }
 
-fn needed(case: &Case<'_>, load: &LoadSeen, capacity: &Capacity) -> Demand {
-    let held = u32::try_from(case.held).unwrap_or(u32::MAX);
-    let work = demand::now(load, f64::from(held), capacity, case.start);
-    (
-        work,
-        demand::growth(case.trail, capacity, case.start + SLOT),
-    )
+/// Replicas that what is asked keeps busy.
+fn needs(case: &Case<'_>, look: &Look) -> Option<u32> {
+    let patience = patience(&case.scaling.targets);
+    look.demand.map(|demand| count(demand.ahead / patience))
 }
 
-fn wish(
-    case: &Case<'_>,
-    load: &LoadSeen,
-    measured: &[Measured],
-    needed: Option<Demand>,
-    reached: bool,
-) -> Wish {
-    let mut over: Vec<Measured> = measured
-        .iter()
-        .filter(|it| it.ratio() > 1.0)
-        .copied()
-        .collect();
+/// What a replica may be given in a slot, as a multiple of what it can do: what is left over when such
+/// a peak ends is done while the first tokens may still be waited for.
+fn patience(targets: &Targets) -> f64 {
+    let wait = targets.ttft_p95.unwrap_or_default();
+    1.0 + wait.as_secs_f64() / LONGEST_PEAK.as_secs_f64()
+}
+
+fn wish(case: &Case<'_>, load: &LoadSeen, look: &Look) -> Wish {
+    let over = look.measured.iter().filter(|it| it.ratio() > 1.0);
+    let mut over: Vec<Measured> = over.copied().collect();
     let mut replicas = None;
-    let demand = needed.filter(|_| !measured.is_empty());
-    if !measured.is_empty() {
+    if !look.measured.is_empty() {
         // Without anything learned, what is there is needed.
-        let mut wish = case.desired;
-        if let Some((work, growth)) = demand {
-            let needs = count(work * growth);
-            // A capacity that was never reached tells how many would do, not how many would not.
-            wish = if reached {
-                needs
-            } else {
-                needs.min(case.desired)
-            };
-        }
-        if !over.is_empty() {
+        let mut wish = match needs(case, look) {
+            Some(needs) if look.is_all => needs,
+            Some(needs) => needs.min(case.desired),
+            None => case.desired,
+        };
+        if !over.is_empty() && look.reach.is_none() {
             // One more than are ready: those that start already count.
             wish = wish.max(case.ready.saturating_add(1));
         }
@@ -204,7 +206,7 @@ fn wish(
     Wish {
         replicas: replicas.unwrap_or(case.desired),
         over,
-        demand,
+        demand: look.demand.filter(|_| !look.measured.is_empty()),
     }
 }
 

@@ -44,10 +44,11 @@ prop_compose! {
         replicas in 0u32..40,
         now in (0f64..500.0, 0f64..500.0),
         kv_cache in prop::option::of(0f64..=1.0),
+        most_running in prop::option::of(0f64..300.0),
         recent in any_flow(RECENT),
         stable in any_flow(STABLE),
     ) -> LoadSeen {
-        LoadSeen { replicas, running: now.0, waiting: now.1, kv_cache, recent, stable }
+        LoadSeen { replicas, running: now.0, waiting: now.1, most_running, kv_cache, recent, stable }
     }
 }
 
@@ -102,13 +103,17 @@ prop_compose! {
 }
 
 fn any_trail() -> impl Strategy<Value = Trail> {
-    let slot = (0f64..500.0, 0f64..50_000.0, 0f64..10_000.0).prop_map(
-        |(arrived, prompt_tokens, generation_tokens)| Slot {
+    let tokens = (0f64..500.0, 0f64..50_000.0, 0f64..10_000.0);
+    let slot = (tokens, 0f64..500.0, 0f64..100.0).prop_map(|(tokens, running, beside)| {
+        let (arrived, prompt_tokens, generation_tokens) = tokens;
+        Slot {
             arrived,
             prompt_tokens,
             generation_tokens,
-        },
-    );
+            running_seconds: running,
+            beside_seconds: running * beside,
+        }
+    });
     prop::collection::vec(slot, 0..80).prop_map(|slots| Trail(slots.into()))
 }
 
@@ -182,6 +187,7 @@ fn times(load: &LoadSeen, factor: f64) -> LoadSeen {
         ..flow.clone()
     };
     LoadSeen {
+        most_running: load.most_running,
         replicas: load.replicas,
         running: load.running * factor,
         waiting: load.waiting * factor,

@@ -9,6 +9,7 @@ mod demand;
 mod fixed;
 mod follow;
 mod limits;
+mod reach;
 mod signals;
 mod zero;
 
@@ -33,6 +34,7 @@ use crate::validate::{Replicas, Validated};
 use crate::why::Why;
 
 pub use capacity::Capacity;
+pub use demand::Demand;
 pub use follow::{Case, Followed, Remembered, follow};
 pub use limits::Low;
 pub use signals::{Measured, Signal};

@@ -2,6 +2,8 @@
 
 /// Gauge: requests in the running batch.
 pub const REQUESTS_RUNNING: &str = "vllm:num_requests_running";
+/// Gauge: most requests in the running batch; 0 if there is no such bound. vLLM does not tell.
+pub const MOST_RUNNING: &str = "chandler:max_requests_running";
 /// Gauge: requests in the queue.
 pub const REQUESTS_WAITING: &str = "vllm:num_requests_waiting";
 /// Gauge: used share of the KV cache, 0 to 1.

@@ -154,6 +154,7 @@ struct Model {
 
 impl Model {
     fn run(&mut self, intake: &Intake<Job>) {
+        intake.stats.set_most_running(1);
         loop {
             intake.heartbeat.beat();
             match intake.take(true) {

@@ -14,6 +14,8 @@ const RETRY_BOUNDS: (f64, f64) = (1.0, 120.0);
 pub struct EngineStats {
     /// Requests being computed.
     pub running: usize,
+    /// Most requests that are computed at a time; 0 if there is no such bound.
+    pub most_running: usize,
     /// Requests in the queue.
     pub waiting: usize,
     /// Tokens of the prompts in the queue.
@@ -26,6 +28,7 @@ pub struct EngineStats {
 #[derive(Debug, Default)]
 pub struct Stats {
     running: AtomicUsize,
+    most_running: AtomicUsize,
     /// Bits of an `f64`.
     cache_usage: AtomicU64,
     mean_service: Mutex<Option<f64>>,
@@ -35,6 +38,11 @@ impl Stats {
     /// The number of requests being computed.
     pub fn set_running(&self, running: usize) {
         self.running.store(running, Ordering::Relaxed);
+    }
+
+    /// The most requests that are computed at a time.
+    pub fn set_most_running(&self, most: usize) {
+        self.most_running.store(most, Ordering::Relaxed);
     }
 
     /// The used share of the key-value cache.
@@ -65,6 +73,7 @@ impl Stats {
     pub fn snapshot(&self, (waiting, waiting_tokens): (usize, usize)) -> EngineStats {
         EngineStats {
             running: self.running.load(Ordering::Relaxed),
+            most_running: self.most_running.load(Ordering::Relaxed),
             waiting,
             waiting_tokens,
             cache_usage: f64::from_bits(self.cache_usage.load(Ordering::Relaxed)),
@@ -97,9 +106,11 @@ mod tests {
     fn the_snapshot_is_what_was_set() {
         let stats = Stats::default();
         stats.set_running(1);
+        stats.set_most_running(8);
         stats.set_cache(512, 2048);
         let expected = EngineStats {
             running: 1,
+            most_running: 8,
             waiting: 3,
             waiting_tokens: 40,
             cache_usage: 0.25,

@@ -110,6 +110,11 @@ impl Engine {
         self.kv_used as f64 / self.model.kv_tokens as f64
     }
 
+    /// Most sequences at a time.
+    pub(super) fn most_running(&self) -> f64 {
+        f64::from(self.model.max_batch)
+    }
+
     /// Tokens written by `now`.
     pub(super) fn generated(&self, now: Nanos) -> u64 {
         let begun = self.run.map_or(0, |run| {

@@ -31,6 +31,7 @@ impl Counters {
         Reading {
             running: engine.running() as f64,
             waiting: engine.waiting() as f64,
+            most_running: Some(engine.most_running()),
             kv_cache: Some(engine.kv_usage()),
             prompt_tokens: engine.prompt_tokens as f64,
             generation_tokens: engine.generated(now) as f64,

@@ -1,6 +1,9 @@
 //! Autoscaling, simulated: replica-hours that policies need to serve 99 % of a trace's requests within
 //! an objective, each policy tuned over its own main knob, at several scales and start delays.
 //!
+//! One more setting is a load that is constant but for chance, on which a count that goes up and down
+//! serves nobody.
+//!
 //! What is simulated is exact and the same on every machine; the spread is over seeds, which differ in
 //! how the trace is made denser and in whose turn it is.
 
@@ -28,6 +31,10 @@ const ATTAINED: f64 = 0.99;
 const SLO: Duration = Duration::from_secs(2);
 /// Values of a knob that are tried.
 const TRIES: u32 = 14;
+/// Seconds to the first token that ours is told to keep to.
+const OUR_KNOB: (f64, f64) = (0.5, 8.0);
+/// How long the constant load lasts.
+const CONSTANT: Duration = Duration::from_secs(3 * 3600);
 /// Shares of requests that a plan lets go, of the one in a hundred that may be late.
 const LET_GO: [f64; 3] = [0.0, 0.004, 0.008];
 
@@ -78,6 +85,10 @@ pub(super) fn run(options: &Options) -> Result<()> {
     for setting in measured {
         rows.extend([setting.baseline.row(), setting.bound.row()]);
     }
+    let constant = constant(&trace, options.scales[0]);
+    for delay in &options.delays {
+        rows.push(oscillation(&constant, options, *delay)?);
+    }
     write("autoscale", &rows)?;
     print!("{}", row::table(&rows));
     Ok(())
@@ -100,6 +111,44 @@ fn first_trace() -> Result<PathBuf> {
 fn read(path: &Path) -> Result<Trace> {
     let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
     Trace::parse(&text).with_context(|| path.display().to_string())
+}
+
+/// As much as the trace asks, `scale` times, but evenly.
+fn constant(trace: &Trace, scale: f64) -> Trace {
+    let count = trace.requests.len().max(1) as f64;
+    let rate = count / trace.length.as_secs_f64().max(1.0) * scale;
+    let mean = |of: fn(&Request) -> u32| {
+        let sum: f64 = trace.requests.iter().map(|it| f64::from(of(it))).sum();
+        (sum / count).round() as u32
+    };
+    let (prompt, generated) = (mean(|it| it.prompt_tokens), mean(|it| it.generated_tokens));
+    Trace::constant(rate, CONSTANT, prompt, generated, 1)
+}
+
+/// How often an hour the count turns on a constant load, ours and that of the best baseline.
+fn oscillation(constant: &Trace, options: &Options, delay: f64) -> Result<Row> {
+    let mut pairs = Vec::new();
+    let mut names = Vec::new();
+    for seed in 1..=options.seeds {
+        let case = Case::new(constant.clone(), delay, seed)?;
+        let (ours, best) = (case.best_of_ours()?, case.best_baseline()?);
+        println!(
+            "constant {delay}s seed {seed}: {} turns {:.2} times an hour in {:.2} h, {} {:.2} times in {:.2} h",
+            ours.policy,
+            ours.oscillation(),
+            ours.replica_hours,
+            best.policy,
+            best.oscillation(),
+            best.replica_hours,
+        );
+        pairs.push(Pair {
+            ours: ours.oscillation(),
+            peer: best.oscillation(),
+        });
+        names.push(best.policy);
+    }
+    let name = format!("oscillation-{delay}s");
+    Ok(Row::new(&name, &names.join(" "), "turns/h", &pairs))
 }
 
 /// Ours beside one peer, at one setting.
@@ -132,8 +181,12 @@ fn setting(trace: &Trace, options: &Options, scale: f64, delay: f64) -> Result<S
     let (mut baselines, mut bounds) = (Vec::new(), Vec::new());
     let mut names = Vec::new();
     for seed in 1..=options.seeds {
-        let case = Case::new(trace, options, scale, delay, seed)?;
-        let ours = case.tuned("chandler", (0.25, 8.0), |knob| case.ours(knob))?;
+        let mut trace = trace.scaled(scale, seed);
+        if options.days > 0 {
+            trace = trace.over_days(options.days, seed);
+        }
+        let case = Case::new(trace, delay, seed)?;
+        let ours = case.best_of_ours()?;
         let best = case.best_baseline()?;
         let bound = case.clairvoyant()?;
         println!(
@@ -173,11 +226,7 @@ struct Case {
 }
 
 impl Case {
-    fn new(trace: &Trace, options: &Options, scale: f64, delay: f64, seed: u64) -> Result<Self> {
-        let mut trace = trace.scaled(scale, seed);
-        if options.days > 0 {
-            trace = trace.over_days(options.days, seed);
-        }
+    fn new(trace: Trace, delay: f64, seed: u64) -> Result<Self> {
         let model = ReplicaModel {
             start_seconds: vec![delay],
             ..ReplicaModel::default()
@@ -207,6 +256,10 @@ impl Case {
         simulate(&self.trace, &self.model, self.bounds, policy, &self.chance)
     }
 
+    fn best_of_ours(&self) -> Result<Outcome> {
+        self.tuned("chandler", OUR_KNOB, |knob| self.ours(knob))
+    }
+
     fn ours(&self, ttft: f64) -> Box<dyn Policy> {
         let targets = Targets {
             ttft_p95: Some(Duration::from_secs_f64(ttft)),
@@ -228,7 +281,11 @@ impl Case {
         (least, most): (f64, f64),
         make: impl Fn(f64) -> Box<dyn Policy> + Sync,
     ) -> Result<Outcome> {
-        let knob = |at: u32| least * (most / least).powf(f64::from(at) / f64::from(TRIES - 1));
+        let knob = |at: u32| {
+            let exact = least * (most / least).powf(f64::from(at) / f64::from(TRIES - 1));
+            // As someone would write it.
+            (exact * 100.0).round() / 100.0
+        };
         let outcomes = side_by_side(TRIES, |at| self.simulate(&mut *make(knob(at))));
         let best = fewest_hours(outcomes);
         best.with_context(|| format!("no {name} serves {ATTAINED} of the requests in time"))

@@ -13,6 +13,14 @@ pub(crate) struct Pair {
     pub(crate) peer: f64,
 }
 
+impl Pair {
+    /// Of two that are alike it is 1, if both are nothing too.
+    fn ratio(&self) -> f64 {
+        let Self { ours, peer } = self;
+        if ours == peer { 1.0 } else { ours / peer }
+    }
+}
+
 /// One line of a result.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
@@ -38,7 +46,7 @@ impl Row {
     pub(crate) fn new(name: &str, peer_name: &str, unit: &str, pairs: &[Pair]) -> Self {
         let ours = sorted(pairs.iter().map(|pair| pair.ours));
         let peer = sorted(pairs.iter().map(|pair| pair.peer));
-        let ratios = sorted(pairs.iter().map(|pair| pair.ours / pair.peer));
+        let ratios = sorted(pairs.iter().map(Pair::ratio));
         Self {
             name: name.to_owned(),
             ours: median(&ours),
@@ -124,6 +132,11 @@ mod tests {
         assert!(row.noisy, "1 and 9 of the same thing");
         assert_eq!(median(&[1.0, 2.0]), 1.5);
         assert!(median(&[]).is_nan());
+        let nothing = Pair {
+            ours: 0.0,
+            peer: 0.0,
+        };
+        assert_eq!(Row::new("x", "other", "1/h", &[nothing]).ratio, 1.0);
     }
 
     #[test]

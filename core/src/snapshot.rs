@@ -21,6 +21,9 @@ pub struct Snapshot {
     pub gateways: Option<GatewaysSeen>,
     /// What was asked of the model lately, as its replicas measured it; empty if that is not known.
     pub trail: Trail,
+    /// Why nobody tells what the replicas measure, for people; `None` if it is told, or why not is
+    /// not known. No number in it moves by itself: status holds it.
+    pub untold: Option<String>,
 }
 
 /// What the gateways tell of a model, all together. One that does not answer tells nothing.

@@ -55,6 +55,32 @@ fn a_revision_that_has_just_answered_has_just_been_asked() {
 }
 
 #[test]
+fn why_no_load_is_told_stands_in_the_condition() {
+    let spec = spec(json!({"autoscaling": {"maxReplicas": 3}}));
+    let r = spec.revision.as_str();
+    let held = "the count is held: no ready replica has told its load";
+    for (untold, message) in [
+        (None, held.to_owned()),
+        (
+            Some("the server is away"),
+            format!("{held}: the server is away"),
+        ),
+    ] {
+        let world = Snapshot {
+            untold: untold.map(str::to_owned),
+            ..seen([(r, there(1, 1))], weights([(r, 100)]))
+        };
+        let status = turn(&spec, &world, &memory([(r, proven())]), &Outcome::Done).status;
+        let mut all = status.conditions.iter();
+        let scaling = all.find(|it| it.type_ == "ScalingActive");
+        let scaling = scaling.expect("whether the count follows the load");
+        let told = (scaling.status.as_str(), scaling.reason.as_str());
+        assert_eq!(told, ("False", "LoadUnknown"));
+        assert_eq!(scaling.message, message);
+    }
+}
+
+#[test]
 fn whoever_may_ask_is_told() {
     let spec = spec(json!({}));
     let r = spec.revision.as_str();

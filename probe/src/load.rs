@@ -13,7 +13,8 @@ const SUM: &str = "_sum";
 const BOUND: &str = "le";
 
 /// What a replica tells of its load; `None` if anything of it is missing but the key-value cache
-/// and the bound of the batch, which not every model has. A replica of several engines tells of each by a label of its own.
+/// and the bound of the batch, which not every model has. A replica of several engines tells of each by
+/// a label of its own.
 #[must_use]
 pub fn reading(told: &[Sample]) -> Option<Reading> {
     let sum = |name| values(told, name).reduce(|sum, value| sum + value);

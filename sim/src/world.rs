@@ -93,6 +93,7 @@ impl SimWorld {
             weights: self.weights.clone(),
             gateways: self.gateways.seen(self.now),
             trail: Trail::default(),
+            untold: None,
         }
     }
 

@@ -94,6 +94,7 @@ impl LocalModel {
             weights: model.weights.clone(),
             gateways: Some(self.told()),
             trail: model.series.trail(now),
+            untold: None,
         };
         let ready = revisions.map(|(name, revision)| {
             let endpoints = revision.replicas.iter();

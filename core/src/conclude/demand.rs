@@ -4,7 +4,7 @@
 use chandler_crds::conditions::{ConditionType, Reason, Truth, TypedCondition};
 
 use super::conditions::{Facts, condition};
-use crate::snapshot::RevisionSeen;
+use crate::snapshot::{RevisionSeen, Snapshot};
 use crate::validate::Replicas;
 
 impl Facts<'_> {
@@ -14,6 +14,7 @@ impl Facts<'_> {
             return None;
         };
         let there = self.seen.revisions.get(&self.spec.revision);
+        let untold = untold(self.seen);
         let (truth, reason, message) = match there {
             Some(there) if there.desired == 0 => (
                 Truth::True,
@@ -31,11 +32,7 @@ impl Facts<'_> {
                     _ => "the count follows the load of the replicas",
                 },
             ),
-            _ => (
-                Truth::False,
-                Reason::LoadUnknown,
-                "the count is held: no ready replica has told its load",
-            ),
+            _ => (Truth::False, Reason::LoadUnknown, untold.as_str()),
         };
         Some(condition(
             ConditionType::ScalingActive,
@@ -68,5 +65,14 @@ impl Facts<'_> {
         };
         let kind = ConditionType::AccessRestricted;
         Some(condition(kind, truth, reason, message))
+    }
+}
+
+/// That the count is held, and why where that is known.
+fn untold(seen: &Snapshot) -> String {
+    let held = "the count is held: no ready replica has told its load";
+    match &seen.untold {
+        Some(why) => format!("{held}: {why}"),
+        None => held.to_owned(),
     }
 }

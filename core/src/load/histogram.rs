@@ -48,6 +48,15 @@ impl Histogram {
         }
     }
 
+    /// A share of these values.
+    pub(super) fn times(mut self, share: f64) -> Self {
+        for (_, count) in &mut self.buckets {
+            *count *= share;
+        }
+        self.sum *= share;
+        self
+    }
+
     /// The value, in seconds, below which `share` of all values lie, as PromQL's
     /// `histogram_quantile` finds it: linear within its bucket, the last finite bound if it lies
     /// above that. `None` if there is no value.

@@ -6,10 +6,12 @@
 //! ```
 //!
 //! Whoever asks replicas brings the time, as a length since some moment of its own by a clock that
-//! never jumps. A world that has these numbers from elsewhere makes a [`LoadSeen`] itself.
+//! never jumps. Replicas may tell every second, or as seldom as every half a minute. A world that has these numbers from elsewhere makes a [`LoadSeen`] itself.
 
 mod histogram;
 mod reading;
+#[cfg(test)]
+mod seldom_tests;
 mod series;
 mod slots;
 #[cfg(test)]
@@ -26,7 +28,7 @@ pub use series::Series;
 pub const RECENT: Duration = Duration::from_secs(10);
 /// The long window: what holds for as long as that is no accident.
 pub const STABLE: Duration = Duration::from_secs(60);
-/// What a replica told is true for less than this.
+/// What a replica told is true for less than this, if it tells every second.
 pub const FRESH: Duration = Duration::from_secs(4);
 /// Length of a slot of the [`Trail`].
 pub const SLOT: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::slots::Slots;
 use super::track::{Part, Track, Work};
-use super::{Flow, LoadSeen, RECENT, Reading, STABLE, Trail};
+use super::{FRESH, Flow, LoadSeen, RECENT, Reading, STABLE, Trail};
 
 /// Between two looks at a model because of what its replicas tell.
 const LOOK: Duration = Duration::from_secs(2);
@@ -31,9 +31,23 @@ impl Series {
     /// Takes what a replica told at a moment. `replica` is a name that no other one ever has; its
     /// process may begin anew. An implausible reading is not taken, nor is one that comes late.
     pub fn note(&mut self, revision: &str, replica: &str, reading: Reading, at: Duration) {
+        self.note_lasting(revision, replica, reading, at, FRESH);
+    }
+
+    /// The same of a replica that tells seldom: what it told is true for less than `lasts`, in which
+    /// it should have told anew. That is [`STABLE`] at the most, since windows reach no further.
+    pub fn note_lasting(
+        &mut self,
+        revision: &str,
+        replica: &str,
+        reading: Reading,
+        at: Duration,
+        lasts: Duration,
+    ) {
         if !reading.is_plausible() {
             return;
         }
+        let lasts = lasts.min(STABLE);
         let track = self
             .revisions
             .get_mut(revision)
@@ -42,13 +56,13 @@ impl Series {
         match track {
             Some(track) if track.told_at() >= at => return,
             Some(track) if !track.is_past(at) => {
-                let part = track.go_on(reading, at);
+                let part = track.go_on(reading, at, lasts);
                 works |= part.work.ended > 0.0;
                 self.slots.add(part.from, part.until, part.work.slot());
             }
             _ => {
                 let tracks = self.revisions.entry(revision.to_owned()).or_default();
-                tracks.insert(replica.to_owned(), Track::begin(reading, at));
+                tracks.insert(replica.to_owned(), Track::begin(reading, at, lasts));
             }
         }
         self.news = true;
@@ -69,7 +83,7 @@ impl Series {
         self.revisions.retain(|_, tracks| !tracks.is_empty());
     }
 
-    /// The load of a revision; `None` if none of its replicas told less than [`super::FRESH`] ago.
+    /// The load of a revision; `None` if nothing that one of its replicas told is still true.
     #[must_use]
     pub fn load(&self, revision: &str, now: Duration) -> Option<LoadSeen> {
         let tracks = self.revisions.get(revision)?;
@@ -112,7 +126,9 @@ impl Series {
     /// What was asked of the model, all revisions together.
     #[must_use]
     pub fn trail(&self, now: Duration) -> Trail {
-        self.slots.trail(now)
+        let tracks = self.revisions.values().flat_map(BTreeMap::values);
+        let lasts = tracks.map(Track::lasts).max().unwrap_or(FRESH);
+        self.slots.trail(now, lasts)
     }
 }
 
@@ -129,8 +145,8 @@ fn flow<'a>(
     now: Duration,
     window: Duration,
 ) -> Flow {
-    let begin = now.saturating_sub(window);
-    let parts: Vec<Part> = tracks.filter_map(|track| track.since(begin)).collect();
+    let parts = tracks.filter_map(|track| track.within(now, window));
+    let parts: Vec<Part> = parts.collect();
     let mut done = Work::default();
     for part in &parts {
         done.add(&part.work);

@@ -45,11 +45,15 @@ impl Slots {
     }
 
     /// The slots that are over and were seen, back to one that was not. All who tell in time have
-    /// told of a slot [`FRESH`] after its end.
-    pub(super) fn trail(&self, now: Duration) -> Trail {
-        let over = |at: Duration| number_at(at.saturating_sub(FRESH));
+    /// told of a slot `lasts` after its end, [`FRESH`] at the least.
+    pub(super) fn trail(&self, now: Duration, lasts: Duration) -> Trail {
+        let over = |at: Duration| number_at(at.saturating_sub(lasts.max(FRESH)));
         let end = over(self.told);
-        if over(now) > end + 1 {
+        let seldom = lasts
+            .saturating_sub(FRESH)
+            .as_secs()
+            .div_ceil(SLOT.as_secs());
+        if over(now) > end + 1 + seldom {
             return Trail::default();
         }
         let count = usize::try_from(end.saturating_sub(self.first)).unwrap_or(usize::MAX);

@@ -49,10 +49,12 @@ pub(super) struct Track {
     pub(super) last: Reading,
     /// Whether it is there no more.
     pub(super) gone: bool,
+    /// For how long that is true.
+    lasts: Duration,
     newest: Mark,
     /// The marks of the last [`RECENT`], the newest not among them.
     recent: VecDeque<Mark>,
-    /// Fewer of those before, back to [`STABLE`].
+    /// Fewer of those before, back to [`STABLE`] and one more.
     older: VecDeque<Mark>,
 }
 
@@ -60,14 +62,23 @@ impl Part {
     pub(super) fn length(&self) -> Duration {
         self.until.saturating_sub(self.from)
     }
+
+    fn later(self, by: Duration) -> Self {
+        Self {
+            from: self.from + by,
+            until: self.until + by,
+            ..self
+        }
+    }
 }
 
 impl Track {
     /// Of a replica's first reading. What it did before is not known to belong to any window.
-    pub(super) fn begin(reading: Reading, at: Duration) -> Self {
+    pub(super) fn begin(reading: Reading, at: Duration, lasts: Duration) -> Self {
         Self {
             last: reading,
             gone: false,
+            lasts,
             newest: Mark {
                 at,
                 done: Work::default(),
@@ -78,13 +89,14 @@ impl Track {
     }
 
     /// Adds a later reading; gives what the replica did since the one before.
-    pub(super) fn go_on(&mut self, reading: Reading, at: Duration) -> Part {
+    pub(super) fn go_on(&mut self, reading: Reading, at: Duration, lasts: Duration) -> Part {
         let from = self.newest.at;
         let work = Work::between(&self.last, &reading, at.saturating_sub(from));
         let before = self.newest.clone();
         self.newest.at = at;
         self.newest.done.add(&work);
         self.last = reading;
+        self.lasts = lasts;
         self.gone = false;
         self.recent.push_back(before);
         self.thin();
@@ -97,7 +109,11 @@ impl Track {
 
     /// Whether what it told last is true of `now`.
     pub(super) fn is_fresh(&self, now: Duration) -> bool {
-        !self.gone && now.saturating_sub(self.newest.at) < FRESH
+        !self.gone && now.saturating_sub(self.newest.at) < self.lasts
+    }
+
+    pub(super) fn lasts(&self) -> Duration {
+        self.lasts
     }
 
     /// Whether no window reaches back to its last reading.
@@ -109,16 +125,51 @@ impl Track {
         self.newest.at
     }
 
-    /// What it did from the first reading at or after `begin` on; `None` if there is no such one.
-    pub(super) fn since(&self, begin: Duration) -> Option<Part> {
-        let marks = self.older.iter().chain(&self.recent);
-        let mut marks = marks.chain([&self.newest]);
-        let first = marks.find(|mark| mark.at >= begin)?;
-        Some(Part {
+    /// What it did in the `window` that ends now; `None` if nothing of that is known.
+    ///
+    /// One that tells every second has told of nearly all of it. The window of one that tells seldom
+    /// ends with its last reading and may begin between two, what it did from one to the other
+    /// counting as if it had done it evenly. As long as it is fresh, that window stands for the
+    /// present one: those of replicas that told at different moments lie upon each other, or what
+    /// they did together would seem to have taken longer.
+    pub(super) fn within(&self, now: Duration, window: Duration) -> Option<Part> {
+        if self.lasts <= FRESH {
+            return self.since(now.saturating_sub(window), false);
+        }
+        let late = if self.is_fresh(now) {
+            now.saturating_sub(self.newest.at)
+        } else {
+            Duration::ZERO
+        };
+        let part = self.since(now.saturating_sub(window + late), true)?;
+        Some(part.later(late))
+    }
+
+    /// What it did from the first reading at or after `begin` on, or `evenly` from `begin` itself on;
+    /// `None` if there is no such reading.
+    fn since(&self, begin: Duration, evenly: bool) -> Option<Part> {
+        let marks = self.older.iter().chain(&self.recent).chain([&self.newest]);
+        let mut before = None;
+        let mut later = marks.skip_while(|mark| {
+            let is_before = mark.at < begin;
+            if is_before {
+                before = Some(*mark);
+            }
+            is_before
+        });
+        let first = later.next()?;
+        let mut part = Part {
             from: first.at,
             until: self.newest.at,
             work: self.newest.done.since(&first.done),
-        })
+        };
+        if let Some(before) = before.filter(|_| evenly) {
+            let whole = first.at.saturating_sub(before.at);
+            let share = first.at.saturating_sub(begin).div_duration_f64(whole);
+            part.work.add(&first.done.since(&before.done).times(share));
+            part.from = begin;
+        }
+        Some(part)
     }
 
     /// Keeps as many marks as windows need.
@@ -131,8 +182,9 @@ impl Track {
                 self.older.push_back(mark);
             }
         }
-        while let Some(mark) = self.older.front()
-            && is_before(mark, STABLE)
+        // A window that begins between two readings needs the one before as well.
+        while let Some(second) = self.older.get(1)
+            && is_before(second, STABLE)
         {
             self.older.pop_front();
         }
@@ -195,6 +247,21 @@ impl Work {
         }
     }
 
+    fn times(self, share: f64) -> Self {
+        Self {
+            running_seconds: self.running_seconds * share,
+            beside_seconds: self.beside_seconds * share,
+            waiting_seconds: self.waiting_seconds * share,
+            arrived: self.arrived * share,
+            ended: self.ended * share,
+            prompt_tokens: self.prompt_tokens * share,
+            generation_tokens: self.generation_tokens * share,
+            prefill_seconds: self.prefill_seconds * share,
+            ttft: self.ttft.times(share),
+            latency: self.latency.times(share),
+        }
+    }
+
     /// What of it is kept for long.
     pub(super) fn slot(&self) -> Slot {
         Slot {
@@ -214,16 +281,16 @@ mod tests {
     #[test]
     fn a_replica_has_as_many_marks_as_windows_need() {
         let second = Duration::from_secs(1);
-        let mut track = Track::begin(Reading::default(), Duration::ZERO);
+        let mut track = Track::begin(Reading::default(), Duration::ZERO, FRESH);
         for at in 1..1000 {
-            track.go_on(Reading::default(), second * at);
+            track.go_on(Reading::default(), second * at, FRESH);
         }
         let marks = track.recent.len() + track.older.len();
         assert!((20..30).contains(&marks), "{marks}");
         let now = second * 999;
-        let recent = track.since(now - RECENT).map(|part| part.length());
+        let recent = track.within(now, RECENT).map(|part| part.length());
         assert_eq!(recent, Some(RECENT));
-        let stable = track.since(now - STABLE).map(|part| part.length());
+        let stable = track.within(now, STABLE).map(|part| part.length());
         assert!(stable.is_some_and(|it| it <= STABLE && it > STABLE - STEP));
     }
 }

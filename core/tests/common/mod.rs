@@ -111,6 +111,7 @@ pub(crate) fn seen<const N: usize>(
         weights,
         gateways: None,
         trail: Trail::default(),
+        untold: None,
     }
 }
 

@@ -241,6 +241,7 @@ pub(crate) fn any_seen() -> impl Strategy<Value = Snapshot> {
         weights,
         gateways,
         trail: Trail::default(),
+        untold: None,
     })
 }
 

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use chandler_crds::names::{LEASE, env, mounts, ports};
 use clap::{Args, Parser, Subcommand};
 
 use crate::failpoint::Failpoint;
 use crate::render::Site;
+use crate::scrape::MetricsFrom;
 
 /// Variables of replicas that the operator sets by itself.
 const OWN_VARIABLES: [&str; 4] = [env::CACHE, env::LOCK, env::CREDENTIALS, env::CLAIM];
@@ -48,6 +50,16 @@ pub struct RunArgs {
     /// callers need a key.
     #[arg(long, value_name = "HOST:PORT", value_parser = host)]
     pub gateways: Option<String>,
+
+    /// Who tells what replicas measure: each of them, asked every second, or a Prometheus server that
+    /// scrapes them.
+    #[arg(long, value_name = "pods|prometheus=URL", default_value = "pods")]
+    pub metrics: MetricsFrom,
+
+    /// Folder with what the Prometheus server wants to see, as a Secret is mounted: `token`, or
+    /// `username` and `password`; and `ca.crt`, authorities to trust besides those of the system.
+    #[arg(long, value_name = "DIR", value_parser = credentials)]
+    pub metrics_credentials: Option<PathBuf>,
 
     /// Look after the models of this namespace alone.
     #[arg(long, value_name = "NAMESPACE")]
@@ -127,6 +139,10 @@ fn host(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+fn credentials(text: &str) -> Result<PathBuf, String> {
+    folder(text).map(PathBuf::from)
+}
+
 fn folder(text: &str) -> Result<String, String> {
     if !text.starts_with('/') || text.split('/').any(|part| part == "..") {
         return Err("write an absolute path without `..`".to_owned());
@@ -156,6 +172,8 @@ mod tests {
         assert_eq!(args.node_cache, "/var/lib/chandler/models");
         assert_eq!(args.watch_namespace, None);
         assert_eq!(args.gateways, None);
+        assert_eq!(args.metrics, MetricsFrom::Pods);
+        assert_eq!(args.metrics_credentials, None);
         for good in ["gateways.system.svc:8081", "127.0.0.1:1", "[::1]:8081"] {
             let args = parse(&["--gateways", good]).expect(good);
             assert_eq!(args.gateways.as_deref(), Some(good));
@@ -182,6 +200,9 @@ mod tests {
             (["--gateways", ":8081"], "a name and a port"),
             (["--gateways", "gateways:0"], "a name and a port"),
             (["--gateways", "http://gateways:80"], "a name and a port"),
+            (["--metrics", "prometheus"], "such as prometheus=http://"),
+            (["--metrics", "prometheus=prom:9090"], "write http://"),
+            (["--metrics-credentials", "folder"], "absolute path"),
             (["--failpoint", "now"], "before:STEP or after:STEP"),
         ] {
             let error = parse(&more).expect_err(more[1]);

@@ -4,6 +4,7 @@
 //! lead ──► controller ──► reconcile: fetch → default → cycle → publish → tell
 //!                 ▲                             │
 //!       gateways, scrape       guard ──► world ──► render
+//!             prometheus ─┘
 //! ```
 
 pub mod cli;
@@ -17,6 +18,7 @@ pub mod lead;
 pub mod ledger;
 pub mod looks;
 pub mod metrics;
+pub mod prometheus;
 pub mod publish;
 pub mod reconcile;
 pub mod render;

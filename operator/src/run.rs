@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use chandler_crds::ModelDeployment;
 use kube::{Client, Config};
 use tokio::net::TcpListener;
@@ -26,9 +26,10 @@ use crate::health::{self, Health, Pulse, Standing};
 use crate::lead::{Elector, Timing};
 use crate::looks::Looks;
 use crate::metrics::Metrics;
+use crate::prometheus::{Credentials, Server};
 use crate::reconcile::{Context, Worlds};
 use crate::render::{Site, with_default_image};
-use crate::scrape::Scraper;
+use crate::scrape::{MetricsFrom, Scraper};
 use crate::world::ClusterModel;
 
 /// Turns that work at one time. One that waits for a replica's answer does not count.
@@ -52,7 +53,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let probe = chandler_probe::Client::new();
     let gateways = args.gateways.clone();
     let gateways = gateways.map(|address| Gateways::new(address, probe.clone(), metrics.clone()));
-    let scraper = Scraper::new(probe.clone(), metrics.clone());
+    let scraper = scraper(&args, probe.clone(), metrics.clone())?;
     let pulse = Pulse::new();
     let (standing, standing_seen) = watch::channel(Standing::Candidate);
     let health = Health {
@@ -93,6 +94,26 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         served = health::serve(listener, health) => served.context("health can't be served"),
         () = operator.operate(elector, stop) => Ok(()),
     }
+}
+
+/// Who has what replicas measure from where the flags say.
+fn scraper(
+    args: &RunArgs,
+    probe: chandler_probe::Client,
+    metrics: Metrics,
+) -> anyhow::Result<Scraper> {
+    let folder = args.metrics_credentials.clone();
+    let address = match &args.metrics {
+        MetricsFrom::Pods if folder.is_some() => bail!(
+            "--metrics-credentials is for --metrics=prometheus=URL alone: leave it out, or add that"
+        ),
+        MetricsFrom::Pods => return Ok(Scraper::new(probe, metrics)),
+        MetricsFrom::Prometheus(address) => address,
+    };
+    let server = Server::new(address, Credentials::of(folder))?;
+    tracing::info!(%server, "what replicas measure is had from Prometheus");
+    let namespace = args.watch_namespace.as_deref();
+    Ok(Scraper::recorded(server, namespace, metrics))
 }
 
 /// A client for questions, and one for watches, which are silent for minutes.

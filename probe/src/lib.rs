@@ -12,5 +12,5 @@ pub use answer::first_answer;
 pub use http::{Client, Failed};
 pub use hyper::StatusCode;
 pub use idle::{idle, least, least_idle};
-pub use load::reading;
+pub use load::{HISTOGRAMS, NUMBERS, reading};
 pub use text::{Fault, Malformed, Sample, samples};

@@ -5,12 +5,20 @@ use chandler_crds::names::metrics as names;
 
 use crate::text::Sample;
 
-/// What stands behind a histogram's name on the lines of its buckets.
-const BUCKET: &str = "_bucket";
-/// And on that of its sum.
-const SUM: &str = "_sum";
-/// Label of a bucket's upper bound.
-const BOUND: &str = "le";
+/// The histograms of which [`reading`] takes buckets and sum.
+pub const HISTOGRAMS: [&str; 3] = [
+    names::TIME_TO_FIRST_TOKEN,
+    names::E2E_LATENCY,
+    names::QUEUE_TIME,
+];
+/// The other metrics without which there is no [`reading`].
+pub const NUMBERS: [&str; 5] = [
+    names::REQUESTS_RUNNING,
+    names::REQUESTS_WAITING,
+    names::PROMPT_TOKENS,
+    names::GENERATION_TOKENS,
+    names::REQUEST_SUCCESS,
+];
 
 /// What a replica tells of its load; `None` if anything of it is missing but the key-value cache
 /// and the bound of the batch, which not every model has. A replica of several engines tells of each by
@@ -45,14 +53,14 @@ fn histogram(told: &[Sample], name: &str) -> Option<Histogram> {
     let mut sum = None;
     for sample in told {
         match sample.name.strip_prefix(name) {
-            Some(BUCKET) => {
-                let bound: f64 = sample.label(BOUND)?.parse().ok()?;
+            Some(names::BUCKET) => {
+                let bound: f64 = sample.label(names::BOUND)?.parse().ok()?;
                 match buckets.iter_mut().find(|(known, _)| *known == bound) {
                     Some((_, count)) => *count += sample.value,
                     None => buckets.push((bound, sample.value)),
                 }
             }
-            Some(SUM) => *sum.get_or_insert(0.0) += sample.value,
+            Some(names::SUM) => *sum.get_or_insert(0.0) += sample.value,
             _ => {}
         }
     }
@@ -124,16 +132,12 @@ chandler:idle_seconds 0
 
     #[test]
     fn one_line_that_is_missing_leaves_nothing_told() {
-        for name in [
-            names::REQUESTS_RUNNING,
-            names::REQUESTS_WAITING,
-            names::PROMPT_TOKENS,
-            names::GENERATION_TOKENS,
-            names::REQUEST_SUCCESS,
-            "vllm:e2e_request_latency_seconds_bucket",
-            "vllm:e2e_request_latency_seconds_sum",
-        ] {
-            let lines = TOLD.lines().filter(|line| !line.starts_with(name));
+        let parts = [names::BUCKET, names::SUM];
+        let of = |name| parts.map(|part| format!("{name}{part}"));
+        let numbers = NUMBERS.map(str::to_owned).into_iter();
+        let all = numbers.chain(HISTOGRAMS.into_iter().flat_map(of));
+        for name in all {
+            let lines = TOLD.lines().filter(|line| !line.starts_with(&name));
             assert_eq!(read(&lines.collect::<Vec<_>>().join("\n")), None, "{name}");
         }
         let endless = TOLD.replace("le=\"+Inf\"} 9", "le=\"80\"} 9");

@@ -99,6 +99,13 @@ pub const STARTUP_SECONDS: &str = "chandler_startup_seconds";
 /// Gauge: memory that a process occupies.
 pub const RESIDENT_MEMORY: &str = "process_resident_memory_bytes";
 
+/// What stands behind a histogram's name in that of its buckets.
+pub const BUCKET: &str = "_bucket";
+/// And in that of its sum.
+pub const SUM: &str = "_sum";
+/// Label of a bucket's upper bound.
+pub const BOUND: &str = "le";
+
 /// Upper bounds of [`TIME_TO_FIRST_TOKEN`], as vLLM has them.
 pub const FIRST_TOKEN_BUCKETS: &[f64] = &[
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,

@@ -135,6 +135,22 @@ pub mod collector {
     pub const TRACES: &str = "/v1/traces";
 }
 
+/// A Prometheus server's HTTP API, and the labels that it adds to what it scrapes of a pod.
+pub mod prometheus {
+    /// Answers an expression for one moment.
+    pub const QUERY: &str = "/api/v1/query";
+    /// Label of the metric's name.
+    pub const NAME: &str = "__name__";
+    /// Label of a pod's namespace, by convention.
+    pub const NAMESPACE: &str = "namespace";
+    /// Label of a pod's name, by convention.
+    pub const POD: &str = "pod";
+    /// Label of the settings by which something is scraped.
+    pub const JOB: &str = "job";
+    /// Label of where it is scraped.
+    pub const INSTANCE: &str = "instance";
+}
+
 /// Paths of the API that callers use.
 pub mod api {
     /// Answers in a conversation.
@@ -157,6 +173,8 @@ pub mod credentials {
     pub const USERNAME: &str = "username";
     /// Password of basic authentication.
     pub const PASSWORD: &str = "password";
+    /// Certificates, as PEM, of authorities to trust besides those of the system.
+    pub const AUTHORITIES: &str = "ca.crt";
     /// Logins to registries, as `docker login` writes them.
     pub const DOCKER_CONFIG: &str = ".dockerconfigjson";
 }

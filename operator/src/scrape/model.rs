@@ -7,6 +7,8 @@ use std::time::Duration;
 use chandler_core::load::{FRESH, LoadSeen, Reading, Series, Trail};
 use chandler_probe::least;
 
+use super::recorded::Silence;
+
 /// Rounds that a replica is left out of at most. One that hangs costs a whole second each time.
 const MOST_ROUNDS: u32 = 8;
 
@@ -17,6 +19,8 @@ pub struct Replica {
     pub revision: String,
     /// The pod's uid: no other ever has it.
     pub uid: String,
+    /// The pod's name.
+    pub pod: String,
     /// Where it tells its metrics.
     pub address: SocketAddr,
 }
@@ -33,6 +37,8 @@ pub(super) struct Told {
 pub(super) struct Model {
     replicas: BTreeMap<String, Asked>,
     series: Series,
+    /// What people were last told of why nothing is known; see [`super::Scraper::untold`].
+    pub(super) untold: Option<String>,
 }
 
 #[derive(Debug)]
@@ -42,8 +48,21 @@ struct Asked {
     misses: u32,
     /// Rounds that it is still left out of.
     left_out: u32,
-    /// When it told last, and how long it had had no request.
-    told: Option<(Duration, Option<Duration>)>,
+    /// What it told last, but for its load.
+    told: Option<Last>,
+    /// The last scrape of it that is known, by the clock of the server that has it; in milliseconds.
+    scraped: i64,
+    /// Why the server has nothing of use.
+    silence: Option<Silence>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    at: Duration,
+    /// For how long that is true.
+    lasts: Duration,
+    /// How long it had had no request.
+    idle: Option<Duration>,
 }
 
 impl Model {
@@ -87,10 +106,65 @@ impl Model {
             return asked.misses;
         };
         asked.misses = 0;
-        asked.told = Some((now, idle));
+        asked.told = Some(Last {
+            at: now,
+            lasts: FRESH,
+            idle,
+        });
         let Replica { revision, uid, .. } = replica;
         self.series.note(revision, uid, reading, now);
         0
+    }
+
+    /// The replicas, each with the last scrape of it that is known.
+    pub(super) fn known_until(&self) -> impl Iterator<Item = (&Replica, i64)> {
+        let all = self.replicas.values();
+        all.map(|asked| (&asked.replica, asked.scraped))
+    }
+
+    /// Notes what a replica told at a scrape, `shown` by the server's clock and `at` by ours; it is
+    /// true for less than `lasts`.
+    pub(super) fn record(
+        &mut self,
+        replica: &Replica,
+        told: Told,
+        (shown, at): (i64, Duration),
+        lasts: Duration,
+    ) {
+        let Some(asked) = self.replicas.get_mut(&replica.uid) else {
+            return;
+        };
+        asked.scraped = shown;
+        if asked.told.is_some_and(|last| last.at >= at) {
+            return;
+        }
+        let Told { reading, idle } = told;
+        asked.told = Some(Last { at, lasts, idle });
+        let Replica { revision, uid, .. } = replica;
+        self.series.note_lasting(revision, uid, reading, at, lasts);
+    }
+
+    /// Notes why the server has nothing of a replica; gives it if that is news to people.
+    pub(super) fn hush(&mut self, replica: &Replica, silence: Option<Silence>) -> Option<Silence> {
+        let asked = self.replicas.get_mut(&replica.uid)?;
+        let before = std::mem::replace(&mut asked.silence, silence);
+        silence.filter(|_| before != silence)
+    }
+
+    /// Times of scrapes from before do not compare with those to come.
+    pub(super) fn begin_anew(&mut self) {
+        for asked in self.replicas.values_mut() {
+            asked.scraped = i64::MIN;
+        }
+    }
+
+    /// Why the server tells nothing of any replica; `None` if it does, or there is none.
+    pub(super) fn silence(&self, now: Duration) -> Option<Silence> {
+        if self.replicas.values().any(|asked| asked.is_fresh(now)) {
+            return None;
+        }
+        let all = self.replicas.values();
+        all.map(|asked| asked.silence.unwrap_or(Silence::Old)).min()
     }
 
     pub(super) fn look_due(&self, now: Duration) -> Option<Duration> {
@@ -113,13 +187,13 @@ impl Model {
     pub(super) fn idle(&self, revision: &str, now: Duration) -> Option<Duration> {
         let asked = self.replicas.values();
         let asked = asked.filter(|asked| asked.replica.revision == revision);
-        least(asked.map(|asked| asked.told.filter(|(at, _)| is_fresh(*at, now))?.1))
+        least(asked.map(|asked| asked.told.filter(|_| asked.is_fresh(now))?.idle))
     }
 
     /// How many replicas told lately, and how many did not.
     pub(super) fn counts(&self, now: Duration) -> (usize, usize) {
-        let told = self.replicas.values().filter_map(|asked| asked.told);
-        let fresh = told.filter(|(at, _)| is_fresh(*at, now)).count();
+        let all = self.replicas.values();
+        let fresh = all.filter(|asked| asked.is_fresh(now)).count();
         (fresh, self.replicas.len() - fresh)
     }
 }
@@ -131,12 +205,15 @@ impl Asked {
             misses: 0,
             left_out: 0,
             told: None,
+            scraped: i64::MIN,
+            silence: Some(Silence::New),
         }
     }
-}
 
-fn is_fresh(at: Duration, now: Duration) -> bool {
-    now.saturating_sub(at) < FRESH
+    fn is_fresh(&self, now: Duration) -> bool {
+        self.told
+            .is_some_and(|last| now.saturating_sub(last.at) < last.lasts)
+    }
 }
 
 #[cfg(test)]
@@ -151,6 +228,7 @@ mod tests {
         Replica {
             revision: "r".to_owned(),
             uid: uid.to_owned(),
+            pod: format!("pod-{uid}"),
             address: ([127, 0, 0, 1], 1).into(),
         }
     }

@@ -6,6 +6,7 @@ use kube_runtime::watcher::Event;
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use super::pods::{AT_ONCE, ask};
 use super::*;
 use crate::ledger::Watched;
 use crate::served::{Served, load};
@@ -21,6 +22,7 @@ fn replica(uid: &str, address: SocketAddr) -> Replica {
     Replica {
         revision: "r".to_owned(),
         uid: uid.to_owned(),
+        pod: format!("pod-{uid}"),
         address,
     }
 }
@@ -50,27 +52,27 @@ async fn replicas_that_a_turn_tells_of_are_asked_until_it_tells_of_others() {
         Served::new(&load(2, 0, 0)).await,
     );
     let scraper = scraper();
-    scraper.round().await;
+    scraper.round(0).await;
     assert_eq!(seen(&scraper), None);
     scraper.register(&key("chat"), vec![replica("a", one.address)]);
     assert_eq!(seen(&scraper), None);
-    scraper.round().await;
+    scraper.round(0).await;
     assert_eq!(seen(&scraper), Some((1, 1.0, 0.0)));
     one.tells(&load(1, 0, 16));
-    scraper.round().await;
+    scraper.round(0).await;
     assert_eq!(seen(&scraper), Some((1, 1.0, 6.0)));
     // The pod is replaced by another, at another address or at the same one.
     scraper.register(&key("chat"), vec![replica("b", two.address)]);
     assert_eq!(seen(&scraper), None);
-    scraper.round().await;
+    scraper.round(0).await;
     assert_eq!(seen(&scraper), Some((1, 2.0, 6.0)));
     scraper.register(&key("chat"), vec![replica("c", two.address)]);
     two.tells(&load(0, 0, 500));
-    scraper.round().await;
+    scraper.round(0).await;
     assert_eq!(seen(&scraper), Some((1, 0.0, 6.0)), "its past is its own");
     assert_eq!((one.asked(), two.asked()), (2, 2));
     scraper.forget(&key("chat"));
-    scraper.round().await;
+    scraper.round(0).await;
     assert_eq!((seen(&scraper), two.asked()), (None, 2));
 }
 
@@ -81,7 +83,7 @@ async fn a_container_that_starts_anew_counts_from_its_start() {
     scraper.register(&key("chat"), vec![replica("a", one.address)]);
     for ended in [1000, 1004, 3, 5] {
         one.tells(&load(0, 0, ended));
-        scraper.round().await;
+        scraper.round(0).await;
     }
     assert_eq!(seen(&scraper), Some((1, 0.0, 9.0)));
 }
@@ -110,7 +112,7 @@ async fn who_tells_nothing_of_use_is_in_no_number() {
         }
         let (before, asked) = (counted(&scraper, outcome), bad.asked());
         while bad.asked() == asked {
-            scraper.round().await;
+            scraper.round(0).await;
         }
         assert_eq!(counted(&scraper, outcome), before + 1, "{text:.40?}");
         assert_eq!(seen(&scraper), Some((1, 1.0, 0.0)));
@@ -141,7 +143,7 @@ async fn who_hangs_delays_nobodys_numbers() {
     tokio::select! {
         biased;
         () = told => {}
-        _ = scraper.round() => panic!("the round waits for those who hang"),
+        _ = scraper.round(0) => panic!("the round waits for those who hang"),
     }
 }
 
@@ -151,7 +153,7 @@ async fn one_that_is_gone_is_not_noted_any_more() {
     let scraper = scraper();
     let there = replica("a", one.address);
     scraper.register(&key("chat"), vec![there.clone()]);
-    let answer = scraper.ask(&there).await;
+    let answer = ask(&Client::new(), &there).await;
     scraper.register(&key("chat"), Vec::new());
     scraper.note(&key("chat"), &there, answer);
     assert_eq!(seen(&scraper), None);
@@ -164,14 +166,14 @@ async fn a_model_that_is_gone_is_forgotten() {
     for name in ["chat", "other"] {
         scraper.register(&key(name), vec![replica("a", one.address)]);
     }
-    scraper.ask_all().await;
+    scraper.ask_all(&Client::new()).await;
     assert!(scraper.load(&key("other"), "r").is_some());
     let (reader, mut writer) = kube_runtime::reflector::store::<Watched>();
     let chat = json!({"metadata": {"namespace": "team", "name": "chat"}});
     let chat: Watched = serde_json::from_value(chat).unwrap();
     writer.apply_watcher_event(&Event::Apply(chat));
     scraper.0.metrics.ledger().open(reader);
-    scraper.ask_all().await;
+    scraper.ask_all(&Client::new()).await;
     assert_eq!(scraper.load(&key("other"), "r"), None);
     assert_eq!((seen(&scraper), one.asked()), (Some((1, 1.0, 0.0)), 3));
 }
@@ -190,7 +192,7 @@ async fn a_round_asks_for_few_looks_at_models_at_work() {
         Looks::Of(keys) => keys,
         Looks::All => panic!("most of them are not at work"),
     };
-    scraper.ask_all().await;
+    scraper.ask_all(&Client::new()).await;
     let later = scraper.now() + Duration::from_secs(3);
     let mut looked = of(scraper.looks(later));
     assert_eq!(looked.len(), LOOKS);

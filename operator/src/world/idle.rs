@@ -28,7 +28,7 @@ impl ClusterModel {
     }
 
     /// What the replicas of a model that follows its load measure. Those that are ready now are
-    /// asked from now on.
+    /// asked from now on, or the server is asked of them.
     fn measure(&self, objects: &Objects, snapshot: &mut Snapshot) {
         let key = ModelKey::from(&self.object);
         if !self.wanted.as_ref().is_some_and(Validated::follows_load) {
@@ -39,6 +39,7 @@ impl ClusterModel {
             there.load = self.scraper.load(&key, revision);
         }
         snapshot.trail = self.scraper.trail(&key);
+        snapshot.untold = self.scraper.untold(&key);
     }
 
     /// What tells of rest. The gateways come first: who asks a replica meanwhile is seen there.
@@ -79,6 +80,7 @@ fn replicas(objects: &Objects) -> Vec<Replica> {
         Some(Replica {
             revision: revision.clone(),
             uid: pod.metadata.uid.clone()?,
+            pod: pod.metadata.name.clone()?,
             address: address(pod)?,
         })
     });

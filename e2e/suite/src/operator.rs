@@ -104,6 +104,13 @@ impl Outside {
         })
     }
 
+    /// The same with one argument more.
+    #[must_use]
+    pub fn with(mut self, argument: String) -> Self {
+        self.arguments.push(argument);
+        self
+    }
+
     /// Starts it; one with a boundary, such as `after:SetTraffic`, ends itself there.
     ///
     /// # Errors

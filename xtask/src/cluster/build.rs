@@ -20,6 +20,8 @@ struct Program {
     name: &'static str,
     /// The package with its `main`.
     package: &'static str,
+    /// Which parts of it are left out or in, as `go build -tags` takes it.
+    tags: &'static str,
     /// Packages whose version is set by the linker.
     versioned: &'static [&'static str],
     /// Other names that it is called by.
@@ -31,6 +33,7 @@ impl Program {
         Self {
             name,
             package: ".",
+            tags: "",
             versioned: &[],
             links: &[],
         }
@@ -49,8 +52,12 @@ const PROGRAMS: &[Program] = &[
         ..Program::plain("helm")
     },
     Program {
-        name: "kube",
-        package: ".",
+        package: "github.com/prometheus/prometheus/cmd/prometheus",
+        // Of all services that it can ask what there is to scrape, Kubernetes alone.
+        tags: "remove_all_sd,enable_kubernetes_sd",
+        ..Program::plain("prometheus")
+    },
+    Program {
         versioned: &[
             "k8s.io/component-base/version",
             "k8s.io/client-go/pkg/version",
@@ -64,6 +71,7 @@ const PROGRAMS: &[Program] = &[
             "kubectl",
             "kubelet",
         ],
+        ..Program::plain("kube")
     },
 ];
 
@@ -156,7 +164,11 @@ fn arguments(program: &Program) -> Vec<String> {
         "-ldflags",
     ];
     let mut all: Vec<_> = words.map(str::to_owned).into();
-    all.extend([linker, program.package.to_owned()]);
+    all.push(linker);
+    if !program.tags.is_empty() {
+        all.extend(["-tags".to_owned(), program.tags.to_owned()]);
+    }
+    all.push(program.package.to_owned());
     all
 }
 

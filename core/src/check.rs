@@ -75,7 +75,7 @@ pub fn check(
     let mut broken = Vec::new();
     let mut world = Projection::of(seen);
     for action in &decision.actions {
-        bounds(spec, action, &mut broken);
+        bounds(spec.bounds(now), action, &mut broken);
         rest(spec, seen, action, &mut broken);
         shrinking(spec, seen, action, &mut broken);
         world.apply(action, &mut broken);
@@ -84,7 +84,7 @@ pub fn check(
         }
     }
     traffic(seen, &world.weights, &mut broken);
-    capacity(spec, seen, &world, &mut broken);
+    capacity(spec, seen, &world, now, &mut broken);
     if broken.is_empty() {
         Ok(())
     } else {
@@ -245,17 +245,13 @@ fn shrinking(spec: &Validated, seen: &Snapshot, action: &Action, broken: &mut Ve
     }
 }
 
-fn bounds(spec: &Validated, action: &Action, broken: &mut Vec<Violation>) {
+fn bounds((min, max): (u32, u32), action: &Action, broken: &mut Vec<Violation>) {
     let (revision, replicas) = match action {
         Action::EnsureRevision {
             revision, replicas, ..
         } => (revision, *replicas),
         Action::Scale { revision, to, .. } => (revision, *to),
         _ => return,
-    };
-    let (min, max) = match spec.replicas {
-        Replicas::Fixed(count) => (count, count),
-        Replicas::Scaled { min, max, .. } => (min, max),
     };
     if replicas < min || replicas > max {
         broken.push(Violation::OutOfBounds {
@@ -319,14 +315,17 @@ fn traffic(seen: &Snapshot, weights: &Weights, broken: &mut Vec<Violation>) {
 
 /// Ready replicas with traffic never fall below what serves now or what is wanted, whichever is
 /// less; `recreate` is the strategy whose point is to do so.
-fn capacity(spec: &Validated, seen: &Snapshot, world: &Projection, broken: &mut Vec<Violation>) {
+fn capacity(
+    spec: &Validated,
+    seen: &Snapshot,
+    world: &Projection,
+    now: Timestamp,
+    broken: &mut Vec<Violation>,
+) {
     if spec.strategy == TakeOver::Recreate {
         return;
     }
-    let least = match spec.replicas {
-        Replicas::Fixed(count) => count,
-        Replicas::Scaled { min, .. } => min,
-    };
+    let (least, _) = spec.bounds(now);
     let (before, after) = (seen.serving(), world.serving());
     let floor = before.min(least);
     if after < floor {

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod retry;
 mod rollout;
 pub mod scale;
+pub mod schedule;
 pub mod snapshot;
 pub mod traffic;
 pub mod validate;

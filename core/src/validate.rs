@@ -2,13 +2,16 @@
 //! [`Validated`], where every default is applied and every combination is possible.
 
 mod scaling;
+mod schedule;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chandler_crds::ModelDeployment;
 use chandler_crds::spec::{Rollout, Server, Strategy, Task};
+use jiff::Timestamp;
 
+use crate::schedule::{Held, Schedule};
 use crate::traffic::route::REQUEST_TIMEOUT;
 use crate::worker::{self, Worker};
 
@@ -68,6 +71,8 @@ pub struct Validated {
     pub replicas: Replicas,
     /// How that count follows the load, if it does.
     pub scaling: Option<Scaling>,
+    /// Floors of that count by the clock.
+    pub schedule: Schedule,
     /// How that revision takes over.
     pub strategy: TakeOver,
     /// Time without progress after which the rollout has failed.
@@ -84,6 +89,24 @@ impl Validated {
     #[must_use]
     pub fn follows_load(&self) -> bool {
         matches!(self.replicas, Replicas::Scaled { .. }) && !self.paused
+    }
+
+    /// The floor that the schedule sets now; none while nothing is to be changed.
+    #[must_use]
+    pub fn floor(&self, now: Timestamp) -> Option<Held> {
+        self.schedule.held(now).filter(|_| !self.paused)
+    }
+
+    /// Fewest and most replicas now.
+    #[must_use]
+    pub fn bounds(&self, now: Timestamp) -> (u32, u32) {
+        match self.replicas {
+            Replicas::Fixed(count) => (count, count),
+            Replicas::Scaled { min, max, .. } => {
+                let floor = self.floor(now).map_or(min, |floor| floor.replicas);
+                (floor.max(min), max)
+            }
+        }
     }
 }
 
@@ -133,6 +156,7 @@ pub fn validate(object: &ModelDeployment) -> Result<Validated, Vec<Invalid>> {
     let autoscaling = spec.autoscaling.as_ref();
     let replicas = scaling::replicas(spec.replicas, autoscaling, &mut invalid);
     let scaling = autoscaling.map(|asked| scaling::scaling(asked, &mut invalid));
+    let schedule = autoscaling.map(|asked| schedule::schedule(asked, &mut invalid));
     let strategy = strategy(spec.rollout.as_ref(), &mut invalid);
     let drain = drain(spec.server.as_ref(), &mut invalid);
     let request_timeout = request_timeout(spec.server.as_ref()).unwrap_or_else(|error| {
@@ -155,6 +179,7 @@ pub fn validate(object: &ModelDeployment) -> Result<Validated, Vec<Invalid>> {
         worker,
         replicas,
         scaling,
+        schedule: schedule.unwrap_or_default(),
         strategy,
         progress_deadline: spec
             .rollout

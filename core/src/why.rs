@@ -68,6 +68,15 @@ pub enum Why {
         replicas: bool,
     },
     NothingWakes,
+    /// A floor by the clock holds.
+    Scheduled {
+        replicas: u32,
+        until: Timestamp,
+    },
+    /// A model at rest has a floor to come.
+    ScheduleWakes {
+        at: Timestamp,
+    },
     Create {
         revision: String,
         replicas: u32,
@@ -133,6 +142,7 @@ impl Why {
                 | Self::Woken { .. }
                 | Self::FallsAsleep { .. }
                 | Self::HeldCount { .. }
+                | Self::Scheduled { .. }
         )
     }
 }
@@ -207,6 +217,11 @@ impl fmt::Display for Why {
                 silent(*gateways, *replicas)
             ),
             Self::NothingWakes => f.write_str("kept awake: no gateway is known that could wake it"),
+            Self::Scheduled { replicas, until } => write!(
+                f,
+                "the schedule keeps at least {replicas} replicas until {until}"
+            ),
+            Self::ScheduleWakes { at } => write!(f, "the schedule wakes it at {at}"),
             Self::Create { revision, replicas } => {
                 write!(f, "create revision {revision} with {replicas} replicas")
             }

@@ -8,8 +8,9 @@ use chandler_core::check::check;
 use chandler_core::conclude::conclude;
 use chandler_core::decide::{Action, Decision, decide, decide_removal};
 use chandler_core::memory::Memory;
+use chandler_core::schedule::Schedule;
 use chandler_core::snapshot::{RevisionSeen, Snapshot, Weights};
-use chandler_core::validate::{Replicas, Validated, validate};
+use chandler_core::validate::{Replicas, TakeOver, Validated, validate};
 use chandler_core::why::Why;
 use chandler_core::world::{Failure, Outcome};
 use chandler_crds::ModelDeploymentStatus;
@@ -101,8 +102,8 @@ fn later(at: Timestamp, wait: Duration) -> Timestamp {
 }
 
 /// Is there anything to be done, now or at a given time? A model that is idle is looked at again
-/// without anything to be done, unless nobody asks it by then.
-fn at_rest(decision: &Decision) -> bool {
+/// without anything to be done, unless nobody asks it by then, and one with a schedule is, too.
+fn at_rest(spec: &Validated, decision: &Decision) -> bool {
     let idles = |why: &Why| matches!(why, Why::Awake { .. } | Why::IdleUnknown { .. });
     let waits = |why: &Why| {
         matches!(
@@ -110,7 +111,9 @@ fn at_rest(decision: &Decision) -> bool {
             Why::ResolveWaits { .. } | Why::ProbeWaits { .. } | Why::Draining { .. }
         )
     };
-    let only_idles = decision.why.iter().any(idles) && !decision.why.iter().any(waits);
+    let has_schedule = spec.schedule != Schedule::default();
+    let only_idles =
+        (has_schedule || decision.why.iter().any(idles)) && !decision.why.iter().any(waits);
     decision.actions.is_empty() && (decision.wake_at.is_none() || only_idles)
 }
 
@@ -152,7 +155,7 @@ fn converge(
             now,
         );
         *memory = kept(&concluded.status);
-        if at_rest(&decision) && *seen == before {
+        if at_rest(spec, &decision) && *seen == before {
             return Ok(now);
         }
         // Longer than every backoff and drain.
@@ -214,15 +217,13 @@ proptest! {
         let now = converge(&spec, &mut seen, &mut memory)?;
 
         let again = decide(&spec, &seen, &memory, now);
-        prop_assert!(at_rest(&again), "{again:#?}");
+        prop_assert!(at_rest(&spec, &again), "{again:#?}");
         prop_assert!(again.memory.revisions[&spec.revision].failure.is_none());
         let names: Vec<&String> = seen.revisions.keys().collect();
         prop_assert_eq!(names, [&spec.revision]);
         let count = seen.revisions[&spec.revision].desired;
-        match spec.replicas {
-            Replicas::Fixed(wanted) => prop_assert_eq!(count, wanted),
-            Replicas::Scaled { min, max, .. } => prop_assert!((min..=max).contains(&count)),
-        }
+        let (min, max) = spec.bounds(now);
+        prop_assert!((min..=max).contains(&count), "{count} of {min} to {max}");
         let weights = match count {
             0 => Weights::new(),
             _ => Weights::from([(spec.revision.clone(), 100)]),
@@ -305,5 +306,51 @@ proptest! {
         for (name, known) in &decision.memory.revisions {
             prop_assert!(seen.weight(name) == 0 || known.draining_since.is_none());
         }
+    }
+}
+
+/// Every hour of the day that a floor can begin or end at.
+const HOURS: std::ops::Range<i64> = 0..24;
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 10_000,
+        ..config()
+    })]
+
+    #[test]
+    fn no_fewer_than_a_floor_that_holds(
+        seen in any_seen(), memory in any_memory(), hours in (HOURS, 1..23i64),
+        counts in (0u32..3, 1u32..5), second in 0i64..10_000_000, recreate in any::<bool>(),
+    ) {
+        let ((start, lasts), (min, floor)) = (hours, counts);
+        let end = (start + lasts) % HOURS.end;
+        let spec = common::spec(serde_json::json!({
+            "autoscaling": {"minReplicas": min, "maxReplicas": 5, "schedule": [{
+                "start": format!("0 {start} * * *"), "end": format!("0 {end} * * *"),
+                "minReplicas": floor,
+            }]},
+            "rollout": {"strategy": if recreate { "recreate" } else { "blueGreen" }},
+        }));
+        let now = Timestamp::from_second(second).expect("in range");
+        let (seen, memory) = named(&spec, seen, memory);
+        let decision = decide(&spec, &seen, &memory, now);
+        let hour = second / 3600 % HOURS.end;
+        let holds = (hour - start).rem_euclid(HOURS.end) < lasts;
+        prop_assert_eq!(spec.floor(now).is_some(), holds);
+        if let Some(count) = replicas(&spec, &seen, &decision).filter(|_| holds) {
+            let scales = |action: &Action| matches!(action, Action::Scale { .. });
+            let there = seen.revisions.get(&spec.revision).map_or(0, |there| there.desired);
+            // A count that is not changed is one that a step before it holds up.
+            prop_assert!(count >= floor || (count == there && !decision.actions.iter().any(scales)));
+        }
+        if holds && spec.strategy == TakeOver::BlueGreen && decision.memory.revisions[&spec.revision].lock.is_some() {
+            prop_assert!(replicas(&spec, &seen, &decision).is_some_and(|count| count >= floor));
+        }
+        let change = (start + if holds { lasts } else { 0 }) * 3600;
+        let wait = (change - second).rem_euclid(86_400);
+        let wait = if wait == 0 { 86_400 } else { wait };
+        let look = decision.wake_at.expect("a look").duration_since(now).as_secs();
+        prop_assert!(look <= wait, "{look} of {wait}");
     }
 }

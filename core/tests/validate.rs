@@ -58,6 +58,44 @@ fn each_invalid_field_is_told_with_what_to_write_instead() {
             "lower the one",
         ),
         (
+            floors(&[
+                ("0 8 * * *", "0 18 * * *", "UTC", 2),
+                ("0 8 * * *", "0 18 * * *", "UTC", 4),
+            ]),
+            "spec.autoscaling.schedule.minReplicas",
+            "floor 2: 4 is above maxReplicas 3: lower the one",
+        ),
+        (
+            floors(&[("0 8 * * *", "0 18 * * *", "UTC", 0)]),
+            "spec.autoscaling.schedule.minReplicas",
+            "floor 1: 0 is below 1: write 1 or more",
+        ),
+        (
+            floors(&[("0 25 * * *", "0 18 * * *", "UTC", 2)]),
+            "spec.autoscaling.schedule.start",
+            "floor 1: start `0 25 * * *` `25` is no hour: write 0 to 23",
+        ),
+        (
+            floors(&[("0 8 * * *", "18:00", "UTC", 2)]),
+            "spec.autoscaling.schedule.end",
+            "end `18:00` has 1 fields: write five",
+        ),
+        (
+            floors(&[("0 8 30 2 *", "0 18 * * *", "UTC", 2)]),
+            "spec.autoscaling.schedule.start",
+            "never comes",
+        ),
+        (
+            floors(&[("0 8 * * *", "0 8 * * *", "UTC", 2)]),
+            "spec.autoscaling.schedule.end",
+            "write an end that comes later",
+        ),
+        (
+            floors(&[("0 8 * * *", "0 18 * * *", "CEST", 2)]),
+            "spec.autoscaling.schedule.timeZone",
+            "`CEST` is not in the IANA database: write such as Europe/Berlin",
+        ),
+        (
             json!({"rollout": {"strategy": "canary"}}),
             "spec.rollout.strategy",
             "write auto, blueGreen or recreate",
@@ -105,6 +143,25 @@ fn each_invalid_field_is_told_with_what_to_write_instead() {
         assert!(told[0].message.contains(hint), "{fields}: {invalid:?}");
         assert!(told[0].to_string().contains(field), "{invalid:?}");
     }
+}
+
+/// A model of at most three replicas with these floors.
+fn floors(floors: &[(&str, &str, &str, i32)]) -> Value {
+    let floors = floors.iter().map(|(start, end, zone, replicas)| {
+        json!({"start": start, "end": end, "timeZone": zone, "minReplicas": replicas})
+    });
+    json!({"autoscaling": {"maxReplicas": 3, "schedule": floors.collect::<Vec<_>>()}})
+}
+
+#[test]
+fn a_floor_without_a_zone_is_in_utc() {
+    let schedule = |zone: Value| {
+        let floor =
+            json!({"start": "0 8 * * *", "end": "0 18 * * *", "minReplicas": 2, "timeZone": zone});
+        spec(json!({"autoscaling": {"maxReplicas": 3, "schedule": [floor]}})).schedule
+    };
+    assert_eq!(schedule(Value::Null), schedule(json!("UTC")));
+    assert_ne!(schedule(Value::Null), schedule(json!("Asia/Kolkata")));
 }
 
 #[test]

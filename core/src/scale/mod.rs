@@ -2,6 +2,7 @@
 //!
 //! - [`follow`]: as many as the load needs, by [`signals`] and by what a replica is known to do.
 //! - `zero`: none while nobody asks, and back.
+//! - `schedule`: never fewer than a floor that holds now.
 //! - `fixed`: as many as there are, where nothing can be told.
 
 mod capacity;
@@ -10,6 +11,7 @@ mod fixed;
 mod follow;
 mod limits;
 mod reach;
+mod schedule;
 mod signals;
 mod zero;
 
@@ -21,6 +23,8 @@ mod demand_tests;
 mod follow_properties;
 #[cfg(test)]
 mod follow_tests;
+#[cfg(test)]
+mod schedule_tests;
 #[cfg(test)]
 mod zero_tests;
 
@@ -59,39 +63,47 @@ pub(crate) struct Wanted {
 
 /// What is wanted of the revision that the spec asks for.
 pub(crate) fn wanted(spec: &Validated, seen: &Snapshot, memory: &Memory, now: Timestamp) -> Wanted {
-    let (min, max, idle_after) = match spec.replicas {
-        Replicas::Fixed(replicas) => {
-            return Wanted {
-                replicas,
-                ..Wanted::default()
-            };
-        }
-        Replicas::Scaled {
-            min,
-            max,
-            idle_after,
-        } => (min, max, idle_after),
-    };
-    let Some(idle_after) = idle_after else {
-        return awake(spec, (min, max), seen, memory, now);
-    };
-    match zero::judge(spec, idle_after, seen, memory) {
-        zero::Verdict::Asleep(why) => Wanted {
-            replicas: 0,
+    if let Replicas::Fixed(replicas) = spec.replicas {
+        return Wanted {
+            replicas,
+            ..Wanted::default()
+        };
+    }
+    let floor = spec.floor(now);
+    let bounds = spec.bounds(now);
+    let idle_after = spec.replicas.idle_after();
+    let verdict = idle_after.map(|idle_after| zero::judge(spec, idle_after, seen, memory));
+    let mut wanted = match verdict {
+        Some(zero::Verdict::Woken { why, waiting }) => woken(spec, bounds, why, waiting, memory),
+        Some(zero::Verdict::Asleep(why)) if floor.is_none() => Wanted {
             why: vec![why],
             ..Wanted::default()
         },
-        zero::Verdict::Woken { why, waiting } => Wanted {
-            replicas: herd(spec, memory, waiting).clamp(min.max(1), max),
-            why: vec![why],
-            ..Wanted::default()
-        },
-        zero::Verdict::Awake { why, look_after } => {
-            let mut wanted = awake(spec, (min, max), seen, memory, now);
+        Some(zero::Verdict::Awake { why, look_after }) if floor.is_none() => {
+            let mut wanted = awake(spec, bounds, seen, memory, now);
             wanted.why.extend(why);
-            wanted.look_after = wanted.look_after.into_iter().chain(look_after).min();
+            wanted.look_soon(look_after);
             wanted
         }
+        // Whether it could rest is no question while a floor holds.
+        _ => awake(spec, bounds, seen, memory, now),
+    };
+    schedule::tell(spec, floor, now, &mut wanted);
+    wanted
+}
+
+/// As many as serve those who wait for a model at rest.
+fn woken(
+    spec: &Validated,
+    (min, max): (u32, u32),
+    why: Why,
+    waiting: u64,
+    memory: &Memory,
+) -> Wanted {
+    Wanted {
+        replicas: herd(spec, memory, waiting).clamp(min.max(1), max),
+        why: vec![why],
+        ..Wanted::default()
     }
 }
 
@@ -168,5 +180,10 @@ impl Wanted {
             why: vec![Why::HeldCount { replicas, min, max }],
             ..Self::default()
         }
+    }
+
+    /// A look after `wait` at the latest, if there is one.
+    fn look_soon(&mut self, wait: Option<Duration>) {
+        self.look_after = self.look_after.into_iter().chain(wait).min();
     }
 }

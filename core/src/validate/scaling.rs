@@ -150,13 +150,6 @@ pub(super) fn scaling(asked: &Autoscaling, invalid: &mut Vec<Invalid>) -> Scalin
             invalid,
         );
     }
-    if asked
-        .schedule
-        .as_ref()
-        .is_some_and(|floors| !floors.is_empty())
-    {
-        later("spec.autoscaling.schedule", "a floor by the clock", invalid);
-    }
     Scaling {
         targets: targets(asked, invalid),
         up,

@@ -50,13 +50,19 @@ fn fields(tame: bool) -> BoxedStrategy<Value> {
     let model = (word(), option::of(word()), task(), number());
     let rests = ["1m", "5m", "1s", "0s", "-5s"];
     let rests = rests[..if tame { 3 } else { 5 }].to_vec();
+    let rests = option::of(prop::sample::select(rests));
     let scale = prop_oneof![
         number().prop_map(|count| json!({"replicas": count})),
-        (number(), number(), option::of(prop::sample::select(rests))).prop_map(
-            move |(min, max, idle_after)| {
+        (number(), number(), rests, schedule(tame)).prop_map(
+            move |(min, max, idle_after, mut schedule)| {
                 let max = if tame { min + max.max(1) } else { max };
+                for floor in schedule.iter_mut().flatten().filter(|_| tame) {
+                    floor["minReplicas"] =
+                        json!(floor["minReplicas"].as_i64().min(Some(max.into())));
+                }
                 json!({"autoscaling": {
                     "minReplicas": min, "maxReplicas": max, "idleAfter": idle_after,
+                    "schedule": schedule,
                 }})
             }
         ),
@@ -90,6 +96,28 @@ fn fields(tame: bool) -> BoxedStrategy<Value> {
         spec
     };
     (scale, model, rest).prop_map(put).boxed()
+}
+
+/// Some floors, of up to five replicas.
+fn schedule(tame: bool) -> BoxedStrategy<Option<Vec<Value>>> {
+    let times = [
+        "0 8 * * *",
+        "30 13 * * 1-5",
+        "0 */6 1-31/2 * *",
+        "15 2 29 2 *",
+        "0 0 31 2 *",
+        "8 o'clock",
+    ];
+    let times = prop::sample::select(times[..if tame { 4 } else { 6 }].to_vec());
+    let zones = ["UTC", "Europe/Berlin", "Australia/Lord_Howe", "Nowhere"];
+    let zones = prop::sample::select(zones[..if tame { 3 } else { 4 }].to_vec());
+    let replicas = if tame { (1..=5).boxed() } else { number() };
+    let floor = (times.clone(), times, option::of(zones), replicas);
+    let floor = floor.prop_filter("an end", move |it| !tame || it.0 != it.1);
+    let floor = floor.prop_map(|(start, end, zone, replicas)| {
+        json!({"start": start, "end": end, "timeZone": zone, "minReplicas": replicas})
+    });
+    option::of(prop::collection::vec(floor, 0..4)).boxed()
 }
 
 /// Objects of every kind, most of them invalid.

@@ -9,6 +9,11 @@ use serde::{Deserialize, Serialize};
 #[x_kube(validation = Rule::new("!has(self.minReplicas) || self.minReplicas <= self.maxReplicas").message(
     "minReplicas must not be above maxReplicas: lower the one or raise the other"
 ))]
+#[x_kube(validation = Rule::new(
+    "!has(self.schedule) || self.schedule.all(floor, floor.minReplicas <= self.maxReplicas)"
+).message(
+    "a minReplicas of the schedule must not be above maxReplicas: lower the one or raise the other"
+))]
 pub struct Autoscaling {
     /// Fewest replicas; 0 lets an idle model sleep. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,7 +38,8 @@ pub struct Autoscaling {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behavior: Option<Behavior>,
 
-    /// Floors by the clock, such as two replicas in office hours.
+    /// Floors by the clock, such as two replicas in office hours. Of those that hold at a time the
+    /// greatest counts, and while one does the model does not sleep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub schedule: Option<Vec<ScheduledFloor>>,
@@ -88,15 +94,16 @@ pub struct ScalingLimit {
     pub max_step: Option<i32>,
 }
 
-/// A floor that holds while its schedule says so.
+/// A floor that holds from each `start` until the next `end`.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScheduledFloor {
-    /// When the floor begins, as five cron fields.
+    /// When the floor begins, as five cron fields: minute, hour, day of the month, month, day of the
+    /// week, such as `0 8 * * 1-5`.
     pub start: String,
-    /// When it ends, as five cron fields.
+    /// When it ends, in the same form.
     pub end: String,
-    /// IANA time zone of both. Default: `UTC`.
+    /// IANA time zone of both, such as `Europe/Berlin`. Default: `UTC`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
     /// Fewest replicas in between.

@@ -154,6 +154,14 @@ fn bad_values_are_told_with_what_to_write() {
             "at least 1s",
         ),
         (
+            json!({"model": {"source": "hf://org/name"}, "autoscaling": {"maxReplicas": 2, "schedule": [
+                {"start": "0 8 * * *", "end": "0 18 * * *", "minReplicas": 2},
+                {"start": "0 12 * * *", "end": "0 13 * * *", "minReplicas": 3},
+            ]}}),
+            "spec.autoscaling",
+            "minReplicas of the schedule",
+        ),
+        (
             json!({"model": {"source": "hf://org/name"}, "rollout": {"steps": [{"weight": 0}]}}),
             "spec.rollout.steps[0].weight",
             "percent",

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
+use chandler_core::schedule::Schedule;
 use chandler_core::validate::{Replicas, Validated, validate};
 use chandler_sim::traffic::baselines::{Baseline, Fixed};
 use chandler_sim::traffic::trace::{Trace, TraceError};
@@ -24,6 +25,10 @@ pub(super) enum Fault {
         "{}: has a fixed count, which leaves {policy} nothing to decide; write spec.autoscaling with minReplicas and maxReplicas", path.display()
     )]
     NothingToDecide { path: PathBuf, policy: Baseline },
+    #[error(
+        "{}: has floors by the clock, and a trace has no date; remove spec.autoscaling.schedule", path.display()
+    )]
+    Scheduled { path: PathBuf },
     #[error("{}: {error}; give the path of a file", path.display())]
     Unreadable { path: PathBuf, error: io::Error },
     #[error("{}: {error}", path.display())]
@@ -49,7 +54,7 @@ impl Inputs {
     /// Every fault of the first file that has one.
     pub(super) fn read(args: &SimulateArgs) -> Result<Self, Vec<Fault>> {
         let spec = spec(&args.file)?;
-        decides(args, spec.replicas).map_err(|fault| vec![fault])?;
+        decides(args, &spec).map_err(|fault| vec![fault])?;
         let trace = trace(args).map_err(|fault| vec![fault])?;
         let model = model(args).map_err(|fault| vec![fault])?;
         Ok(Self {
@@ -112,13 +117,18 @@ fn spec(path: &Path) -> Result<Validated, Vec<Fault>> {
     })
 }
 
-/// Whether there is something to decide for every policy that was asked for.
-fn decides(args: &SimulateArgs, replicas: Replicas) -> Result<(), Fault> {
+/// Whether there is something to decide for every policy that was asked for, by the trace alone.
+fn decides(args: &SimulateArgs, spec: &Validated) -> Result<(), Fault> {
+    if spec.schedule != Schedule::default() {
+        return Err(Fault::Scheduled {
+            path: args.file.clone(),
+        });
+    }
     let mut others = args.policies.iter().filter_map(|name| match name {
         PolicyName::Ours | PolicyName::Baseline(Baseline::Fixed(_)) => None,
         PolicyName::Baseline(baseline) => Some(*baseline),
     });
-    match (others.next(), replicas) {
+    match (others.next(), spec.replicas) {
         (Some(policy), Replicas::Fixed(_)) => Err(Fault::NothingToDecide {
             path: args.file.clone(),
             policy,
@@ -231,6 +241,14 @@ mod tests {
             (
                 read(SCALED, REQUESTS, &["--replica-model", "/nowhere.yaml"]),
                 "/nowhere.yaml: No such file",
+            ),
+            (
+                read(
+                    "autoscaling: {maxReplicas: 6, schedule: [{start: 0 8 * * *, end: 0 9 * * *, minReplicas: 2}]}",
+                    REQUESTS,
+                    &[],
+                ),
+                "model.yaml: has floors by the clock, and a trace has no date",
             ),
             (read("replica: 2", REQUESTS, &[]), "spec.replica"),
         ];

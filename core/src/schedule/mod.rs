@@ -6,6 +6,9 @@
 mod cron;
 mod zone;
 
+#[cfg(test)]
+mod cron_tests;
+
 use std::str::FromStr;
 
 use jiff::Timestamp;

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use chandler_crds::ModelLock;
 use chandler_crds::status::{
     ModelDeploymentStatus, ReplicaCapacity, RevisionFailure, RevisionStatus, ScalingDecision,
-    ScalingLow, ScalingStatus, StartupTimes,
+    ScalingStatus, ScalingWish, StartupTimes,
 };
 use jiff::Timestamp;
 
-use crate::scale::{Capacity, Low, Remembered};
+use crate::scale::{Capacity, Remembered, Wished};
 
 /// What is remembered of one model.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,7 +18,9 @@ pub struct Memory {
     /// By name.
     pub revisions: BTreeMap<String, RevisionMemory>,
     /// Since when fewer replicas would do.
-    pub lows: Vec<Low>,
+    pub lows: Vec<Wished>,
+    /// Since when more would be needed.
+    pub highs: Vec<Wished>,
     /// The last changes of the count, oldest first.
     pub scalings: Vec<ScalingDecision>,
 }
@@ -77,6 +79,7 @@ impl Memory {
     /// Keeps what following the load of a revision has to remember.
     pub(crate) fn remember(&mut self, revision: &str, scaling: Remembered) {
         self.lows = scaling.lows;
+        self.highs = scaling.highs;
         if let Some(known) = self.revisions.get_mut(revision) {
             known.capacity = scaling.capacity;
         }
@@ -93,7 +96,8 @@ impl Memory {
             revisions: revisions
                 .map(|seen| (seen.name.clone(), remembered(seen)))
                 .collect(),
-            lows: scaling.lows.iter().map(low).collect(),
+            lows: scaling.lows.iter().map(wished).collect(),
+            highs: scaling.highs.iter().map(wished).collect(),
             scalings: scaling.decisions.clone(),
         }
     }
@@ -128,10 +132,10 @@ fn capacity(wire: &ReplicaCapacity) -> Option<Capacity> {
     })
 }
 
-fn low(wire: &ScalingLow) -> Low {
-    Low {
+fn wished(wire: &ScalingWish) -> Wished {
+    Wished {
         since: wire.since.0,
-        most: u32::try_from(wire.replicas).unwrap_or(0),
+        replicas: u32::try_from(wire.replicas).unwrap_or(0),
     }
 }
 

@@ -47,6 +47,9 @@ pub enum Why {
     MayShrink {
         until: Timestamp,
     },
+    MayGrow {
+        until: Timestamp,
+    },
     LoadUnknown {
         ready: u32,
     },
@@ -186,6 +189,10 @@ impl fmt::Display for Why {
             Self::MayShrink { until } => write!(
                 f,
                 "fewer replicas would do; they go at {until} if that stays so"
+            ),
+            Self::MayGrow { until } => write!(
+                f,
+                "more replicas would be needed; they come at {until} if that stays so"
             ),
             Self::LoadUnknown { ready: 0 } => {
                 f.write_str("the count is held: no replica is ready to tell its load")

@@ -129,7 +129,10 @@ pub struct ScalingStatus {
     pub decisions: Vec<ScalingDecision>,
     /// Since when fewer replicas would have done, in parts: none while all are needed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub lows: Vec<ScalingLow>,
+    pub lows: Vec<ScalingWish>,
+    /// Since when more would have been needed, in parts, where `scaleUp.stabilization` has them wait.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub highs: Vec<ScalingWish>,
 }
 
 /// A change of the count, and why.
@@ -150,7 +153,7 @@ pub struct ScalingDecision {
 /// As many replicas would have done from a moment until the next one that is noted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ScalingLow {
+pub struct ScalingWish {
     /// Since when.
     pub since: MicroTime,
     /// As many replicas.

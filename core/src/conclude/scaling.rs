@@ -2,13 +2,13 @@
 //! the next one rests on.
 
 use chandler_crds::k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use chandler_crds::status::{ReplicaCapacity, ScalingDecision, ScalingLow, ScalingStatus};
+use chandler_crds::status::{ReplicaCapacity, ScalingDecision, ScalingStatus, ScalingWish};
 use jiff::Timestamp;
 
 use super::revisions::wire;
 use crate::decide::Action;
 use crate::memory::Memory;
-use crate::scale::{Capacity, Low};
+use crate::scale::{Capacity, Wished};
 use crate::validate::Validated;
 use crate::why::Why;
 
@@ -19,7 +19,8 @@ const KEPT: usize = 10;
 pub(super) fn status(spec: &Validated, memory: &Memory) -> Option<ScalingStatus> {
     spec.scaling.as_ref().map(|_| ScalingStatus {
         decisions: memory.scalings.clone(),
-        lows: memory.lows.iter().map(low).collect(),
+        lows: memory.lows.iter().map(wish).collect(),
+        highs: memory.highs.iter().map(wish).collect(),
     })
 }
 
@@ -60,9 +61,9 @@ pub(super) fn capacity(known: &Capacity) -> ReplicaCapacity {
     }
 }
 
-fn low(low: &Low) -> ScalingLow {
-    ScalingLow {
-        since: MicroTime(low.since),
-        replicas: wire(low.most),
+fn wish(wished: &Wished) -> ScalingWish {
+    ScalingWish {
+        since: MicroTime(wished.since),
+        replicas: wire(wished.replicas),
     }
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::capacity::{self, Capacity, Strain, learn};
 use super::demand::{Demand, demand};
-use super::limits::{self, Low};
+use super::limits::{self, Noted, Way, Wished};
 use super::reach::{Reach, reach};
 use super::signals::{Measured, shares, strains};
 use crate::load::{LoadSeen, Trail};
@@ -59,7 +59,9 @@ pub struct Remembered {
     /// What one replica can do, if that is known.
     pub capacity: Option<Capacity>,
     /// Since when fewer replicas would do.
-    pub lows: Vec<Low>,
+    pub lows: Vec<Wished>,
+    /// Since when more would be needed, where they wait for a while.
+    pub highs: Vec<Wished>,
 }
 
 /// How many replicas there shall be.
@@ -89,10 +91,10 @@ pub fn follow(case: &Case<'_>, before: &Remembered) -> Followed {
     let replicas = wish.replicas.clamp(case.min, case.max);
     let remembered = Remembered {
         capacity: learned(case, load, &look, before),
-        lows: Vec::new(),
+        ..Remembered::default()
     };
     if replicas >= held {
-        return grown(case, held, replicas, wish, remembered);
+        return grown(case, held, (replicas, wish), before, remembered);
     }
     if load.replicas < case.ready || load.stable.length < LEAST_WINDOW {
         return blind(case, &remembered, held);
@@ -141,7 +143,7 @@ fn blind(case: &Case<'_>, before: &Remembered, held: u32) -> Followed {
         why: vec![Why::LoadUnknown { ready: case.ready }],
         remembered: Remembered {
             capacity: before.capacity,
-            lows: Vec::new(),
+            ..Remembered::default()
         },
         look_after: None,
     }
@@ -222,9 +224,26 @@ fn share_count(case: &Case<'_>, load: &LoadSeen, share: &Measured) -> u32 {
     }
 }
 
-fn grown(case: &Case<'_>, held: u32, wish: u32, why: Wish, remembered: Remembered) -> Followed {
-    let replicas = limits::stepped(held, wish, case.scaling.up.max_step).min(case.max);
-    let why = if replicas > held {
+fn grown(
+    case: &Case<'_>,
+    held: u32,
+    (wish, why): (u32, Wish),
+    before: &Remembered,
+    remembered: Remembered,
+) -> Followed {
+    let hold = case.scaling.up.stabilization.unwrap_or_default();
+    let waits = wish > held && !hold.is_zero();
+    let noted = waits.then(|| limits::note(Way::Up, &before.highs, wish, hold, case.now));
+    let to = match &noted {
+        Some(noted) => noted.to.unwrap_or(held).clamp(held, wish),
+        None => wish,
+    };
+    let replicas = limits::stepped(held, to, case.scaling.up.max_step).min(case.max);
+    let why = if let Some(Noted { until, .. }) = &noted
+        && replicas == held
+    {
+        Why::MayGrow { until: *until }
+    } else if replicas > held {
         Why::LoadWants {
             replicas,
             over: why.over,
@@ -236,8 +255,13 @@ fn grown(case: &Case<'_>, held: u32, wish: u32, why: Wish, remembered: Remembere
     Followed {
         replicas,
         why: vec![why],
-        remembered,
-        look_after: None,
+        look_after: noted
+            .as_ref()
+            .and_then(|noted| look_after(noted, hold, case.now)),
+        remembered: Remembered {
+            highs: noted.map(|noted| noted.wishes).unwrap_or_default(),
+            ..remembered
+        },
     }
 }
 
@@ -249,7 +273,7 @@ fn shrunk(
     remembered: Remembered,
 ) -> Followed {
     let hold = hold(case);
-    let noted = limits::note(&before.lows, wish, hold, case.now);
+    let noted = limits::note(Way::Down, &before.lows, wish, hold, case.now);
     let to = noted.to.unwrap_or(held).clamp(wish.min(held), held);
     let replicas = limits::stepped(held, to, case.scaling.down.max_step).max(case.min);
     let why = if replicas < held {
@@ -260,18 +284,23 @@ fn shrunk(
     } else {
         Why::MayShrink { until: noted.until }
     };
-    // What nobody looks at for a part of the while is not known to have lasted.
-    let wait = Duration::try_from(noted.until.duration_since(case.now)).unwrap_or_default();
-    let wait = wait.min(hold / limits::PARTS);
     Followed {
         replicas,
         why: vec![why],
+        look_after: look_after(&noted, hold, case.now),
         remembered: Remembered {
-            lows: noted.lows,
+            lows: noted.wishes,
             ..remembered
         },
-        look_after: (!wait.is_zero()).then_some(wait),
     }
+}
+
+/// How soon to look again at a wish that has to last: what nobody looks at for a part of the while is
+/// not known to have lasted.
+fn look_after(noted: &Noted, hold: Duration, now: Timestamp) -> Option<Duration> {
+    let wait = Duration::try_from(noted.until.duration_since(now)).unwrap_or_default();
+    let wait = wait.min(hold / limits::PARTS);
+    (!wait.is_zero()).then_some(wait)
 }
 
 /// How long fewer must have done. To let a replica go that is wanted again costs a start, so it

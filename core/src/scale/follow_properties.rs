@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::capacity::Capacity;
-use super::{Case, Followed, Low, Remembered, follow};
+use super::{Case, Followed, Remembered, Wished, follow};
 use crate::load::{Flow, LoadSeen, RECENT, STABLE, Slot, Trail};
 use crate::validate::{Limit, Scaling, Targets};
 
@@ -71,17 +71,36 @@ fn any_targets() -> impl Strategy<Value = Targets> {
     })
 }
 
+fn any_limit() -> impl Strategy<Value = Limit> {
+    let all = (prop::option::of(0u64..600), prop::option::of(1u32..5));
+    all.prop_map(|(hold, max_step)| Limit {
+        stabilization: hold.map(Duration::from_secs),
+        max_step,
+    })
+}
+
+fn any_wishes() -> impl Strategy<Value = Vec<Wished>> {
+    let wish = (0i64..4_000, 0u32..40);
+    let wish = wish.prop_map(|(since, replicas)| Wished {
+        since: at(since),
+        replicas,
+    });
+    prop::collection::vec(wish, 0..6).prop_map(|mut wishes| {
+        wishes.sort_by_key(|wish| wish.since);
+        wishes
+    })
+}
+
 prop_compose! {
     fn any_scaling()(
         targets in any_targets(),
-        up in prop::option::of(1u32..5),
-        down in prop::option::of(1u32..5),
-        hold in prop::option::of(0u64..600),
+        up in any_limit(),
+        down in any_limit(),
     ) -> Scaling {
         Scaling {
             targets,
-            up: Limit { stabilization: None, max_step: up },
-            down: Limit { stabilization: hold.map(Duration::from_secs), max_step: down },
+            up,
+            down,
         }
     }
 }
@@ -89,15 +108,15 @@ prop_compose! {
 prop_compose! {
     fn any_remembered()(
         capacity in prop::option::of((1f64..50_000.0, 1f64..5_000.0, 0.01f64..100.0, 0i64..4_000, prop::option::of(0i64..4_000))),
-        lows in prop::collection::vec((0i64..2_000, 0u32..40), 0..6),
+        lows in any_wishes(),
+        highs in any_wishes(),
     ) -> Remembered {
-        let mut lows: Vec<Low> = lows.into_iter().map(|(since, most)| Low { since: at(since), most }).collect();
-        lows.sort_by_key(|low| low.since);
         Remembered {
             capacity: capacity.map(|(prefill, decode, requests, known, strained)| Capacity {
                 prefill, decode, requests, at: at(known), strained_at: strained.map(at),
             }),
             lows,
+            highs,
         }
     }
 }
@@ -209,7 +228,9 @@ proptest! {
         let load = moment.load.as_ref();
         let wanted = moment.follow(load, moment.held);
         prop_assert!((moment.min..=moment.min + moment.more).contains(&wanted.replicas));
-        prop_assert!(wanted.remembered.lows.len() <= 8);
+        let Remembered { lows, highs, .. } = &wanted.remembered;
+        prop_assert!(lows.len() <= 8 && highs.len() <= 8);
+        prop_assert!(lows.is_empty() || highs.is_empty(), "both ways at once");
         if let Some(capacity) = wanted.remembered.capacity {
             let rates = [capacity.prefill, capacity.decode, capacity.requests];
             prop_assert!(rates.iter().all(|rate| rate.is_finite() && *rate > 0.0), "{rates:?}");
@@ -232,6 +253,20 @@ proptest! {
         queued.stable.waiting += waiting;
         let queued = moment.follow(Some(&queued), moment.held).replicas;
         prop_assert!(queued >= wanted, "{queued} with more waiting than {wanted}");
+    }
+
+    #[test]
+    fn more_come_no_sooner_for_a_while_that_is_asked_for(moment in moment(), load in any_load()) {
+        let waits = moment.follow(Some(&load), moment.held);
+        let mut at_once = moment.clone();
+        at_once.scaling.up.stabilization = None;
+        let at_once = at_once.follow(Some(&load), moment.held);
+        prop_assert!(waits.replicas <= at_once.replicas);
+        prop_assert!(waits.replicas >= at_once.replicas.min(moment.held_count()));
+        prop_assert!(at_once.remembered.highs.is_empty());
+        // It is never waited for without a look to come.
+        let held_up = waits.replicas < at_once.replicas;
+        prop_assert!(!held_up || waits.look_after.is_some());
     }
 
     #[test]

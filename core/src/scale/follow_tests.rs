@@ -3,7 +3,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::capacity::Capacity;
-use super::{Case, Followed, Low, Remembered, follow};
+use super::{Case, Followed, Remembered, Wished, follow};
 use crate::load::{Flow, LoadSeen, RECENT, STABLE, Trail};
 use crate::validate::{Limit, Scaling, Targets};
 use crate::why::Why;
@@ -59,7 +59,7 @@ fn known(strained: bool) -> Remembered {
             at: at(0),
             strained_at: strained.then(|| at(0)),
         }),
-        lows: Vec::new(),
+        ..Remembered::default()
     }
 }
 
@@ -207,18 +207,88 @@ fn fewer_come_only_after_they_would_have_done_for_a_while() {
     assert!(late.iter().all(|count| *count == 4), "{counts:?}");
 }
 
+/// A model that has its replicas wait for a minute before they come.
+fn patient() -> Scaling {
+    Scaling {
+        up: Limit {
+            stabilization: Some(Duration::from_secs(60)),
+            max_step: None,
+        },
+        ..ttft()
+    }
+}
+
+/// What a patient model comes to, look by look: seconds, and what each replica has to do. What one can
+/// do stays as it is.
+fn patiently(looks: impl IntoIterator<Item = (i64, f64)>) -> Vec<u32> {
+    let (scaling, trail) = (patient(), Trail::default());
+    let mut before = known(true);
+    let counts = looks.into_iter().map(|(second, work)| {
+        let load = load(4, work);
+        let now = Case {
+            now: at(10_000 + second),
+            ..case(&scaling, Some(&load), &trail)
+        };
+        let wanted = follow(&now, &before);
+        before.highs = wanted.remembered.highs;
+        wanted.replicas
+    });
+    counts.collect()
+}
+
+fn every_ten(seconds: std::ops::Range<i64>) -> impl Iterator<Item = (i64, f64)> {
+    seconds.step_by(10).map(|second| (second, 1.6))
+}
+
+#[test]
+fn more_come_after_a_while_and_then_as_few_as_were_needed_all_the_time() {
+    let looks = every_ten(0..110).map(|(second, work)| match second {
+        30 => (second, 1.3),
+        _ => (second, work),
+    });
+    let counts = patiently(looks);
+    assert_eq!(counts, [4, 4, 4, 4, 4, 4, 6, 6, 6, 6, 7]);
+    let (scaling, trail, busy) = (patient(), Trail::default(), load(4, 1.6));
+    let wanted = follow(&case(&scaling, Some(&busy), &trail), &known(true));
+    let until = at(10_060);
+    assert_eq!(wanted.why, [Why::MayGrow { until }]);
+    assert_eq!(wanted.look_after, Some(Duration::from_secs(12)));
+}
+
+#[test]
+fn less_for_a_moment_or_a_clock_that_is_set_has_growth_wait_anew_but_not_for_ever() {
+    // After 50 s of a minute: less to do, and a clock that is set an hour.
+    for (moment, work) in [(50, 0.8), (3_650, 1.6), (-3_550, 1.6)] {
+        let looks = every_ten(0..50).chain([(moment, work)]);
+        let counts = patiently(looks.chain(every_ten(moment + 10..moment + 80)));
+        let (early, late) = counts.split_at(11);
+        assert_eq!(early, [4; 11], "{moment}");
+        assert_eq!(late.last(), Some(&7), "{moment}");
+    }
+}
+
+#[test]
+fn a_floor_waits_for_nothing() {
+    let (scaling, trail, busy) = (patient(), Trail::default(), load(4, 1.6));
+    let raised = Case {
+        min: 6,
+        ..case(&scaling, Some(&busy), &trail)
+    };
+    assert_eq!(follow(&raised, &known(true)).replicas, 6);
+}
+
 #[test]
 fn who_does_not_tell_keeps_the_count() {
     let (scaling, trail) = (ttft(), Trail::default());
     let long_ago = Remembered {
         lows: vec![
-            Low {
+            Wished {
                 since: at(9_800),
-                most: 1,
+                replicas: 1,
             },
-            Low {
+            Wished {
                 since: at(9_990),
-                most: 1,
+                replicas: 1,
             },
         ],
         ..known(true)

@@ -40,7 +40,7 @@ use crate::why::Why;
 pub use capacity::Capacity;
 pub use demand::Demand;
 pub use follow::{Case, Followed, Remembered, follow};
-pub use limits::Low;
+pub use limits::Wished;
 pub use signals::{Measured, Signal};
 
 /// A start that was not measured yet takes about so long.
@@ -151,6 +151,7 @@ fn remembered(spec: &Validated, memory: &Memory) -> Remembered {
     Remembered {
         capacity: known.and_then(|known| known.capacity),
         lows: memory.lows.clone(),
+        highs: memory.highs.clone(),
     }
 }
 

@@ -71,7 +71,8 @@ pub struct Targets {
 /// Limits in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limit {
-    /// How long the wish must have held; `None` leaves it to what a start takes.
+    /// How long the wish must have held; `None` is at once on the way up, and leaves it to what a start
+    /// takes on the way down.
     pub stabilization: Option<Duration>,
     /// Most replicas in one step.
     pub max_step: Option<u32>,
@@ -138,33 +139,19 @@ fn idle_after(scaling: &Autoscaling, invalid: &mut Vec<Invalid>) -> Duration {
 pub(super) fn scaling(asked: &Autoscaling, invalid: &mut Vec<Invalid>) -> Scaling {
     let nothing = Behavior::default();
     let behavior = asked.behavior.as_ref().unwrap_or(&nothing);
-    let up = limit(
-        "spec.autoscaling.behavior.scaleUp.maxStep",
-        behavior.scale_up.as_ref(),
-        invalid,
-    );
-    if up.stabilization.is_some_and(|hold| !hold.is_zero()) {
-        later(
-            "spec.autoscaling.behavior.scaleUp.stabilization",
-            "waiting before more replicas come",
-            invalid,
-        );
-    }
     Scaling {
         targets: targets(asked, invalid),
-        up,
+        up: limit(
+            "spec.autoscaling.behavior.scaleUp.maxStep",
+            behavior.scale_up.as_ref(),
+            invalid,
+        ),
         down: limit(
             "spec.autoscaling.behavior.scaleDown.maxStep",
             behavior.scale_down.as_ref(),
             invalid,
         ),
     }
-}
-
-/// What is asked for and not built is refused, not left out in silence.
-fn later(field: &'static str, what: &str, invalid: &mut Vec<Invalid>) {
-    let message = format!("{what} is not part of this version: remove it");
-    invalid.push(Invalid { field, message });
 }
 
 fn targets(asked: &Autoscaling, invalid: &mut Vec<Invalid>) -> Targets {

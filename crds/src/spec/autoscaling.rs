@@ -85,7 +85,9 @@ pub struct Behavior {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalingLimit {
-    /// How long the wish must have held before it is followed, such as `5m`.
+    /// How long the wish must have held before it is followed, such as `5m`; then the least that was
+    /// wished for in that time is done. Default: none on the way up, and on the way down as long as a start
+    /// takes, from `3m` to `5m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stabilization: Option<Duration>,
     /// Most replicas in one step.

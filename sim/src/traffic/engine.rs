@@ -67,6 +67,7 @@ pub fn simulate(
     options: &Options,
 ) -> Outcome {
     let model = Arc::new(model.clone());
+    let beside = Duration::try_from_secs_f64(model.request_seconds).unwrap_or(Duration::MAX);
     let mut run = Run {
         fleet: Fleet::new(Arc::clone(&model), options.slow_replicas),
         model,
@@ -77,7 +78,7 @@ pub fn simulate(
         made: 0,
         scheduled: Vec::new(),
         held: VecDeque::new(),
-        record: Record::new(trace, options.slo),
+        record: Record::new(trace, options.slo, beside),
         series: Series::default(),
         ended: Ended::default(),
         now: 0,

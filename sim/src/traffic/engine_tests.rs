@@ -113,6 +113,20 @@ fn an_answer_takes_a_step_a_token_and_its_prompt_comes_in_chunks() {
 }
 
 #[test]
+fn what_a_request_takes_beside_the_engine_is_waited_for_and_computes_nothing() {
+    let trace = poisson(2.0, 1000.0, 1, 3);
+    let far = ReplicaModel {
+        request_seconds: 0.25,
+        ..server()
+    };
+    let (near, far) = (run(&trace, &server(), 1, &[]), run(&trace, &far, 1, &[]));
+    let later = Duration::from_millis(250);
+    assert_eq!(far.ttft.p50, near.ttft.p50 + later);
+    assert_eq!(far.latency.p99, near.latency.p99 + later);
+    assert_eq!(far.failed, near.failed);
+}
+
+#[test]
 fn sequences_share_a_batch() {
     let model = ReplicaModel {
         prefill_tokens_per_second: 1e9,

@@ -35,6 +35,9 @@ pub struct ReplicaModel {
     pub start_seconds: Vec<f64>,
     /// Seconds that a replica which goes has to finish what it has.
     pub drain_seconds: f64,
+    /// Seconds that a request takes beside the engine, which computes others meanwhile: its way, its
+    /// tokens, its answer's way. A caller waits for them, and no replica measures them.
+    pub request_seconds: f64,
 }
 
 impl Default for ReplicaModel {
@@ -50,6 +53,7 @@ impl Default for ReplicaModel {
             kv_tokens: 60_000,
             start_seconds: vec![60.0],
             drain_seconds: 120.0,
+            request_seconds: 0.0,
         }
     }
 }
@@ -129,6 +133,7 @@ impl ReplicaModel {
         )?;
         number("kvTokens", self.kv_tokens as f64, 1.0, "at least 1")?;
         number("drainSeconds", self.drain_seconds, 0.0, "0 or more")?;
+        number("requestSeconds", self.request_seconds, 0.0, "0 or more")?;
         if self.start_seconds.is_empty() {
             return Err(Impossible {
                 field: "startSeconds",

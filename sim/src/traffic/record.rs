@@ -14,6 +14,8 @@ const NEVER: Nanos = Nanos::MAX;
 #[derive(Debug)]
 pub(super) struct Record {
     slo: Nanos,
+    /// What a request takes beside the engine.
+    beside: Nanos,
     /// By request.
     first: Vec<Nanos>,
     /// By request.
@@ -39,10 +41,12 @@ pub(super) struct Second {
 }
 
 impl Record {
-    pub(super) fn new(trace: &Trace, slo: Duration) -> Self {
+    pub(super) fn new(trace: &Trace, slo: Duration, beside: Duration) -> Self {
         let count = trace.requests.len();
+        let nanos = |length: Duration| u64::try_from(length.as_nanos()).unwrap_or(NEVER);
         Self {
-            slo: u64::try_from(slo.as_nanos()).unwrap_or(NEVER),
+            slo: nanos(slo),
+            beside: nanos(beside),
             first: vec![NEVER; count],
             last: vec![NEVER; count],
             in_flight: 0,
@@ -87,7 +91,7 @@ impl Record {
             counters.queue_time.add(time);
         }
         for job in ended.first.drain(..) {
-            self.first[job.id as usize] = now - job.came;
+            self.first[job.id as usize] = self.waited(&job, now);
             counters.ttft.add(now - job.sent);
         }
         if !ended.last.is_empty() {
@@ -101,8 +105,13 @@ impl Record {
     }
 
     fn ends(&mut self, job: &Job, now: Nanos) {
-        self.last[job.id as usize] = now - job.came;
+        self.last[job.id as usize] = self.waited(job, now);
         self.in_flight -= 1;
+    }
+
+    /// How long a caller waited for what the engine has now.
+    fn waited(&self, job: &Job, now: Nanos) -> Nanos {
+        (now - job.came).saturating_add(self.beside)
     }
 
     fn measure(&mut self, now: Nanos) {

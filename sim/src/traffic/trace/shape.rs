@@ -30,6 +30,16 @@ pub struct Bursts {
 }
 
 impl Trace {
+    /// What came before `length` was over.
+    #[must_use]
+    pub fn first(mut self, length: Duration) -> Self {
+        if length < self.length {
+            self.requests.retain(|request| request.at < length);
+            self.length = length;
+        }
+        self
+    }
+
     /// As many times the requests a second as `factor` says, in the same shape: each request stands
     /// there `factor` times, a fraction by chance. Copies lie within a second of it.
     #[must_use]
@@ -180,6 +190,14 @@ mod tests {
     /// Whether a count of independent events fits its mean: within four standard deviations.
     fn fits(count: usize, mean: f64) -> bool {
         (count as f64 - mean).abs() <= 4.0 * mean.sqrt()
+    }
+
+    #[test]
+    fn a_trace_can_be_cut_and_not_lengthened() {
+        let trace = even(10, Duration::from_secs(1));
+        let cut = trace.clone().first(Duration::from_secs(4));
+        assert_eq!((cut.requests.len(), cut.length.as_secs()), (4, 4));
+        assert_eq!(trace.clone().first(HOUR), trace);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use chandler_gateway::accounts::{MAX_WEIGHT, Models};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 
+use crate::bench::BenchArgs;
 use crate::simulate::PolicyName;
 
 /// Serve models: on this machine with `up`, in a cluster with the operator.
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     /// Play a trace of requests against replicas as a model describes them, and tell what policies
     /// of scaling make of it.
     Simulate(SimulateArgs),
+    /// Measure what a running replica can do, for `simulate`; replay a trace of requests.
+    Bench(Box<BenchArgs>),
     /// Make, list and revoke the API keys of a gateway in a cluster.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -234,13 +237,13 @@ pub(crate) struct SimulateArgs {
     pub(crate) out: Option<PathBuf>,
 }
 
-fn factor(text: &str) -> Result<f64, String> {
+pub(crate) fn factor(text: &str) -> Result<f64, String> {
     let factor = text.parse().ok();
     let factor = factor.filter(|factor: &f64| *factor > 0.0 && *factor <= 1000.0);
     factor.ok_or_else(|| "write a number above 0 and up to 1000, such as 2.5".to_owned())
 }
 
-fn length(text: &str) -> Result<Duration, String> {
+pub(crate) fn length(text: &str) -> Result<Duration, String> {
     let length = text.parse::<SignedDuration>().ok();
     let length = length.and_then(|length| Duration::try_from(length).ok());
     length.ok_or_else(|| "write a length of time, such as 90s, 1m30s or 250ms".to_owned())

@@ -1,7 +1,8 @@
-//! `chandler`: models served on this machine, the API and keys of those served in a cluster, and
-//! simulations of how they scale.
+//! `chandler`: models served on this machine, the API and keys of those served in a cluster,
+//! simulations of how they scale, and measurements of what a replica can do.
 
 mod args;
+mod bench;
 mod cluster;
 mod explain;
 mod keys;
@@ -20,6 +21,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     match args::Cli::parse().command {
         args::Command::Up(up) => up::run(&up),
+        args::Command::Bench(bench) => bench::run(&bench),
         args::Command::Simulate(simulate) => simulate::run(&simulate),
         args::Command::Keys(keys) => keys::run(&keys),
         args::Command::Explain(explain) => explain::run(&explain),

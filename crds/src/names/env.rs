@@ -34,3 +34,5 @@ pub const POD_NAME: &str = "POD_NAME";
 pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// Namespace of the pod that a process runs in.
 pub const POD_NAMESPACE: &str = "POD_NAMESPACE";
+/// API key of a caller of the gateway.
+pub const API_KEY: &str = "CHANDLER_API_KEY";

@@ -24,7 +24,7 @@ use super::row::{self, Pair, Row};
 use super::write;
 
 /// Where traces are, unless one is named.
-const TRACES: &str = "CHANDLER_TRACES";
+pub(super) const TRACES: &str = "CHANDLER_TRACES";
 /// Share of requests that must have their first token in time.
 const ATTAINED: f64 = 0.99;
 /// Longest time to the first token.
@@ -94,7 +94,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn first_trace() -> Result<PathBuf> {
+pub(super) fn first_trace() -> Result<PathBuf> {
     let folder = env::var_os(TRACES)
         .with_context(|| format!("no trace: give --trace FILE, or a folder of them in {TRACES}"))?;
     let folder = Path::new(&folder);
@@ -108,7 +108,7 @@ fn first_trace() -> Result<PathBuf> {
     first.with_context(|| format!("{} has no .csv", folder.display()))
 }
 
-fn read(path: &Path) -> Result<Trace> {
+pub(super) fn read(path: &Path) -> Result<Trace> {
     let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
     Trace::parse(&text).with_context(|| path.display().to_string())
 }

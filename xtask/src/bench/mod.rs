@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: Chandler against a peer on the same machine, with the same threads, and
-//! ([`quiet`]) what models at rest cost a cluster.
+//! `cargo xtask bench`: Chandler against a peer on the same machine, with the same threads; its
+//! simulation against the world ([`calibration`]); and ([`quiet`]) what models at rest cost a cluster.
 //!
 //! Machines are noisy, so the two take turns: each run measures one, then the other, and the
 //! ratio is taken within the pair. A measurement is the best of three, since a disturbance only
@@ -7,6 +7,7 @@
 //! as the spread, and whether either side's own measurements lie too far apart to be believed.
 
 mod autoscale;
+mod calibration;
 mod embeddings;
 #[cfg(target_os = "linux")]
 mod gateway;
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     GatewayUpstream,
     /// Replica-hours of autoscalers, simulated with a trace.
     Autoscale(autoscale::Options),
+    /// The simulation's times to the first token, beside those of local replicas.
+    Calibration(calibration::Options),
     /// Requests and memory of models at rest, on a cluster.
     Quiet(quiet::Options),
     /// What `quiet` runs in the cluster's network.
@@ -78,6 +81,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         #[cfg(target_os = "linux")]
         Command::GatewayUpstream => gateway::run_upstream(),
         Command::Autoscale(options) => autoscale::run(options),
+        Command::Calibration(options) => calibration::run(options),
         Command::Quiet(options) => quiet::run(options),
         Command::QuietInside(options) => quiet::run_inside(options),
     }

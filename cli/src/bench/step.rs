@@ -138,11 +138,11 @@ impl Step {
     }
 
     pub(super) fn ttft(&self) -> Quantiles {
-        quantiles(self.answers().map(|(_, answer)| answer.first))
+        Quantiles::of(self.answers().map(|(_, answer)| answer.first))
     }
 
     pub(super) fn latency(&self) -> Quantiles {
-        quantiles(self.answers().map(|(_, answer)| answer.whole))
+        Quantiles::of(self.answers().map(|(_, answer)| answer.whole))
     }
 
     pub(super) fn mean_latency(&self) -> f64 {
@@ -170,21 +170,6 @@ impl Step {
             requests: self.done.iter().map(Done::real).collect(),
             length: self.length,
         }
-    }
-}
-
-/// Zero if there is nothing.
-fn quantiles(times: impl Iterator<Item = Duration>) -> Quantiles {
-    let mut times: Vec<_> = times.collect();
-    times.sort_unstable();
-    let at = |percent: usize| {
-        let rank = (times.len() * percent).div_ceil(100).saturating_sub(1);
-        times.get(rank).copied().unwrap_or_default()
-    };
-    Quantiles {
-        p50: at(50),
-        p95: at(95),
-        p99: at(99),
     }
 }
 

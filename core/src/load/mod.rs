@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Whoever asks replicas brings the time, as a length since some moment of its own by a clock that
-//! never jumps. Replicas may tell every second, or as seldom as every half a minute. A world that has these numbers from elsewhere makes a [`LoadSeen`] itself.
+//! never jumps. Replicas may tell every second, or as seldom as every half a minute. A world that has
+//! these numbers from elsewhere makes a [`LoadSeen`] itself.
 
 mod histogram;
 mod reading;

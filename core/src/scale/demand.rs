@@ -106,8 +106,8 @@ fn growth(trail: &Trail, capacity: &Capacity, start: Duration) -> Option<f64> {
     let begins = MEAN..=works.len().saturating_sub(ahead);
     let last = (!begins.is_empty()).then(|| mean(works.len()))?;
     let seen = begins.map(|at| {
-        let most = works[at..at + ahead].iter().copied().fold(0.0, f64::max);
-        ((mean(at) / last).ln().abs(), most / mean(at))
+        let (mean, later) = (mean(at), works[at..at + ahead].iter().copied());
+        ((mean / last).ln().abs(), later.fold(0.0, f64::max) / mean)
     });
     let mut seen: Vec<(f64, f64)> = seen.filter(|(unlike, _)| unlike.is_finite()).collect();
     if seen.len() < LEAST_GROWTHS {

@@ -63,6 +63,24 @@ pub struct Quantiles {
     pub p99: Duration,
 }
 
+impl Quantiles {
+    /// Of these; zero if there are none.
+    #[must_use]
+    pub fn of(times: impl Iterator<Item = Duration>) -> Self {
+        let mut times: Vec<_> = times.collect();
+        times.sort_unstable();
+        let at = |percent: usize| {
+            let rank = (times.len() * percent).div_ceil(100).saturating_sub(1);
+            times.get(rank).copied().unwrap_or_default()
+        };
+        Self {
+            p50: at(50),
+            p95: at(95),
+            p99: at(99),
+        }
+    }
+}
+
 /// What there was at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sample {

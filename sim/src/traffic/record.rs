@@ -176,17 +176,8 @@ impl Record {
     }
 }
 
-/// Of those that came; zero if none did.
-fn quantiles(mut times: Vec<Nanos>) -> Quantiles {
-    times.retain(|time| *time != NEVER);
-    times.sort_unstable();
-    let at = |percent: usize| {
-        let rank = (times.len() * percent).div_ceil(100).saturating_sub(1);
-        Duration::from_nanos(times.get(rank).copied().unwrap_or(0))
-    };
-    Quantiles {
-        p50: at(50),
-        p95: at(95),
-        p99: at(99),
-    }
+/// Of those that came.
+fn quantiles(times: Vec<Nanos>) -> Quantiles {
+    let came = times.into_iter().filter(|time| *time != NEVER);
+    Quantiles::of(came.map(Duration::from_nanos))
 }

@@ -115,13 +115,9 @@ pub(super) fn read(path: &Path) -> Result<Trace> {
 
 /// As much as the trace asks, `scale` times, but evenly.
 fn constant(trace: &Trace, scale: f64) -> Trace {
-    let count = trace.requests.len().max(1) as f64;
-    let rate = count / trace.length.as_secs_f64().max(1.0) * scale;
-    let mean = |of: fn(&Request) -> u32| {
-        let sum: f64 = trace.requests.iter().map(|it| f64::from(of(it))).sum();
-        (sum / count).round() as u32
-    };
-    let (prompt, generated) = (mean(|it| it.prompt_tokens), mean(|it| it.generated_tokens));
+    let (prompt, generated) = trace.mean_tokens();
+    let (prompt, generated) = (prompt.round() as u32, generated.round() as u32);
+    let rate = trace.rate() * scale;
     Trace::constant(rate, CONSTANT, prompt, generated, 1)
 }
 

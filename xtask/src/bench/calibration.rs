@@ -150,19 +150,15 @@ fn mix(sample: Sample, given: Option<&Trace>) -> (u32, u32) {
     let Some(trace) = given else {
         return sample.tokens();
     };
-    let count = trace.requests.len().max(1) as f64;
-    let mean = |of: fn(&Request) -> u32| {
-        let sum: f64 = trace.requests.iter().map(|it| f64::from(of(it))).sum();
-        (sum / count) as u32
-    };
+    let (prompt, generated) = trace.mean_tokens();
     // Half of what these small models take.
     let most = match sample {
         Sample::Embeddings => 128,
         Sample::Chat => 1024,
     };
     (
-        mean(|it| it.prompt_tokens).clamp(8, most),
-        mean(|it| it.generated_tokens).clamp(4, most / 2),
+        (prompt as u32).clamp(8, most),
+        (generated as u32).clamp(4, most / 2),
     )
 }
 

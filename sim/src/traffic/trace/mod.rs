@@ -46,4 +46,15 @@ impl Trace {
             0.0
         }
     }
+
+    /// Mean tokens of a prompt and of an answer; 0 without requests.
+    #[must_use]
+    pub fn mean_tokens(&self) -> (f64, f64) {
+        let count = self.requests.len().max(1) as f64;
+        let mean = |of: fn(&Request) -> u32| {
+            let sum: f64 = self.requests.iter().map(|it| f64::from(of(it))).sum();
+            sum / count
+        };
+        (mean(|it| it.prompt_tokens), mean(|it| it.generated_tokens))
+    }
 }

@@ -317,7 +317,7 @@ fn length(duration: Duration) -> String {
 
 fn grounds(over: &[Measured], demand: Option<Demand>) -> String {
     let signals = over.iter().map(ToString::to_string);
-    let demand = demand.map(|Demand { now, ahead }| {
+    let demand = demand.map(|Demand { now, ahead, .. }| {
         format!("it keeps {now:.1} busy and may keep {ahead:.1} busy until one more is ready")
     });
     signals.chain(demand).collect::<Vec<_>>().join(", ")

@@ -16,9 +16,15 @@ const COVERED: f64 = 0.9;
 const LEAST_GROWTHS: usize = 30;
 /// So many of them count: those that began most like the last minute.
 const ALIKE: usize = 60;
-/// What is taken to come where little was seen: so much in [`SUPPOSED_IN`], less in less.
+/// What began with so many times less or more tells nothing of now, as after a jump of the load.
+const UNLIKE: f64 = 4.0;
+/// What is taken to come where little was seen: so much in [`SUPPOSED_IN`], less in less. It keeps
+/// replicas and orders none: an operator that has just begun to look has seen little of any model.
 const SUPPOSED: f64 = 0.3;
 const SUPPOSED_IN: Duration = Duration::from_secs(300);
+/// Fewer replicas would do once they could bear so much more: else chance alone moves the count of a
+/// steady load to and fro.
+const BAND: f64 = 0.05;
 /// Slots that are averaged: a minute.
 const MEAN: usize = 6;
 /// Those who wait are to be served within this, by replicas beyond those that the flow needs; or
@@ -32,6 +38,8 @@ pub struct Demand {
     pub now: f64,
     /// At most, until a replica that is ordered now is ready; those who wait included.
     pub ahead: f64,
+    /// What fewer replicas would have to bear for any to go.
+    pub to_shrink: f64,
 }
 
 /// Whether more requests came in the last seconds than chance makes of the last minute's.
@@ -56,11 +64,14 @@ pub(super) fn demand(
     start: Duration,
 ) -> Demand {
     let now = flowing(load, capacity, start);
-    let growth = growth(trail, capacity, start).unwrap_or_else(|| supposed(start));
+    let seen = growth(trail, capacity, start);
     let backlog = (load.waiting + held) * per_request(&load.stable, capacity);
+    let backlog = backlog / BACKLOG_TIME.max(start).as_secs_f64();
+    let ahead = |growth: f64| now * growth + backlog;
     Demand {
         now,
-        ahead: now * growth + backlog / BACKLOG_TIME.max(start).as_secs_f64(),
+        ahead: ahead(seen.unwrap_or(1.0)),
+        to_shrink: ahead(seen.unwrap_or_else(|| supposed(start))) * (1.0 + BAND),
     }
 }
 
@@ -109,7 +120,8 @@ fn growth(trail: &Trail, capacity: &Capacity, start: Duration) -> Option<f64> {
         let (mean, later) = (mean(at), works[at..at + ahead].iter().copied());
         ((mean / last).ln().abs(), later.fold(0.0, f64::max) / mean)
     });
-    let mut seen: Vec<(f64, f64)> = seen.filter(|(unlike, _)| unlike.is_finite()).collect();
+    let alike = seen.filter(|(unlike, _)| *unlike < UNLIKE.ln());
+    let mut seen: Vec<(f64, f64)> = alike.collect();
     if seen.len() < LEAST_GROWTHS {
         return None;
     }

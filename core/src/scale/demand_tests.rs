@@ -139,8 +139,30 @@ fn from_a_peak_it_does_not_grow_as_from_a_valley() {
 }
 
 #[test]
-fn little_that_was_seen_is_taken_for_ordinary() {
-    let growth = |seconds| growth(&Trail::default(), 300.0, seconds);
-    assert!(growth(10) > 1.0 && growth(10) < growth(60) && growth(60) < growth(300));
-    assert!(is_near(growth(300), growth(3000)));
+fn a_jump_that_was_seen_is_not_expected_again_from_where_it_led() {
+    let jump = trail(|at| if at < 140 { 10.0 } else { 100.0 });
+    assert!(is_near(growth(&jump, 600.0, 100), 1.0));
+}
+
+#[test]
+fn where_little_was_seen_some_growth_is_supposed_and_orders_nothing() {
+    let asked = |seconds| asked(&load(50.0, 300.0), 0.0, seconds);
+    let kept = |seconds| asked(seconds).to_shrink;
+    assert!(kept(10) > 1.05 * asked(10).now && kept(10) < kept(60) && kept(60) < kept(300));
+    assert!(is_near(kept(300), kept(3000)));
+    for seconds in [10, 60, 300] {
+        assert!(is_near(asked(seconds).ahead, asked(seconds).now));
+    }
+}
+
+#[test]
+fn some_is_to_spare_before_any_go() {
+    let found = demand(
+        &load(50.0, 300.0),
+        0.0,
+        &trail(|_| 50.0),
+        &capacity(),
+        Duration::from_secs(20),
+    );
+    assert!(is_near(found.to_shrink, 1.05 * found.ahead), "{found:?}");
 }

@@ -49,6 +49,8 @@ pub struct Case<'a> {
     pub trail: &'a Trail,
     /// How long a replica takes to start.
     pub start: Duration,
+    /// When the count was last changed, if that is remembered.
+    pub moved_at: Option<Timestamp>,
     /// The time.
     pub now: Timestamp,
 }
@@ -168,10 +170,13 @@ fn needs_all(case: &Case<'_>, look: &Look) -> bool {
         && needs(case, look).is_some_and(|needs| needs >= case.desired)
 }
 
-/// Replicas that what is asked keeps busy.
+/// Replicas for what is asked: more than there are as soon as it needs them, fewer only once they would
+/// do with something to spare.
 fn needs(case: &Case<'_>, look: &Look) -> Option<u32> {
+    let demand = look.demand?;
     let patience = patience(&case.scaling.targets);
-    look.demand.map(|demand| count(demand.ahead / patience))
+    let (more, fewer) = (demand.ahead / patience, demand.to_shrink / patience);
+    Some(count(more).max(count(fewer).min(case.desired)))
 }
 
 /// What a replica may be given in a slot, as a multiple of what it can do: what is left over when such
@@ -238,7 +243,8 @@ fn grown(
         Some(noted) => noted.to.unwrap_or(held).clamp(held, wish),
         None => wish,
     };
-    let replicas = limits::stepped(held, to, case.scaling.up.max_step).min(case.max);
+    let (to, next_step) = stepped(case, held, to, case.scaling.up.max_step);
+    let replicas = to.min(case.max);
     let why = if let Some(Noted { until, .. }) = &noted
         && replicas == held
     {
@@ -255,9 +261,7 @@ fn grown(
     Followed {
         replicas,
         why: vec![why],
-        look_after: noted
-            .as_ref()
-            .and_then(|noted| look_after(noted, hold, case.now)),
+        look_after: next_step.or_else(|| look_after(noted.as_ref()?, hold, case.now)),
         remembered: Remembered {
             highs: noted.map(|noted| noted.wishes).unwrap_or_default(),
             ..remembered
@@ -275,7 +279,8 @@ fn shrunk(
     let hold = hold(case);
     let noted = limits::note(Way::Down, &before.lows, wish, hold, case.now);
     let to = noted.to.unwrap_or(held).clamp(wish.min(held), held);
-    let replicas = limits::stepped(held, to, case.scaling.down.max_step).max(case.min);
+    let (to, next_step) = stepped(case, held, to, case.scaling.down.max_step);
+    let replicas = to.max(case.min);
     let why = if replicas < held {
         Why::LoadLeaves {
             replicas,
@@ -287,11 +292,21 @@ fn shrunk(
     Followed {
         replicas,
         why: vec![why],
-        look_after: look_after(&noted, hold, case.now),
+        look_after: next_step.or_else(|| look_after(&noted, hold, case.now)),
         remembered: Remembered {
             lows: noted.wishes,
             ..remembered
         },
+    }
+}
+
+/// As far towards `to` as a limit allows now, and when it allows more, if that is all that is waited
+/// for.
+fn stepped(case: &Case<'_>, held: u32, to: u32, most: Option<u32>) -> (u32, Option<Duration>) {
+    let since = case.moved_at.map(|at| case.now.duration_since(at));
+    match limits::next_step(since).filter(|_| most.is_some() && to != held) {
+        Some(wait) => (held, Some(wait)),
+        None => (limits::stepped(held, to, most), None),
     }
 }
 

@@ -148,6 +148,7 @@ struct Moment {
     trail: Trail,
     start: u64,
     now: i64,
+    moved_at: Option<i64>,
     before: Remembered,
 }
 
@@ -163,6 +164,7 @@ impl Moment {
             load,
             trail: &self.trail,
             start: Duration::from_secs(self.start),
+            moved_at: self.moved_at.map(at),
             now: at(self.now),
         };
         follow(&case, &self.before)
@@ -180,12 +182,12 @@ prop_compose! {
         there in (0u32..40, 0u32..4, 0u64..1_000),
         load in prop::option::weighted(0.9, any_load()),
         trail in any_trail(),
-        times in (0u64..600, 0i64..4_000),
+        times in (0u64..600, 0i64..4_000, prop::option::of(0i64..4_000)),
         before in any_remembered(),
     ) -> Moment {
         Moment {
             scaling, min: bounds.0, more: bounds.1, desired: there.0, missing: there.1, held: there.2,
-            load, trail, start: times.0, now: times.1, before,
+            load, trail, start: times.0, now: times.1, moved_at: times.2, before,
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::decide::after;
 
@@ -15,6 +15,9 @@ use crate::decide::after;
 pub(super) const PARTS: u32 = 5;
 /// Looks come at least this often; a part that was longer without the next has a hole.
 const LOOKS: Duration = Duration::from_secs(15);
+
+/// Between two steps where a spec bounds them: a horizontal pod autoscaler's.
+const STEP_EVERY: Duration = Duration::from_secs(15);
 
 /// So many replicas would have done since a moment, until the next one noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +118,13 @@ fn has_hole(wishes: &[Wished], part: Duration, now: Timestamp) -> bool {
         .is_some_and(|last| last.since > now || after(last.since, part + LOOKS) < now)
 }
 
+/// How long the next bounded step still has to wait, `since` the last change. One that is still to come
+/// was noted by a clock that has been set since.
+pub(super) fn next_step(since: Option<SignedDuration>) -> Option<Duration> {
+    let since = Duration::try_from(since?).ok()?;
+    STEP_EVERY.checked_sub(since).filter(|wait| !wait.is_zero())
+}
+
 /// `wish`, at most `step` away from what there is.
 pub(super) fn stepped(desired: u32, wish: u32, step: Option<u32>) -> u32 {
     let step = step.unwrap_or(u32::MAX);
@@ -190,6 +200,21 @@ mod tests {
     fn without_a_while_it_is_at_once() {
         assert_eq!(note(Way::Down, &[], 2, Duration::ZERO, at(7)).to, Some(2));
         assert_eq!(note(Way::Up, &[], 2, Duration::ZERO, at(7)).to, Some(2));
+    }
+
+    #[test]
+    fn a_step_waits_for_the_one_before() {
+        for (since, wait) in [
+            (None, None),
+            (Some(0), Some(15)),
+            (Some(10), Some(5)),
+            (Some(15), None),
+            (Some(4_000), None),
+            (Some(-1), None),
+        ] {
+            let since = since.map(SignedDuration::from_secs);
+            assert_eq!(next_step(since), wait.map(Duration::from_secs), "{since:?}");
+        }
     }
 
     proptest! {

@@ -135,6 +135,7 @@ fn awake(
         load: there.load.as_ref(),
         trail: &seen.trail,
         start: start(memory.revisions.get(&spec.revision)),
+        moved_at: memory.scalings.last().map(|last| last.at.0),
         now,
     };
     let followed = follow(&case, &remembered(spec, memory));

@@ -90,7 +90,7 @@ pub struct ScalingLimit {
     /// takes, from `3m` to `5m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stabilization: Option<Duration>,
-    /// Most replicas in one step.
+    /// Most replicas in one step; a step comes at least `15s` after the change before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self >= 1").message("maxStep must be at least 1 replica"))]
     pub max_step: Option<i32>,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chandler_core::scale::{Case, Remembered, follow};
 use chandler_core::validate::Scaling;
+use jiff::Timestamp;
 
 use super::engine::Bounds;
 use super::policy::{Policy, Sight};
@@ -21,6 +22,7 @@ pub struct Chandler {
     /// How long a start takes, as the status of a model tells it.
     start: Duration,
     remembered: Remembered,
+    moved_at: Option<Timestamp>,
 }
 
 impl Chandler {
@@ -33,6 +35,7 @@ impl Chandler {
             bounds,
             start,
             remembered: Remembered::default(),
+            moved_at: None,
         }
     }
 }
@@ -56,9 +59,13 @@ impl Policy for Chandler {
             load: sight.load,
             trail: sight.trail,
             start: self.start,
+            moved_at: self.moved_at,
             now: after(START, sight.now),
         };
         let followed = follow(&case, &self.remembered);
+        if followed.replicas != sight.desired {
+            self.moved_at = Some(case.now);
+        }
         self.remembered = followed.remembered;
         Some(followed.replicas)
     }

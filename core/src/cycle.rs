@@ -16,12 +16,51 @@ use crate::world::{Failure, Outcome, World};
 pub struct Turn {
     /// To be published.
     pub status: ModelDeploymentStatus,
+    /// What it rests on; `None` if it could not come to that.
+    pub seen: Option<Snapshot>,
     /// What was decided; empty if it could not come to that.
     pub decision: Decision,
     /// What became of each action.
     pub outcomes: Vec<Outcome>,
     /// Look again then at the latest; `None` waits for a change.
     pub wake_at: Option<Timestamp>,
+}
+
+/// What a turn would come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreseen {
+    /// Something would be done, or another status published.
+    Turn,
+    /// All would stay as it is.
+    Still {
+        /// Look again then at the latest; `None` waits for a change.
+        wake_at: Option<Timestamp>,
+    },
+}
+
+/// What a turn would come to that saw this and found this status.
+#[must_use]
+pub fn foresee(
+    spec: &Validated,
+    status: Option<&ModelDeploymentStatus>,
+    seen: &Snapshot,
+    now: Timestamp,
+) -> Foreseen {
+    let nothing = ModelDeploymentStatus::default();
+    let before = status.unwrap_or(&nothing);
+    let (after, wake_at) = match plan(before, spec, seen, now) {
+        Ok(decision) if decision.actions.is_empty() => {
+            let concluded = conclude::conclude(before, spec, seen, &decision, &[], now);
+            (concluded.status, concluded.wake_at)
+        }
+        Ok(_) => return Foreseen::Turn,
+        Err(refused) => (*refused, None),
+    };
+    if status == Some(&after) {
+        Foreseen::Still { wake_at }
+    } else {
+        Foreseen::Turn
+    }
 }
 
 /// One turn for an object that shall be as its spec says.
@@ -39,12 +78,31 @@ pub async fn cycle<W: World>(
         Err(invalid) => return Ok(rest(conclude::invalid(&before, object, &invalid, now))),
     };
     let seen = world.observe(&spec.key).await?;
-    let memory = Memory::from_status(Some(&before));
-    let decision = decide(&spec, &seen, &memory, now);
-    if let Err(broken) = check(&spec, &seen, &decision.memory, &decision, now) {
-        return Ok(rest(conclude::refused(&before, &spec, &broken, now)));
+    Ok(match plan(&before, &spec, &seen, now) {
+        Ok(decision) => carry_out(world, &before, &spec, seen, decision, now).await,
+        Err(refused) => Turn {
+            seen: Some(seen),
+            ..rest(*refused)
+        },
+    })
+}
+
+/// Decides and checks.
+///
+/// # Errors
+/// The decision broke a rule: the status that tells so.
+fn plan(
+    before: &ModelDeploymentStatus,
+    spec: &Validated,
+    seen: &Snapshot,
+    now: Timestamp,
+) -> Result<Decision, Box<ModelDeploymentStatus>> {
+    let memory = Memory::from_status(Some(before));
+    let decision = decide(spec, seen, &memory, now);
+    match check(spec, seen, &decision.memory, &decision, now) {
+        Ok(()) => Ok(decision),
+        Err(broken) => Err(Box::new(conclude::refused(before, spec, &broken, now))),
     }
-    Ok(carry_out(world, &before, &spec, &seen, decision, now).await)
 }
 
 /// One turn for a model that is to be gone. Nothing is left of it once `None` is given.
@@ -72,7 +130,7 @@ pub async fn remove<W: World>(
         return Ok(Some(rest(conclude::refused(status, spec, &broken, now))));
     }
     Ok(Some(
-        carry_out(world, status, spec, &seen, decision, now).await,
+        carry_out(world, status, spec, seen, decision, now).await,
     ))
 }
 
@@ -81,15 +139,16 @@ async fn carry_out<W: World>(
     world: &mut W,
     before: &ModelDeploymentStatus,
     spec: &Validated,
-    seen: &Snapshot,
+    seen: Snapshot,
     decision: Decision,
     now: Timestamp,
 ) -> Turn {
     let outcomes = perform(world, &spec.key, &decision.actions).await;
-    let concluded = conclude::conclude(before, spec, seen, &decision, &outcomes, now);
+    let concluded = conclude::conclude(before, spec, &seen, &decision, &outcomes, now);
     Turn {
         status: concluded.status,
         wake_at: concluded.wake_at,
+        seen: Some(seen),
         decision,
         outcomes,
     }
@@ -113,6 +172,7 @@ fn rest(status: ModelDeploymentStatus) -> Turn {
     Turn {
         status,
         wake_at: None,
+        seen: None,
         decision: Decision::default(),
         outcomes: Vec::new(),
     }

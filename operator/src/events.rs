@@ -229,6 +229,7 @@ mod tests {
         };
         let turn = Turn {
             status: ModelDeploymentStatus::default(),
+            seen: None,
             decision: Decision {
                 actions: ["a", "b", "c", "d"].map(probe).to_vec(),
                 ..Decision::default()

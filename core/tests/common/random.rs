@@ -131,6 +131,11 @@ pub(crate) fn any_object() -> impl Strategy<Value = ModelDeployment> {
     })
 }
 
+/// Objects whose specs are valid.
+pub(crate) fn good_object() -> impl Strategy<Value = ModelDeployment> {
+    fields(true).prop_map(super::object)
+}
+
 /// Specs that are valid.
 pub(crate) fn any_spec() -> impl Strategy<Value = Validated> {
     fields(true).prop_map(super::spec)
@@ -208,7 +213,7 @@ fn revision_seen() -> impl Strategy<Value = RevisionSeen> + Clone {
 }
 
 /// What replicas may have told: from nothing to far too much of everything.
-fn load() -> impl Strategy<Value = Option<LoadSeen>> + Clone {
+pub(crate) fn load() -> impl Strategy<Value = Option<LoadSeen>> + Clone {
     let flow = |longest: u64| {
         let numbers = (0f64..8.0, 0f64..100.0, 0f64..500.0, 0f64..90_000.0);
         let times = (0..=longest, option::of(0u64..9_000));

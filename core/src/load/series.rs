@@ -25,6 +25,8 @@ pub struct Series {
     looked: Option<Duration>,
     /// Whether something was told since.
     news: bool,
+    /// Replicas of which something was known to be true then.
+    telling: usize,
 }
 
 impl Series {
@@ -107,20 +109,28 @@ impl Series {
         Some(load)
     }
 
-    /// Since when someone should look: at something new, not too soon after the last look, and
-    /// while a window holds a request. Once none does, all that come are alike.
+    /// Since when someone should look: at something new, or since a replica has fallen silent, not
+    /// too soon after the last look, and while a window holds a request. Once none does, all that come
+    /// are alike.
     #[must_use]
     pub fn look_due(&self, now: Duration) -> Option<Duration> {
         let since = self.looked.unwrap_or_default() + LOOK;
         let worked = self.worked?;
         let works = now.saturating_sub(worked) <= STABLE;
-        (self.news && works && since <= now).then_some(since)
+        let due = works && since <= now && (self.news || self.telling(now) < self.telling);
+        due.then_some(since)
     }
 
     /// Notes that someone looks, or is asked to.
     pub fn looked(&mut self, now: Duration) {
         self.looked = Some(now);
         self.news = false;
+        self.telling = self.telling(now);
+    }
+
+    fn telling(&self, now: Duration) -> usize {
+        let tracks = self.revisions.values().flat_map(BTreeMap::values);
+        tracks.filter(|track| track.is_fresh(now)).count()
     }
 
     /// What was asked of the model, all revisions together.

@@ -161,6 +161,21 @@ fn a_look_is_due_once_in_a_while_and_only_while_a_window_holds_a_request() {
     }
 }
 
+#[test]
+fn a_replica_that_falls_silent_is_worth_a_look_while_others_may_be_at_work() {
+    let mut two = series(&[("a", 14, 1, 0), ("b", 14, 1, 0), ("a", 15, 1, 0)]);
+    two.looked(at(15));
+    assert_eq!(two.look_due(at(17)), None, "all told lately");
+    assert_eq!(two.look_due(at(18)), Some(at(17)), "one does not");
+    two.looked(at(18));
+    assert_eq!(two.look_due(at(20)), Some(at(20)), "nor does the other");
+    two.looked(at(20));
+    assert_eq!(two.look_due(at(40)), None, "which was looked at");
+    let mut idle = series(&[("a", 14, 0, 0)]);
+    idle.looked(at(14));
+    assert_eq!(idle.look_due(at(40)), None, "nobody works");
+}
+
 /// Tells each second, from one to another, of one request a second.
 fn steady(series: &mut Series, replica: &str, from: u64, until: u64) {
     for second in from..=until {

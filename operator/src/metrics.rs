@@ -38,6 +38,7 @@ pub struct Metrics {
     startup: HistogramVec,
     gateways: IntGaugeVec,
     scrapes: IntCounterVec,
+    glances: IntCounterVec,
     replicas: IntGaugeVec,
     memory: IntGauge,
     ledger: Ledger,
@@ -71,6 +72,10 @@ impl Metrics {
             names::OPERATOR_SCRAPES,
             "Questions to replicas for their load, by outcome.",
         );
+        let glances = Opts::new(
+            names::OPERATOR_GLANCES,
+            "Looks at models at work that needed no more than memory, by what came of them.",
+        );
         let replicas = Opts::new(
             names::OPERATOR_REPLICAS,
             "Replicas that the leader asks, by whether they told their load lately.",
@@ -85,6 +90,7 @@ impl Metrics {
             startup: HistogramVec::new(startup.buckets(STARTUP_BUCKETS.to_vec()), &[PHASE])?,
             gateways: IntGaugeVec::new(gateways, &[STATE])?,
             scrapes: IntCounterVec::new(scrapes, &[OUTCOME])?,
+            glances: IntCounterVec::new(glances, &[OUTCOME])?,
             replicas: IntGaugeVec::new(replicas, &[STATE])?,
             memory: IntGauge::new(names::RESIDENT_MEMORY, "Memory that the process occupies.")?,
             ledger: Ledger::default(),
@@ -98,6 +104,7 @@ impl Metrics {
         registry.register(Box::new(metrics.startup.clone()))?;
         registry.register(Box::new(metrics.gateways.clone()))?;
         registry.register(Box::new(metrics.scrapes.clone()))?;
+        registry.register(Box::new(metrics.glances.clone()))?;
         registry.register(Box::new(metrics.replicas.clone()))?;
         registry.register(Box::new(metrics.memory.clone()))?;
         Ok(metrics)
@@ -139,6 +146,10 @@ impl Metrics {
 
     pub(crate) fn scrape(&self, outcome: &str) {
         self.scrapes.with_label_values(&[outcome]).inc();
+    }
+
+    pub(crate) fn glance(&self, outcome: &str) {
+        self.glances.with_label_values(&[outcome]).inc();
     }
 
     pub(crate) fn replicas(&self, fresh: usize, stale: usize) {

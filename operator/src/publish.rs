@@ -7,12 +7,12 @@ use kube::{Api, Client, Resource};
 use serde::Serialize;
 
 /// What publishing came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Published {
     /// It stood there already; nothing was written.
     Unchanged,
-    /// It was written.
-    Written,
+    /// It was written; this is the object with it.
+    Written(Box<ModelDeployment>),
 }
 
 /// A status as server-side apply takes it.
@@ -41,7 +41,7 @@ pub fn stands(object: &ModelDeployment, status: &ModelDeploymentStatus) -> bool 
     object.status.as_ref() == Some(status)
 }
 
-/// Writes `status` to the object as it was read.
+/// Writes `status` to the object as it was read; gives what the API server made of it.
 ///
 /// # Errors
 /// The API server refuses it, as it does if the object has changed, or can't be reached.
@@ -49,7 +49,7 @@ pub async fn publish(
     client: Client,
     object: &ModelDeployment,
     status: &ModelDeploymentStatus,
-) -> kube::Result<()> {
+) -> kube::Result<ModelDeployment> {
     let metadata = object.meta();
     let name = metadata.name.as_deref().unwrap_or_default();
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
@@ -67,5 +67,4 @@ pub async fn publish(
     let params = PatchParams::apply(FIELD_MANAGER).force();
     api.patch_status(name, &params, &Patch::Apply(&applied))
         .await
-        .map(drop)
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use chandler_core::conclude;
 use chandler_core::cycle::{Turn, cycle};
 use chandler_core::retry::{self, Backoff};
+use chandler_core::snapshot::Snapshot;
 use chandler_core::validate::ModelKey;
 use chandler_core::world::{Failure, World};
 use chandler_crds::{ModelDeployment, ModelDeploymentStatus};
@@ -40,6 +41,23 @@ pub trait Worlds: Send + Sync + 'static {
 
     /// The world of this object.
     fn of(&self, object: &ModelDeployment) -> Self::Model;
+
+    /// What a turn of a model left is no more to be relied on: another one begins.
+    fn unsettle(&self, key: &ModelKey);
+
+    /// A turn left all as it was.
+    fn settle(&self, key: &ModelKey, left: Left);
+}
+
+/// What a turn leaves that found nothing to do.
+#[derive(Clone, Debug)]
+pub struct Left {
+    /// The object as it stands now.
+    pub object: ModelDeployment,
+    /// What the turn saw.
+    pub seen: Snapshot,
+    /// The next turn comes then at the latest.
+    pub wake_at: Option<Timestamp>,
 }
 
 /// What every turn needs.
@@ -162,6 +180,7 @@ fn next(wake_at: Option<Timestamp>, now: Timestamp) -> Action {
 }
 
 async fn turn<W: Worlds>(key: &ModelKey, context: &Context<W>) -> Result<Done, TurnError> {
+    context.worlds.unsettle(key);
     let permit = context.guard.permit().await;
     let Some(object) = fetch(key, context.client.clone()).await? else {
         return Ok(Done::Gone);
@@ -194,16 +213,32 @@ async fn conclude<W: Worlds>(
     let published = write(context, object, &turn.status).await;
     // What was done was done, whether it could be written down or not.
     let mut told = events::of_actions(&turn);
-    if let Ok(Some(Published::Written)) = published {
+    if let Ok(Some(Published::Written(_))) = published {
         told.extend(noted(context, object, &turn.status));
     }
     context.teller.tell(object, &told).await;
-    Ok(match published? {
-        Some(_) => {
-            context.guard.metrics.ledger().succeeded(key, &turn.status);
-            Done::Published(turn.wake_at)
-        }
-        None => Done::Gone,
+    let Some(published) = published? else {
+        return Ok(Done::Gone);
+    };
+    context.guard.metrics.ledger().succeeded(key, &turn.status);
+    let wake_at = turn.wake_at;
+    if let Some(left) = left(object, turn, published) {
+        context.worlds.settle(key, left);
+    }
+    Ok(Done::Published(wake_at))
+}
+
+/// What a turn left, unless it did something: the world is not as it saw it then.
+fn left(object: &ModelDeployment, turn: Turn, published: Published) -> Option<Left> {
+    let seen = turn.seen.filter(|_| turn.decision.actions.is_empty())?;
+    let mut object = object.clone();
+    if let Published::Written(written) = published {
+        object.status = written.status;
+    }
+    Some(Left {
+        object,
+        seen,
+        wake_at: turn.wake_at,
     })
 }
 
@@ -218,7 +253,7 @@ async fn unobserved<W: Worlds>(
         let before = object.status.clone().unwrap_or_default();
         let status = conclude::unobserved(&before, object.metadata.generation, &failure, now);
         match write(context, object, &status).await {
-            Ok(Some(Published::Written)) => {
+            Ok(Some(Published::Written(_))) => {
                 let told = noted(context, object, &status);
                 context.teller.tell(object, &told).await;
             }
@@ -246,7 +281,7 @@ async fn write<W: Worlds>(
     let published = publish(context.client.clone(), object, status).await;
     guard.failpoints.pass(Side::After, PUBLISH);
     match published {
-        Ok(()) => Ok(Some(Published::Written)),
+        Ok(written) => Ok(Some(Published::Written(Box::new(written)))),
         Err(kube::Error::Api(refused)) if refused.is_not_found() => Ok(None),
         Err(kube::Error::Api(refused)) if refused.is_conflict() => Err(TurnError::Conflict),
         Err(error) => Err(TurnError::Publish(error)),

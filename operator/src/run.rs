@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use chandler_core::validate::ModelKey;
 use chandler_crds::ModelDeployment;
 use kube::{Client, Config};
 use tokio::net::TcpListener;
@@ -27,9 +28,9 @@ use crate::lead::{Elector, Timing};
 use crate::looks::Looks;
 use crate::metrics::Metrics;
 use crate::prometheus::{Credentials, Server};
-use crate::reconcile::{Context, Worlds};
+use crate::reconcile::{Context, Left, Worlds};
 use crate::render::{Site, with_default_image};
-use crate::scrape::{MetricsFrom, Scraper};
+use crate::scrape::{MetricsFrom, Scraper, Settled};
 use crate::world::ClusterModel;
 
 /// Turns that work at one time. One that waits for a replica's answer does not count.
@@ -164,6 +165,16 @@ impl Worlds for Cluster {
         let (client, site) = (self.client.clone(), Arc::clone(&self.site));
         let (probe, scraper) = (self.probe.clone(), self.scraper.clone());
         ClusterModel::new(client, site, probe, self.gateways.clone(), scraper, object)
+    }
+
+    fn unsettle(&self, key: &ModelKey) {
+        self.scraper.unsettle(key);
+    }
+
+    fn settle(&self, key: &ModelKey, left: Left) {
+        if let Some(settled) = Settled::new(left, self.gateways.clone()) {
+            self.scraper.settle(key, settled);
+        }
     }
 }
 

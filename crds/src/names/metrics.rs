@@ -92,6 +92,9 @@ pub const OPERATOR_MODELS: &str = "chandler_operator_models";
 pub const OPERATOR_GATEWAYS: &str = "chandler_operator_gateways";
 /// Counter by outcome: questions to replicas for their load.
 pub const OPERATOR_SCRAPES: &str = "chandler_operator_scrapes_total";
+/// Counter by outcome: turns of models at work that were done in memory alone, to see whether one
+/// would change anything.
+pub const OPERATOR_GLANCES: &str = "chandler_operator_glances_total";
 /// Gauge by state: replicas that the leader asks, by whether they told their load lately.
 pub const OPERATOR_REPLICAS: &str = "chandler_operator_replicas";
 /// Histogram by phase, seconds: from a first replica's creation to its first answer.

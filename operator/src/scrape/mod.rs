@@ -3,11 +3,12 @@
 //!
 //! ```text
 //! a turn: replicas ──► follow: ask each replica ──► series ──► a turn's snapshot
-//!                          └─► or the server              └──► who is looked at soon
+//!                          └─► or the server              └──► glance: who needs a turn
 //! ```
 
 mod clock;
 mod from;
+mod glance;
 mod join;
 mod model;
 mod pods;
@@ -17,7 +18,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chandler_core::load::{LoadSeen, Trail};
+use chandler_core::load::LoadSeen;
+use chandler_core::snapshot::Snapshot;
 use chandler_core::validate::ModelKey;
 use chandler_probe::Client;
 use tokio::sync::mpsc;
@@ -31,11 +33,11 @@ use self::model::Model;
 use self::recorded::Recorder;
 
 pub use self::from::MetricsFrom;
+#[cfg(test)]
+pub(crate) use self::glance::Moment;
+pub use self::glance::Settled;
 pub use self::model::Replica;
 
-/// Looks that a round asks for at most, those first that are overdue most: a turn lists a model's
-/// objects, and an API server has other things to do.
-const LOOKS: usize = 16;
 /// Moments are told as the time since then, so that what was measured before this process began has
 /// a moment too.
 const BEFORE: Duration = Duration::from_secs(3600);
@@ -124,30 +126,31 @@ impl Scraper {
         self.state().models.get(key)?.load(revision, now)
     }
 
-    /// What was asked of a model lately.
-    #[must_use]
-    pub fn trail(&self, key: &ModelKey) -> Trail {
-        let now = self.now();
-        let state = self.state();
-        let model = state.models.get(key);
-        model.map(|model| model.trail(now)).unwrap_or_default()
-    }
-
     /// How long none of a revision's replicas had had a request when they told; `None` unless each
     /// told lately.
     #[must_use]
     pub fn idle(&self, key: &ModelKey, revision: &str) -> Option<Duration> {
-        let now = self.now();
+        self.idle_at(key, revision, self.now())
+    }
+
+    fn idle_at(&self, key: &ModelKey, revision: &str, now: Duration) -> Option<Duration> {
         self.state().models.get(key)?.idle(revision, now)
     }
 
-    /// Why nothing is known of a model's replicas, for people; `None` if something is, or if each is
-    /// asked itself.
-    #[must_use]
-    pub fn untold(&self, key: &ModelKey) -> Option<String> {
-        let now = self.now();
+    /// Puts into a snapshot what the replicas measure, and why nothing is known of them if nothing is;
+    /// of replicas that are each asked itself the latter is not told.
+    pub fn hear(&self, key: &ModelKey, snapshot: &mut Snapshot) {
+        self.hear_at(key, snapshot, self.now());
+    }
+
+    pub(crate) fn hear_at(&self, key: &ModelKey, snapshot: &mut Snapshot, now: Duration) {
         let state = self.state();
-        self.why_untold(&state, state.models.get(key)?, now)
+        let model = state.models.get(key);
+        for (revision, there) in &mut snapshot.revisions {
+            there.load = model.and_then(|model| model.load(revision, now));
+        }
+        snapshot.trail = model.map(|model| model.trail(now)).unwrap_or_default();
+        snapshot.untold = model.and_then(|model| self.why_untold(&state, model, now));
     }
 
     /// Asks again and again, until nobody takes the looks.
@@ -171,7 +174,7 @@ impl Scraper {
             Source::Server(_) => {}
         }
         self.count();
-        self.looks(self.now())
+        self.looks(self.moment())
     }
 
     fn count(&self) {
@@ -180,41 +183,6 @@ impl Scraper {
         let counts = state.models.values().map(|model| model.counts(now));
         let (fresh, stale) = counts.fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
         self.0.metrics.replicas(fresh, stale);
-    }
-
-    /// The models to be looked at, which are noted as such: those with news, and those of which what
-    /// people are told is so no more.
-    fn looks(&self, now: Duration) -> Looks {
-        let mut state = self.state();
-        let models = state.models.iter();
-        let mut due: Vec<(Duration, ModelKey)> = models
-            .filter_map(|(key, model)| {
-                let news = model.look_due(now);
-                let other = || {
-                    let shown = self.why_untold(&state, model, now);
-                    (shown != model.untold).then_some(now)
-                };
-                Some((news.or_else(other)?, key.clone()))
-            })
-            .collect();
-        due.sort_unstable();
-        due.truncate(LOOKS);
-        for (_, key) in &due {
-            if let Some(model) = state.models.get_mut(key) {
-                model.looked(now);
-            }
-            self.shown(&mut state, key, now);
-        }
-        Looks::Of(due.into_iter().map(|(_, key)| key).collect())
-    }
-
-    /// Notes what people are told.
-    fn shown(&self, state: &mut State, key: &ModelKey, now: Duration) {
-        let model = state.models.get(key);
-        let untold = model.and_then(|model| self.why_untold(state, model, now));
-        if let Some(model) = state.models.get_mut(key) {
-            model.untold = untold;
-        }
     }
 
     fn now(&self) -> Duration {

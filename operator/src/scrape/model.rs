@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chandler_core::load::{FRESH, LoadSeen, Reading, Series, Trail};
 use chandler_probe::least;
 
+use super::glance::Settled;
 use super::recorded::Silence;
 
 /// Rounds that a replica is left out of at most. One that hangs costs a whole second each time.
@@ -37,8 +39,12 @@ pub(super) struct Told {
 pub(super) struct Model {
     replicas: BTreeMap<String, Asked>,
     series: Series,
-    /// What people were last told of why nothing is known; see [`super::Scraper::untold`].
+    /// What people were last told of why nothing is known; see [`super::Scraper::hear`].
     pub(super) untold: Option<String>,
+    /// What the last turn left, if no other has begun since.
+    pub(super) settled: Option<Arc<Settled>>,
+    /// To be looked at then, whether there is news or not.
+    pub(super) again: Option<Duration>,
 }
 
 #[derive(Debug)]

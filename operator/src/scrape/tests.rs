@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 
+use chandler_core::load::Reading;
 use kube_runtime::watcher::Event;
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use super::glance::LOOKS;
+use super::model::Told;
 use super::pods::{AT_ONCE, ask};
 use super::*;
 use crate::ledger::Watched;
@@ -24,6 +27,30 @@ fn replica(uid: &str, address: SocketAddr) -> Replica {
         uid: uid.to_owned(),
         pod: format!("pod-{uid}"),
         address,
+    }
+}
+
+impl Scraper {
+    /// Notes that a replica which is asked told of so many requests at work.
+    pub(crate) fn tell(&self, key: &ModelKey, uid: &str, running: f64, at: Duration) {
+        let told = Told {
+            reading: Reading {
+                running,
+                ..Reading::default()
+            },
+            idle: None,
+        };
+        let mut state = self.state();
+        let model = state.models.get_mut(key).unwrap();
+        let mut all = model.known_until();
+        let replica = all.find_map(|(replica, _)| (replica.uid == uid).then(|| replica.clone()));
+        drop(all);
+        model.note(&replica.unwrap(), Some(told), at);
+    }
+
+    /// Notes that a turn sees at a moment what was told.
+    pub(crate) fn see(&self, key: &ModelKey, at: Duration) {
+        self.state().models.get_mut(key).unwrap().looked(at);
     }
 }
 
@@ -193,7 +220,7 @@ async fn a_round_asks_for_few_looks_at_models_at_work() {
         Looks::All => panic!("most of them are not at work"),
     };
     scraper.ask_all(&Client::new()).await;
-    let later = scraper.now() + Duration::from_secs(3);
+    let later = scraper.moment().after(Duration::from_secs(3));
     let mut looked = of(scraper.looks(later));
     assert_eq!(looked.len(), LOOKS);
     looked.extend(of(scraper.looks(later)));

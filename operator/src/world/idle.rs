@@ -35,11 +35,7 @@ impl ClusterModel {
             return self.scraper.forget(&key);
         }
         self.scraper.register(&key, replicas(objects));
-        for (revision, there) in &mut snapshot.revisions {
-            there.load = self.scraper.load(&key, revision);
-        }
-        snapshot.trail = self.scraper.trail(&key);
-        snapshot.untold = self.scraper.untold(&key);
+        self.scraper.hear(&key, snapshot);
     }
 
     /// What tells of rest. The gateways come first: who asks a replica meanwhile is seen there.

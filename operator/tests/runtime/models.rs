@@ -1,6 +1,6 @@
 //! A world that does as it is told, and an object to serve in it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use chandler_core::validate::ModelKey;
 use chandler_core::world::{Failure, Outcome, World};
 use chandler_crds::names::{GROUP, KIND, VERSION};
 use chandler_crds::{LockedFile, ModelDeployment, ModelLock};
-use chandler_operator::reconcile::Worlds;
+use chandler_operator::reconcile::{Left, Worlds};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -36,6 +36,8 @@ pub(crate) struct Scripted {
     pub(crate) sights: Mutex<VecDeque<Sight>>,
     pub(crate) outcomes: Mutex<VecDeque<Outcome>>,
     pub(crate) performed: Mutex<Vec<&'static str>>,
+    /// What turns left that changed nothing, until others began.
+    pub(crate) settled: Mutex<BTreeMap<ModelKey, Left>>,
     /// Observations that are under way.
     pub(crate) looking: AtomicUsize,
     pub(crate) looks: AtomicUsize,
@@ -71,6 +73,7 @@ impl Scripted {
         };
         let mut snapshot = self.snapshot.lock().unwrap();
         snapshot.revisions.insert(revision.to_owned(), seen);
+        snapshot.weights.insert(revision.to_owned(), 100);
     }
 
     /// From now on a probe waits for ever.
@@ -110,6 +113,8 @@ pub(crate) struct ScriptedModel(Arc<Scripted>);
 impl World for ScriptedModel {
     async fn observe(&mut self, key: &ModelKey) -> Result<Snapshot, Failure> {
         let _looking = Looking::new(&self.0.looking);
+        let settled = self.0.settled.lock().unwrap().contains_key(key);
+        assert!(!settled, "what a turn left holds until the next one");
         self.0.looks.fetch_add(1, Ordering::SeqCst);
         let sight = self.0.sights.lock().unwrap().pop_front();
         match sight {
@@ -156,6 +161,14 @@ impl Worlds for ScriptedWorlds {
 
     fn of(&self, _object: &ModelDeployment) -> ScriptedModel {
         ScriptedModel(Arc::clone(&self.0))
+    }
+
+    fn unsettle(&self, key: &ModelKey) {
+        self.0.settled.lock().unwrap().remove(key);
+    }
+
+    fn settle(&self, key: &ModelKey, left: Left) {
+        self.0.settled.lock().unwrap().insert(key.clone(), left);
     }
 }
 

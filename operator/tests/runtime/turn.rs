@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chandler_core::world::{Failure, Outcome};
+use chandler_crds::status::StartupTimes;
 use chandler_operator::events::Teller;
 use chandler_operator::failpoint::Failpoints;
 use chandler_operator::guard::Guard;
 use chandler_operator::health::Pulse;
 use chandler_operator::lead::{Elector, Tenure, Timing};
 use chandler_operator::metrics::Metrics;
-use chandler_operator::reconcile::{Context, reconcile};
+use chandler_operator::reconcile::{Context, Left, reconcile};
 use kube_runtime::controller::Action;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
@@ -133,6 +134,57 @@ async fn the_status_is_written_once_and_then_rests() {
     let calls = scene.api.calls();
     assert_eq!(calls.len(), 1, "nothing new is nothing to write: {calls:?}");
     assert_eq!(calls[0].method, "GET");
+}
+
+/// What the last turn left, of one that changed nothing.
+fn left(scene: &Scene) -> Option<Left> {
+    scene
+        .world
+        .settled
+        .lock()
+        .unwrap()
+        .get(&key("chat"))
+        .cloned()
+}
+
+#[tokio::test]
+async fn a_turn_that_does_nothing_leaves_the_object_as_it_stands_until_the_next_begins() {
+    let scene = Scene::new().await;
+    proving(&scene).await;
+    assert!(
+        left(&scene).is_none(),
+        "it was done, and is not as it was seen"
+    );
+    scene
+        .world
+        .does([Outcome::Answered(StartupTimes::default())]);
+    scene.turn().await;
+    assert_eq!(scene.world.performed(), ["Probe"]);
+    assert!(left(&scene).is_none());
+    scene.turn().await;
+    assert_eq!(scene.world.performed(), Vec::<&str>::new());
+    assert!(scene.api.writes().contains(&patch()), "it told so");
+    let stands = scene.status();
+    let known = left(&scene).expect("nothing is to be done");
+    assert_eq!(serde_json::to_value(&known.object.status).unwrap(), stands);
+    assert_eq!(known.seen.revisions.len(), 1);
+    scene.turn().await;
+    assert_eq!(scene.api.writes(), Vec::<String>::new());
+    assert_eq!(left(&scene).unwrap().object.status, known.object.status);
+
+    let passing = Failure {
+        transient: true,
+        ..name_taken()
+    };
+    scene.world.sees([Sight::Fails(passing), Sight::Changed]);
+    scene.turn().await;
+    assert!(left(&scene).is_none(), "nothing is known after a failure");
+    scene.turn().await;
+    scene.turn().await;
+    assert!(left(&scene).is_some());
+    scene.api.delete(&path("chat"));
+    scene.turn().await;
+    assert!(left(&scene).is_none(), "it is gone");
 }
 
 #[tokio::test]

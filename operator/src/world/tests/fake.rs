@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) objects: BTreeMap<String, Value>,
     /// Every request that changes something or tries to: `apply deployments/chat-abc`.
     pub(super) log: Vec<String>,
+    /// Requests of any kind.
+    pub(super) asked: usize,
     /// Requests of this log line are answered with this code.
     pub(super) refuse: Option<(String, u16)>,
     /// Someone else writes each object of this kind as soon as it was listed, this often.
@@ -119,6 +121,7 @@ impl Fake {
 
 impl State {
     fn answer(&mut self, asked: &Asked) -> Answer {
+        self.asked += 1;
         let name = asked.name.as_deref().unwrap_or_default();
         let verb = match (&asked.method, asked.query.contains_key("dryRun")) {
             (&Method::GET, _) => "list",

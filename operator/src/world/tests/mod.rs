@@ -5,6 +5,7 @@
 mod changes;
 mod failures;
 mod fake;
+mod glances;
 mod looks;
 mod resolving;
 
@@ -45,6 +46,7 @@ struct Fixture {
     fake: Fake,
     gateways: Option<Gateways>,
     scraper: Scraper,
+    metrics: Metrics,
     object: ModelDeployment,
     revision: String,
 }
@@ -59,10 +61,12 @@ impl Fixture {
         });
         let object = with_default_image(serde_json::from_value(object).unwrap(), &site());
         let revision = validate(&object).unwrap().revision;
+        let metrics = Metrics::new().unwrap();
         Self {
             fake: Fake::default(),
             gateways: None,
-            scraper: Scraper::new(chandler_probe::Client::new(), Metrics::new().unwrap()),
+            scraper: Scraper::new(chandler_probe::Client::new(), metrics.clone()),
+            metrics,
             object,
             revision,
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 const MICROSECOND: i128 = 1_000;
 
@@ -23,11 +23,49 @@ pub fn round_up(at: Timestamp) -> Timestamp {
     Timestamp::from_nanosecond(nanoseconds + missing).unwrap_or(at)
 }
 
+/// A clock that may be set, beside time as it passes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Clock {
+    /// By how much it is fast.
+    fast: SignedDuration,
+    /// When it was set forward, and by how much.
+    forward: Vec<(Timestamp, Duration)>,
+}
+
+impl Clock {
+    /// Sets it forward or back.
+    pub(crate) fn set(&mut self, by: SignedDuration, now: Timestamp) {
+        self.fast = self.fast.saturating_add(by);
+        if let Ok(forward) = Duration::try_from(by) {
+            self.forward.push((now, forward));
+        }
+    }
+
+    /// What it shows now.
+    pub(crate) fn at(&self, now: Timestamp) -> Timestamp {
+        now.saturating_add(self.fast).unwrap_or(now)
+    }
+
+    /// When it is to be waited for until it shows `at`, if it is not set meanwhile.
+    pub(crate) fn until(&self, at: Timestamp, now: Timestamp) -> Timestamp {
+        let wait = at.duration_since(self.at(now));
+        after(now, Duration::try_from(wait).unwrap_or_default())
+    }
+
+    /// By how much it was set forward since.
+    pub(crate) fn forward_since(&self, at: Timestamp) -> Duration {
+        let since = self.forward.iter().filter(|(set, _)| *set >= at);
+        since.map(|(_, by)| *by).sum()
+    }
+}
+
 /// Seconds since the start, such as `12.5s`, to the millisecond.
 #[must_use]
 pub fn offset(at: Timestamp) -> String {
     let milliseconds = at.as_millisecond() - START.as_millisecond();
-    let mut text = format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
+    let sign = if milliseconds < 0 { "-" } else { "" };
+    let amount = milliseconds.unsigned_abs();
+    let mut text = format!("{sign}{}.{:03}", amount / 1000, amount % 1000);
     while text.ends_with('0') {
         text.pop();
     }
@@ -58,6 +96,7 @@ mod tests {
     fn offsets_are_short() {
         for (milliseconds, text) in [
             (0, "0s"),
+            (-1_500, "-1.5s"),
             (500, "0.5s"),
             (10_000, "10s"),
             (61_234, "61.234s"),

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! script ──► Simulation { object, status, clock } ──cycle──► SimWorld { replicas, requests, faults }
+//!                                            ▲──── load ────┘
 //! ```
 
 pub mod clock;
@@ -10,6 +11,7 @@ pub mod fault;
 pub mod gateways;
 mod replica;
 mod revision;
+mod scrapes;
 pub mod script;
 pub mod simulation;
 pub mod traffic;

@@ -13,8 +13,8 @@ use crate::fault::{Faults, Step};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Replica {
-    /// Spreads its backoff from that of others.
-    seed: String,
+    /// No other one has it; it spreads its backoff from that of others.
+    name: String,
     state: State,
     failure: Option<FailureSeen>,
 }
@@ -27,14 +27,18 @@ enum State {
 }
 
 impl Replica {
-    pub(crate) fn new(seed: String, now: Timestamp, start_delay: Duration) -> Self {
+    pub(crate) fn new(name: String, now: Timestamp, start_delay: Duration) -> Self {
         Self {
-            seed,
+            name,
             state: State::Starting {
                 until: after(now, start_delay),
             },
             failure: None,
         }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -104,7 +108,7 @@ impl Replica {
             transient: failure.transient,
         });
         self.state = State::Backoff {
-            until: after(at, RESTART.delay(attempts, &self.seed)),
+            until: after(at, RESTART.delay(attempts, &self.name)),
         };
     }
 }

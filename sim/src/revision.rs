@@ -66,8 +66,8 @@ impl Revision {
     /// Replicas that are not ready go first.
     pub(crate) fn resize(&mut self, name: &str, to: u32, now: Timestamp, start_delay: Duration) {
         while self.replicas.len() < to as usize {
-            let seed = format!("{name}-{}", self.made);
-            self.replicas.push(Replica::new(seed, now, start_delay));
+            let replica = format!("{name}-{}", self.made);
+            self.replicas.push(Replica::new(replica, now, start_delay));
             self.made += 1;
         }
         while self.replicas.len() > to as usize {

@@ -54,6 +54,22 @@ fn bad_lines_are_told_with_their_place_and_what_to_write() {
             "gateways open|keyed|silent|none",
         ),
         ("arrive 3", "WrongUsage", "arrive COUNT for LENGTH"),
+        (
+            "load 2/s of 500",
+            "WrongUsage",
+            "load none|RATE/s of PROMPT and GENERATED",
+        ),
+        (
+            "load 0/s of 500 and 100",
+            "InvalidRate",
+            "`0/s` is no rate: write one from 0.001/s",
+        ),
+        (
+            "scrapes few",
+            "WrongUsage",
+            "scrapes told|lost|lost REVISION COUNT",
+        ),
+        ("clock 1h ahead", "WrongUsage", "clock LENGTH forward|back"),
         ("apply", "WrongUsage", "the spec below, indented"),
         ("apply\n  a: [", "InvalidYaml", "not YAML"),
         ("status\n  more", "IndentedLine", "only `apply` is followed"),
@@ -73,6 +89,7 @@ fn lines_that_come_too_soon_are_told_too() {
         ("remove", "NoModel"),
         ("crash current", "NoSuchRevision"),
         ("requests r1 1 for 1s", "NoSuchRevision"),
+        ("scrapes lost r1 1", "NoSuchRevision"),
         ("arrive 1 for 1s", "NoGateway"),
     ];
     for (line, reason) in cases {
@@ -83,6 +100,7 @@ fn lines_that_come_too_soon_are_told_too() {
     for (line, reason) in [
         ("crash r1", "RevisionNotReady"),
         ("requests r1 1 for 1s", "RevisionNotReady"),
+        ("scrapes lost r1 1", "RevisionNotReady"),
         ("set replicas.most 2", "InvalidPath"),
     ] {
         let (message, word) = told(&format!("{DEPLOY}  replicas: 1\n{line}"));

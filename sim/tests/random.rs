@@ -9,7 +9,9 @@ use chandler_sim::Simulation;
 use chandler_sim::fault::{Fault, Step};
 use chandler_sim::gateways::Door;
 use chandler_sim::simulation::{Event, model};
+use chandler_sim::traffic::Calls;
 use chandler_sim::world::Death;
+use jiff::SignedDuration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -25,13 +27,19 @@ enum Deed {
     Arrive(usize, Duration),
     Fail(Step, Fault),
     Die(Death, Duration),
+    Load(Option<Calls>),
+    Silence(usize),
+    SilenceAll(bool),
+    Clock(SignedDuration),
 }
 
 fn spec() -> impl Strategy<Value = Value> {
     let scale = prop_oneof![
         (0u32..4).prop_map(|count| json!({"replicas": count})),
-        (0u32..3, 1u32..4, 1u32..90).prop_map(|(min, more, idle)| json!({"autoscaling": {
+        (0u32..3, 1u32..4, 1u32..90, 1u32..4, 0u32..90).prop_map(|(min, more, idle, step, hold)| json!({"autoscaling": {
             "minReplicas": min, "maxReplicas": min + more, "idleAfter": format!("{idle}s"),
+            "targets": {"queueWaiting": step, "concurrency": 3 * step},
+            "behavior": {"scaleUp": {"maxStep": step}, "scaleDown": {"stabilization": format!("{hold}s")}},
         }})),
     ];
     let strategies = prop_oneof![Just("blueGreen"), Just("recreate"), Just("canary")];
@@ -68,7 +76,19 @@ fn deed() -> impl Strategy<Value = Deed> {
         2 => (1usize..4, length()).prop_map(|(count, length)| Deed::Arrive(count, length)),
         2 => (prop::sample::select(Step::ALL.to_vec()), fault).prop_map(|(step, fault)| Deed::Fail(step, fault)),
         2 => (1u32..6, any::<bool>(), length()).prop_map(die),
+        3 => prop::option::weighted(0.8, 1u32..20).prop_map(load),
+        1 => (1usize..3).prop_map(Deed::Silence),
+        1 => any::<bool>().prop_map(Deed::SilenceAll),
+        1 => (-60_000i64..60_000).prop_map(|by| Deed::Clock(SignedDuration::from_millis(by))),
     ]
+}
+
+fn load(per_second: Option<u32>) -> Deed {
+    Deed::Load(per_second.map(|per_second| Calls {
+        per_second: f64::from(per_second),
+        prompt_tokens: 500,
+        generated_tokens: 100,
+    }))
 }
 
 fn die((action, before, down): (u32, bool, Duration)) -> Deed {
@@ -99,6 +119,10 @@ fn act(simulation: &mut Simulation, deed: Deed) {
         Deed::Arrive(count, length) => drop(world.arrive(count, length)),
         Deed::Fail(step, fault) => world.faults.set(step, fault),
         Deed::Die(death, down) => simulation.die(death, down),
+        Deed::Load(calls) => world.call(calls),
+        Deed::Silence(count) => drop(world.silence(&current, count)),
+        Deed::SilenceAll(are_silent) => world.silence_all(are_silent),
+        Deed::Clock(by) => simulation.set_clock(by),
     }
     simulation.settle().expect("an end of turns");
 }
@@ -135,6 +159,8 @@ proptest! {
         for step in Step::ALL {
             simulation.world.faults.clear(step);
         }
+        simulation.world.call(None);
+        simulation.world.silence_all(false);
         let last = json!({"model": {"source": "file:///models/0"}, "replicas": 2});
         apply(&mut simulation, &last);
         simulation.advance(Duration::from_secs(3600)).expect("an end of turns");

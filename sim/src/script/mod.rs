@@ -8,12 +8,18 @@
 //! advance 10s
 //! status
 //! ```
+//!
+//! `load 4/s of 500 and 100` lets four requests a second come, evenly, each with a prompt of 500 tokens
+//! and an answer of 100. Ready replicas compute them as the default of
+//! [`ReplicaModel`](crate::traffic::ReplicaModel) says, which is about five of these a second; from then
+//! on they also tell their load each second to an operator that follows it, and that looks at it as often as
+//! a cluster's does. Before, they tell nothing of it. Requests of `requests` and `arrive` are in no load.
 
 mod parse;
 mod play;
 mod print;
 
-pub use parse::{Command, Line, Named, parse};
+pub use parse::{Command, Line, Named, Told, parse};
 pub use play::play;
 
 /// Why a script can't be followed, and where.
@@ -47,6 +53,9 @@ pub enum Problem {
     /// No length of time.
     #[error("`{0}` is no length of time: write one such as 10s, 1m30s or 250ms")]
     Length(String),
+    /// No rate.
+    #[error("`{0}` is no rate: write one from 0.001/s to 1000/s, such as 2.5/s")]
+    Rate(String),
     /// No step.
     #[error("`{0}` is no step: write one of {known}", known = parse::steps())]
     Step(String),
@@ -86,6 +95,7 @@ impl Problem {
             Self::Indented => "IndentedLine",
             Self::Count(_) => "InvalidCount",
             Self::Length(_) => "InvalidLength",
+            Self::Rate(_) => "InvalidRate",
             Self::Step(_) => "UnknownStep",
             Self::RevisionName(_) => "InvalidRevisionName",
             Self::Yaml(_) => "InvalidYaml",

@@ -10,12 +10,17 @@ use serde_json::Value;
 use super::{Problem, ScriptError};
 use crate::fault::{Fault, Step};
 use crate::gateways::Door;
+use crate::traffic::Calls;
 use crate::world::Death;
 
+const LOAD: &str = "load none|RATE/s of PROMPT and GENERATED";
 const FAILS: &str = "STEP fails COUNT times|always [REASON] [permanently]";
 
+/// Requests a second that a script may ask for.
+const RATES: std::ops::RangeInclusive<f64> = 0.001..=1000.0;
+
 /// Every command, as it is used.
-pub(super) const COMMANDS: [&str; 16] = [
+pub(super) const COMMANDS: [&str; 19] = [
     "apply",
     "set PATH VALUE",
     "unset PATH",
@@ -27,6 +32,9 @@ pub(super) const COMMANDS: [&str; 16] = [
     "in-flight known|unknown",
     "gateways open|keyed|silent|none",
     "arrive COUNT for LENGTH",
+    LOAD,
+    "scrapes told|lost|lost REVISION COUNT",
+    "clock LENGTH forward|back",
     FAILS,
     "STEP works",
     "operator dies before|after action COUNT [for LENGTH]",
@@ -68,6 +76,13 @@ pub enum Command {
     Gateways(Door),
     /// Let requests come to the gateways that take this long each, once a replica takes them.
     Arrive(usize, Duration),
+    /// Let so many requests come from now on, or none; before the first of these the replicas tell
+    /// nothing of their load.
+    Load(Option<Calls>),
+    /// Let what the replicas tell of their load be heard or get lost.
+    Scrapes(Told),
+    /// Set the operator's clock.
+    Clock(SignedDuration),
     /// Make a step fail.
     Fail(Step, Fault),
     /// Make a step work again.
@@ -78,6 +93,17 @@ pub enum Command {
     Status,
     /// Delete the model.
     Remove,
+}
+
+/// Which replicas' answers are heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Those of all.
+    All,
+    /// Those of none.
+    None,
+    /// Those of all but so many ready replicas of a revision.
+    AllBut(Named, usize),
 }
 
 /// How a script names a revision.
@@ -165,6 +191,9 @@ fn command(text: &str, block: &str) -> Result<Command, Problem> {
             Err(()) => return Err(unknown("gateways")),
         },
         ["arrive", times, "for", length] => Command::Arrive(count(times)?, duration(length)?),
+        ["load", rest @ ..] => Command::Load(calls(rest)?),
+        ["scrapes", rest @ ..] => Command::Scrapes(told(rest)?),
+        ["clock", length, way] => Command::Clock(set(length, way)?),
         [step, "works"] => Command::Work(self::step(step)?),
         [step, "fails", how @ ..] => {
             let step = self::step(step)?;
@@ -187,6 +216,41 @@ fn unknown(first: &str) -> Problem {
         Some(usage) => Problem::Usage(usage),
         None if first.parse::<Step>().is_ok() => Problem::Usage(FAILS),
         None => Problem::UnknownCommand(first.to_owned()),
+    }
+}
+
+fn calls(words: &[&str]) -> Result<Option<Calls>, Problem> {
+    let [rate, "of", prompt, "and", generated] = words else {
+        return match words {
+            ["none"] => Ok(None),
+            _ => Err(Problem::Usage(LOAD)),
+        };
+    };
+    let per_second = rate.strip_suffix("/s").and_then(|rate| rate.parse().ok());
+    let per_second = per_second.filter(|rate| RATES.contains(rate));
+    Ok(Some(Calls {
+        per_second: per_second.ok_or_else(|| Problem::Rate((*rate).to_owned()))?,
+        prompt_tokens: count(prompt)?,
+        generated_tokens: count(generated)?,
+    }))
+}
+
+fn told(words: &[&str]) -> Result<Told, Problem> {
+    Ok(match words {
+        ["told"] => Told::All,
+        ["lost"] => Told::None,
+        ["lost", revision, times] => Told::AllBut(named(revision)?, count(times)?),
+        _ => return Err(unknown("scrapes")),
+    })
+}
+
+fn set(length: &str, way: &str) -> Result<SignedDuration, Problem> {
+    let by = SignedDuration::try_from(duration(length)?);
+    let by = by.map_err(|_| Problem::Length(length.to_owned()))?;
+    match way {
+        "forward" => Ok(by),
+        "back" => Ok(-by),
+        _ => Err(unknown("clock")),
     }
 }
 

@@ -4,11 +4,11 @@ use chandler_core::validate::validate;
 use chandler_crds::ModelDeployment;
 use serde_json::{Map, Value, json};
 
-use super::parse::{Command, Line, Named, parse};
+use super::parse::{Command, Line, Named, Told, parse};
 use super::print::Printer;
 use super::{Problem, ScriptError};
-use crate::Simulation;
 use crate::simulation::{Entry, Event, model};
+use crate::{SimWorld, Simulation};
 
 /// What a script came to.
 #[derive(Clone, Debug)]
@@ -82,25 +82,15 @@ impl Player {
             Command::Work(step) => world.faults.clear(*step),
             Command::Die(death, down) => self.simulation.die(*death, *down),
             Command::Crash(named, count) => {
-                let revision = self.find(*named)?;
-                if self.simulation.world.crash(&revision, *count) < *count {
-                    return Err(Problem::NotReady(named.to_string()));
-                }
-                self.simulation.settle()?;
+                self.befall(*named, |world, revision| {
+                    world.crash(revision, *count) == *count
+                })?;
             }
-            Command::Drift(named) => {
-                let revision = self.find(*named)?;
-                if !self.simulation.world.drift(&revision) {
-                    return Err(Problem::NotReady(named.to_string()));
-                }
-                self.simulation.settle()?;
-            }
+            Command::Drift(named) => self.befall(*named, SimWorld::drift)?,
             Command::Requests(named, count, length) => {
-                let revision = self.find(*named)?;
-                if !self.simulation.world.request(&revision, *count, *length) {
-                    return Err(Problem::NotReady(named.to_string()));
-                }
-                self.simulation.settle()?;
+                self.befall(*named, |world, revision| {
+                    world.request(revision, *count, *length)
+                })?;
             }
             Command::Gateways(door) => {
                 world.set_door(*door);
@@ -112,10 +102,43 @@ impl Player {
                 }
                 self.simulation.settle()?;
             }
+            Command::Load(calls) => {
+                world.call(*calls);
+                self.simulation.settle()?;
+            }
+            Command::Scrapes(told) => self.tell_load(*told)?,
+            Command::Clock(by) => self.simulation.set_clock(*by),
             Command::Status => {}
             Command::Remove => {
                 self.simulation.object().ok_or(Problem::NoModel)?;
                 self.simulation.remove()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does something to a revision, unless it can't take it, and lets the operator see it.
+    fn befall(
+        &mut self,
+        named: Named,
+        deed: impl FnOnce(&mut SimWorld, &str) -> bool,
+    ) -> Result<(), Problem> {
+        let revision = self.find(named)?;
+        if !deed(&mut self.simulation.world, &revision) {
+            return Err(Problem::NotReady(named.to_string()));
+        }
+        Ok(self.simulation.settle()?)
+    }
+
+    fn tell_load(&mut self, told: Told) -> Result<(), Problem> {
+        match told {
+            Told::All => self.simulation.world.silence_all(false),
+            Told::None => self.simulation.world.silence_all(true),
+            Told::AllBut(named, count) => {
+                let revision = self.find(named)?;
+                if self.simulation.world.silence(&revision, count) < count {
+                    return Err(Problem::NotReady(named.to_string()));
+                }
             }
         }
         Ok(())

@@ -113,12 +113,21 @@ impl Printer {
             ));
         }
         self.gateways(simulation);
+        self.load(simulation);
     }
 
     /// What there is of gateways and of who waits there.
     fn gateways(&mut self, simulation: &Simulation) {
         if let Some(waiting) = simulation.world.waiting() {
             self.line(&format!("  {waiting} requests wait at the gateways"));
+        }
+    }
+
+    fn load(&mut self, simulation: &Simulation) {
+        if let Some((in_flight, failed)) = simulation.world.served() {
+            self.line(&format!(
+                "  {in_flight} requests are in flight at replicas, {failed} failed"
+            ));
         }
     }
 

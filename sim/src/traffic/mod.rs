@@ -2,7 +2,8 @@
 //! replica model says, while a policy decides how many there are.
 //!
 //! It runs request by request where [`crate::Simulation`] plays moves of an operator; both run the
-//! same decisions on how many replicas are wanted.
+//! same decisions on how many replicas are wanted. Callers bring the same replicas there: requests that
+//! come evenly.
 //!
 //! ```text
 //! Trace ──► Run { Fleet { Engine … }, Record } ──look──► Policy ──► another count
@@ -10,6 +11,7 @@
 //! ```
 
 pub mod baselines;
+mod callers;
 mod clairvoyant;
 mod dice;
 mod engine;
@@ -26,6 +28,8 @@ pub mod report;
 mod tell;
 pub mod trace;
 
+pub use callers::Calls;
+pub(crate) use callers::{Callers, There};
 pub use clairvoyant::{Need, PLAN_SLOT, Planned, needs, plan};
 pub use dice::Dice;
 pub use engine::{Bounds, Options, simulate};

@@ -87,20 +87,16 @@ impl Record {
     }
 
     pub(super) fn note(&mut self, ended: &mut Ended, counters: &mut Counters, now: Nanos) {
-        for time in ended.begun.drain(..) {
-            counters.queue_time.add(time);
-        }
+        counters.note(ended, now);
+        ended.begun.clear();
         for job in ended.first.drain(..) {
             self.first[job.id as usize] = self.waited(&job, now);
-            counters.ttft.add(now - job.sent);
         }
         if !ended.last.is_empty() {
             self.measure(now);
         }
         for job in ended.last.drain(..) {
             self.ends(&job, now);
-            counters.ended += 1;
-            counters.latency.add(now - job.sent);
         }
     }
 

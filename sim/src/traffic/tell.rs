@@ -3,15 +3,15 @@
 use chandler_core::load::{Histogram, Reading};
 use chandler_crds::names::metrics;
 
-use super::replica::{Engine, Nanos};
+use super::replica::{Ended, Engine, Nanos};
 
 /// Counts from the start of a replica's process.
 #[derive(Clone, Debug)]
 pub(super) struct Counters {
-    pub(super) ended: u64,
-    pub(super) ttft: Counted,
-    pub(super) latency: Counted,
-    pub(super) queue_time: Counted,
+    ended: u64,
+    ttft: Counted,
+    latency: Counted,
+    queue_time: Counted,
 }
 
 impl Default for Counters {
@@ -26,6 +26,20 @@ impl Default for Counters {
 }
 
 impl Counters {
+    /// Counts what a run came to.
+    pub(super) fn note(&mut self, ended: &Ended, now: Nanos) {
+        for time in &ended.begun {
+            self.queue_time.add(*time);
+        }
+        for job in &ended.first {
+            self.ttft.add(now - job.sent);
+        }
+        for job in &ended.last {
+            self.ended += 1;
+            self.latency.add(now - job.sent);
+        }
+    }
+
     /// What the replica tells of itself now.
     pub(super) fn reading(&self, engine: &Engine, now: Nanos) -> Reading {
         Reading {
@@ -45,7 +59,7 @@ impl Counters {
 
 /// Values by bucket.
 #[derive(Clone, Debug)]
-pub(super) struct Counted {
+struct Counted {
     bounds: &'static [f64],
     /// One more than there are bounds.
     counts: Vec<u64>,
@@ -62,7 +76,7 @@ impl Counted {
     }
 
     /// Adds a time in nanoseconds.
-    pub(super) fn add(&mut self, time: Nanos) {
+    fn add(&mut self, time: Nanos) {
         let seconds = time as f64 / 1e9;
         let at = self.bounds.partition_point(|bound| *bound < seconds);
         self.counts[at] += 1;

@@ -1,6 +1,8 @@
 //! An operator of one model in a simulated world: it takes a turn whenever the spec, the world or
 //! the clock asks for one, and remembers nothing but what it published.
 
+mod watch;
+
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -9,15 +11,15 @@ use std::time::Duration;
 use chandler_core::cycle::{self, Turn};
 use chandler_core::decide::Action;
 use chandler_core::retry;
-use chandler_core::validate::{Replicas, TakeOver, Validated, validate};
+use chandler_core::validate::{Validated, validate};
 use chandler_core::world::{Failure, Outcome};
 use chandler_crds::admission::{Refusal, admit};
 use chandler_crds::names::{GROUP, KIND, VERSION};
 use chandler_crds::{ModelDeployment, ModelDeploymentStatus};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::clock::{after, round_up};
+use crate::clock::{Clock, after};
 use crate::world::{Death, Lost, SimWorld};
 
 /// Turns at one moment after which no end is to be hoped for.
@@ -118,6 +120,7 @@ pub struct Simulation {
     down_until: Option<Timestamp>,
     /// Looks in a row that saw nothing.
     blind: u32,
+    clock: Clock,
     journal: Vec<Entry>,
 }
 
@@ -171,6 +174,11 @@ impl Simulation {
         self.world.die(death);
     }
 
+    /// Sets the operator's clock, forward or back. What it measures by other clocks goes on.
+    pub fn set_clock(&mut self, by: SignedDuration) {
+        self.clock.set(by, self.world.now());
+    }
+
     /// Takes turns until nothing is due now.
     ///
     /// # Errors
@@ -194,19 +202,34 @@ impl Simulation {
     /// [`SimError`].
     pub fn advance(&mut self, length: Duration) -> Result<(), SimError> {
         let until = after(self.world.now(), length);
-        while let Some(next) = self.next().filter(|next| *next <= until) {
+        loop {
+            let turn = self.next();
+            let round = self.world.next_round();
+            let Some(next) = turn.into_iter().chain(round).min() else {
+                break;
+            };
+            if next > until {
+                break;
+            }
             self.world.advance_to(next);
-            self.settle()?;
+            if self.world.take_look() || turn == Some(next) {
+                self.settle()?;
+            }
         }
         self.world.advance_to(until);
         Ok(())
     }
 
-    /// When something happens next; `None` if nothing will by itself.
+    /// When something happens next, but for what callers do; `None` if nothing will by itself.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {
         let world = self.world.next_event();
         self.wake_at.into_iter().chain(world).min()
+    }
+
+    fn follows_load(&self) -> bool {
+        let spec = self.spec.as_ref().filter(|_| !self.removing);
+        spec.is_some_and(Validated::follows_load)
     }
 
     fn turn(&mut self) -> Result<(), SimError> {
@@ -220,7 +243,9 @@ impl Simulation {
         if let Ok(spec) = validate(&object) {
             self.spec = Some(spec);
         }
-        let (now, before) = (self.world.now(), self.world.snapshot());
+        self.world.follow(self.follows_load());
+        let now = self.clock.at(self.world.now());
+        let before = self.world.snapshot();
         let turn = if self.removing {
             let Some(spec) = self.spec.clone() else {
                 return self.gone();
@@ -252,7 +277,9 @@ impl Simulation {
             .into_iter()
             .zip(turn.outcomes)
             .collect();
+        self.watch_scale(&done);
         if self.world.take_death() {
+            self.world.follow(false);
             let until = after(self.world.now(), self.down);
             (self.wake_at, self.down_until) = (Some(until), Some(until));
             let lived = |(_, outcome): &(_, Outcome)| outcome.is_done();
@@ -260,7 +287,8 @@ impl Simulation {
             self.note(Event::Died { until, done });
             return Ok(());
         }
-        self.wake_at = turn.wake_at.map(round_up);
+        let wake_at = turn.wake_at;
+        self.wake_at = wake_at.map(|at| self.clock.until(at, self.world.now()));
         if let Some(object) = &mut self.object {
             // As an API server keeps it.
             let kept = serde_json::to_string(&turn.status)?;
@@ -282,35 +310,6 @@ impl Simulation {
         (self.object, self.spec, self.removing) = (None, None, false);
         self.note(Event::Gone);
         Ok(())
-    }
-
-    /// Nothing that the operator does may leave a model without a serving replica, unless it is
-    /// asked to.
-    fn watch_outage(&mut self, before: u32) {
-        let Some(spec) = self.spec.as_ref().filter(|_| !self.removing) else {
-            return;
-        };
-        let asked = match spec.replicas {
-            Replicas::Fixed(count) => count == 0,
-            Replicas::Scaled { idle_after, .. } => idle_after
-                .zip(self.world.rested())
-                .is_some_and(|(least, rested)| rested >= least),
-        };
-        let asked = asked || spec.strategy == TakeOver::Recreate;
-        if before > 0 && !asked && self.world.snapshot().serving() == 0 {
-            self.note(Event::Harm("nothing serves after this turn".to_owned()));
-        }
-    }
-
-    /// Requests may end with their revision at its drain deadline and no sooner.
-    fn watch_drain(&mut self, lost: &Lost) {
-        let drain = self.spec.as_ref().map(|spec| spec.worker.drain());
-        if after(lost.shut_since, drain.unwrap_or_default()) > self.world.now() {
-            let revision = &lost.revision;
-            self.note(Event::Harm(format!(
-                "revision {revision} was cut before its drain deadline"
-            )));
-        }
     }
 
     fn note(&mut self, event: Event) {

@@ -1,0 +1,378 @@
+//! Callers of a model whose replicas another world orders: requests come evenly, and each ready
+//! replica computes as a replica model says.
+//!
+//! A request goes to the replica of the revision with traffic that has fewest. Without one it is held
+//! at the gateways, where there are some, and fails else. A replica that is let go finishes what it has.
+//! Who had a request at one that crashes asks again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chandler_core::load::Reading;
+use jiff::Timestamp;
+
+use super::model::ReplicaModel;
+use super::replica::{Ended, Engine, Job, Nanos};
+use super::tell::Counters;
+use crate::clock::START;
+
+/// Requests that come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Calls {
+    /// So many a second, above 0.
+    pub per_second: f64,
+    /// Tokens of each one's prompt.
+    pub prompt_tokens: u32,
+    /// Tokens of each one's answer, at least 1.
+    pub generated_tokens: u32,
+}
+
+/// A replica that there is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct There<'a> {
+    pub(crate) revision: &'a str,
+    /// No other one ever has it.
+    pub(crate) name: &'a str,
+    pub(crate) is_ready: bool,
+}
+
+/// Who asks, and the replicas that answer.
+#[derive(Debug, Default)]
+pub(crate) struct Callers {
+    model: Arc<ReplicaModel>,
+    /// What comes, and when the next one does.
+    calls: Option<(Calls, Nanos)>,
+    replicas: Vec<Replica>,
+    /// The revision that has the traffic and a ready replica.
+    route: Option<String>,
+    has_gateways: bool,
+    held: VecDeque<Job>,
+    /// When a request last was at the gateways, or at a replica.
+    busy_until: Nanos,
+    made: u32,
+    failed: u64,
+}
+
+#[derive(Debug)]
+struct Replica {
+    revision: String,
+    name: String,
+    /// It is let go: it takes no more.
+    leaves: bool,
+    engine: Engine,
+    counters: Counters,
+    busy_until: Nanos,
+}
+
+impl Callers {
+    /// From now on these come, in place of those before.
+    pub(crate) fn call(&mut self, calls: Option<Calls>, now: Timestamp) {
+        self.calls = calls.map(|calls| (calls, nanos(now)));
+    }
+
+    /// Takes note of which replicas there are, and to which revision's requests go.
+    pub(crate) fn meet(
+        &mut self,
+        there: &[There<'_>],
+        route: Option<&str>,
+        has_gateways: bool,
+        now: Timestamp,
+    ) {
+        self.route = route.map(str::to_owned);
+        self.has_gateways = has_gateways;
+        let mut spilt = Vec::new();
+        for replica in &mut self.replicas {
+            match there.iter().find(|it| it.name == replica.name) {
+                Some(it) if it.is_ready => {}
+                Some(_) => spilt.extend(replica.crash()),
+                None => replica.leaves = true,
+            }
+        }
+        for it in there.iter().filter(|it| it.is_ready) {
+            if !self.replicas.iter().any(|known| known.name == it.name) {
+                let (model, now) = (Arc::clone(&self.model), nanos(now));
+                self.replicas.push(Replica::new(it, model, now));
+            }
+        }
+        self.forget_gone();
+        let held = std::mem::take(&mut self.held);
+        for job in spilt.into_iter().chain(held) {
+            self.send(job, nanos(now));
+        }
+    }
+
+    /// Lets come and be computed what is due by `until`.
+    pub(crate) fn advance_to(&mut self, until: Timestamp) {
+        let until = nanos(until);
+        loop {
+            let comes = self.calls.map(|(_, at)| at);
+            let ends = self.replicas.iter().filter_map(|it| it.engine.end()).min();
+            let Some(next) = comes.into_iter().chain(ends).min() else {
+                return;
+            };
+            if next > until {
+                return;
+            }
+            if ends == Some(next) {
+                self.finish(next);
+            } else {
+                self.take_next(next);
+            }
+        }
+    }
+
+    fn finish(&mut self, now: Nanos) {
+        for replica in &mut self.replicas {
+            if replica.engine.end() == Some(now) {
+                replica.finish(now);
+                self.busy_until = now;
+            }
+        }
+        self.forget_gone();
+    }
+
+    /// The next request comes.
+    fn take_next(&mut self, now: Nanos) {
+        let Some((calls, next)) = &mut self.calls else {
+            return;
+        };
+        let wait = Duration::try_from_secs_f64(1.0 / calls.per_second);
+        let wait = u64::try_from(wait.unwrap_or(Duration::MAX).as_nanos());
+        *next = next.saturating_add(wait.unwrap_or(u64::MAX).max(1));
+        let job = Job {
+            id: self.made,
+            prompt: calls.prompt_tokens,
+            answer: calls.generated_tokens.max(1),
+            came: now,
+            sent: now,
+        };
+        self.made = self.made.wrapping_add(1);
+        self.busy_until = now;
+        self.send(job, now);
+    }
+
+    fn send(&mut self, mut job: Job, now: Nanos) {
+        job.sent = now;
+        let route = self.route.as_deref();
+        let open = self.replicas.iter_mut();
+        let open = open.filter(|it| !it.leaves && Some(it.revision.as_str()) == route);
+        let done = match open.min_by_key(|it| it.engine.in_flight()) {
+            Some(replica) => replica.take(job, now),
+            None if self.has_gateways => {
+                self.held.push_back(job);
+                true
+            }
+            None => false,
+        };
+        self.failed += u64::from(!done);
+    }
+
+    fn forget_gone(&mut self) {
+        self.replicas
+            .retain(|it| !it.leaves || it.engine.in_flight() > 0);
+    }
+
+    /// A revision is gone with its replicas; gives how many requests that ends.
+    pub(crate) fn lose(&mut self, revision: &str) -> usize {
+        let of = self
+            .replicas
+            .iter_mut()
+            .filter(|it| it.revision == revision);
+        let lost = of.map(|it| it.engine.spill().len()).sum::<usize>();
+        self.replicas.retain(|it| it.revision != revision);
+        self.failed += lost as u64;
+        lost
+    }
+
+    /// What a replica tells of itself, if it is ready.
+    pub(crate) fn reading(&self, replica: &str, now: Timestamp) -> Option<Reading> {
+        let mut ready = self.replicas.iter().filter(|it| !it.leaves);
+        let found = ready.find(|it| it.name == replica)?;
+        Some(found.counters.reading(&found.engine, nanos(now)))
+    }
+
+    /// Requests that a revision's replicas have, but for those that are let go.
+    pub(crate) fn in_flight(&self, revision: &str) -> usize {
+        let there = self.of(revision);
+        there.map(|it| it.engine.in_flight()).sum()
+    }
+
+    /// Requests that wait for a first replica.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Requests that were refused, or ended with a revision.
+    pub(crate) fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    /// How long no request has been at the gateways, nor at a replica.
+    pub(crate) fn idle(&self, now: Timestamp) -> Duration {
+        let busy = !self.held.is_empty() || self.replicas.iter().any(Replica::is_busy);
+        since(self.busy_until, busy, now)
+    }
+
+    /// How long a revision's replicas have had none; `None` without a replica.
+    pub(crate) fn idle_of(&self, revision: &str, now: Timestamp) -> Option<Duration> {
+        let idle = |it: &Replica| since(it.busy_until, it.is_busy(), now);
+        self.of(revision).map(idle).min()
+    }
+
+    fn of(&self, revision: &str) -> impl Iterator<Item = &Replica> {
+        let there = self.replicas.iter();
+        there.filter(move |it| !it.leaves && it.revision == revision)
+    }
+}
+
+impl Replica {
+    fn new(there: &There<'_>, model: Arc<ReplicaModel>, now: Nanos) -> Self {
+        Self {
+            revision: there.revision.to_owned(),
+            name: there.name.to_owned(),
+            leaves: false,
+            engine: Engine::new(model, 1.0),
+            counters: Counters::default(),
+            busy_until: now,
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.engine.in_flight() > 0
+    }
+
+    /// Whether there was room for it.
+    fn take(&mut self, job: Job, now: Nanos) -> bool {
+        let mut ended = Ended::default();
+        let taken = self.engine.take(job, now, &mut ended).is_ok();
+        self.counters.note(&ended, now);
+        self.busy_until = now;
+        taken
+    }
+
+    fn finish(&mut self, now: Nanos) {
+        let mut ended = Ended::default();
+        self.engine.finish(now, &mut ended);
+        self.counters.note(&ended, now);
+        self.busy_until = now;
+    }
+
+    /// Its process ended; gives what it had. One that is ready again begins anew.
+    fn crash(&mut self) -> Vec<Job> {
+        self.leaves = true;
+        self.engine.spill()
+    }
+}
+
+fn since(busy_until: Nanos, is_busy: bool, now: Timestamp) -> Duration {
+    if is_busy {
+        return Duration::ZERO;
+    }
+    Duration::from_nanos(nanos(now).saturating_sub(busy_until))
+}
+
+fn nanos(at: Timestamp) -> Nanos {
+    u64::try_from(at.as_nanosecond() - START.as_nanosecond()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::after;
+
+    fn at(seconds: u64) -> Timestamp {
+        after(START, Duration::from_secs(seconds))
+    }
+
+    /// Replicas `names` of a revision `r` that has the traffic, each ready or not.
+    fn meet<'a>(callers: &mut Callers, names: &'a [(&'a str, bool)], seconds: u64) {
+        let there = |(name, is_ready): &'a (&'a str, bool)| There {
+            revision: "r",
+            name,
+            is_ready: *is_ready,
+        };
+        let there: Vec<There<'_>> = names.iter().map(there).collect();
+        let route = there.iter().any(|it| it.is_ready).then_some("r");
+        callers.meet(&there, route, true, at(seconds));
+    }
+
+    fn calls(per_second: f64) -> Option<Calls> {
+        Some(Calls {
+            per_second,
+            prompt_tokens: 500,
+            generated_tokens: 100,
+        })
+    }
+
+    fn told(callers: &Callers, name: &str, seconds: u64) -> Reading {
+        let reading = callers.reading(name, at(seconds));
+        reading.expect("a ready replica")
+    }
+
+    #[test]
+    fn who_finds_no_replica_is_held_until_there_is_one() {
+        let mut callers = Callers::default();
+        meet(&mut callers, &[("a", false)], 0);
+        callers.call(calls(2.0), at(0));
+        callers.advance_to(at(10));
+        callers.call(None, at(10));
+        assert_eq!((callers.held(), callers.in_flight("r")), (21, 0));
+        assert!(callers.reading("a", at(10)).is_none());
+        meet(&mut callers, &[("a", true)], 10);
+        assert_eq!((callers.held(), callers.in_flight("r")), (0, 21));
+        assert_eq!(callers.idle(at(10)), Duration::ZERO);
+        callers.advance_to(at(60));
+        assert_eq!(told(&callers, "a", 60).ended, 21.0);
+        assert!(
+            callers
+                .idle_of("r", at(60))
+                .is_some_and(|idle| idle > Duration::from_secs(30))
+        );
+        assert_eq!(callers.failed(), 0);
+    }
+
+    #[test]
+    fn two_replicas_share_what_comes() {
+        let mut callers = Callers::default();
+        meet(&mut callers, &[("a", true), ("b", true)], 0);
+        callers.call(calls(4.0), at(0));
+        callers.advance_to(at(100));
+        let ended = ["a", "b"].map(|name| told(&callers, name, 100).ended);
+        assert!(ended.iter().all(|ended| *ended > 150.0), "{ended:?}");
+        assert!(told(&callers, "a", 100).waiting < 1.0);
+    }
+
+    #[test]
+    fn one_that_is_let_go_finishes_and_one_that_crashes_gives_back() {
+        let mut callers = Callers::default();
+        meet(&mut callers, &[("a", true), ("b", true)], 0);
+        callers.call(calls(4.0), at(0));
+        callers.advance_to(at(10));
+        callers.call(None, at(10));
+        let before = callers.in_flight("r");
+        assert!(before > 1, "{before} in flight");
+        meet(&mut callers, &[("a", false), ("b", true)], 10);
+        assert_eq!(callers.in_flight("r"), before, "the other has them all");
+        meet(&mut callers, &[("a", false)], 10);
+        assert_eq!((callers.held(), callers.failed()), (0, 0));
+        assert_eq!(callers.idle(at(10)), Duration::ZERO);
+        callers.advance_to(at(60));
+        assert!(callers.idle(at(60)) > Duration::from_secs(30));
+        meet(&mut callers, &[("a", true)], 60);
+        assert_eq!(told(&callers, "a", 60).ended, 0.0, "it has begun anew");
+    }
+
+    #[test]
+    fn more_than_the_queue_holds_fails() {
+        let mut callers = Callers::default();
+        meet(&mut callers, &[("a", true)], 0);
+        callers.call(calls(50.0), at(0));
+        callers.advance_to(at(60));
+        let (waiting, failed) = (told(&callers, "a", 60).waiting, callers.failed());
+        assert!(waiting > 200.0 && failed > 1000, "{waiting}, {failed}");
+        let lost = callers.lose("r") as u64;
+        assert!(lost > 200);
+        assert_eq!(callers.failed(), failed + lost);
+    }
+}

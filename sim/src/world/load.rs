@@ -1,0 +1,171 @@
+//! The load of a simulated world: who calls, and what the operator is told of it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chandler_core::snapshot::GatewaysSeen;
+use jiff::Timestamp;
+
+use super::SimWorld;
+use crate::gateways::{Door, since};
+use crate::revision::Revision;
+use crate::scrapes::{Scrapes, Silent};
+use crate::traffic::{Callers, Calls, There};
+
+impl SimWorld {
+    /// From now on these requests come, or none. From the first of them on the replicas tell their
+    /// load to an operator that follows it.
+    pub fn call(&mut self, calls: Option<Calls>) {
+        let callers = self.callers.get_or_insert_with(Callers::default);
+        callers.call(calls, self.now);
+        self.meet();
+    }
+
+    /// From now on what the replicas tell gets lost, or is heard again.
+    pub fn silence_all(&mut self, are_silent: bool) {
+        self.silent = if are_silent {
+            Silent::All
+        } else {
+            Silent::None
+        };
+        self.silent_since = self.now;
+    }
+
+    /// From now on what so many ready replicas of a revision tell gets lost, and what the others tell
+    /// is heard; gives how many there are.
+    pub fn silence(&mut self, revision: &str, count: usize) -> usize {
+        let there = self.revisions.get(revision);
+        let replicas = there.into_iter().flat_map(|it| &it.replicas);
+        let ready = replicas.filter(|it| it.is_ready()).take(count);
+        let names: BTreeSet<String> = ready.map(|it| it.name().to_owned()).collect();
+        let silent = names.len();
+        (self.silent, self.silent_since) = (Silent::Of(names), self.now);
+        silent
+    }
+
+    /// Requests in flight at replicas, and those that failed, if any ever came.
+    #[must_use]
+    pub fn served(&self) -> Option<(usize, u64)> {
+        let callers = self.callers.as_ref()?;
+        let in_flight = self.revisions.keys().map(|name| callers.in_flight(name));
+        Some((in_flight.sum(), callers.failed()))
+    }
+
+    /// How long a ready replica of a revision has told nothing, zero if all tell.
+    pub(crate) fn untold_for(&self, revision: &str) -> Duration {
+        let is_silent = self
+            .revisions
+            .get(revision)
+            .is_some_and(|it| self.is_silent(it));
+        if is_silent {
+            since(self.silent_since, self.now)
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// An operator is about to take a turn that does or does not go by the load.
+    pub(crate) fn follow(&mut self, follows: bool) {
+        if follows && self.callers.is_some() {
+            self.scrapes.get_or_insert_with(Scrapes::default);
+        } else {
+            self.scrapes = None;
+        }
+    }
+
+    /// When the operator asks the replicas next.
+    pub(crate) fn next_round(&self) -> Option<Timestamp> {
+        self.scrapes.as_ref()?.next()
+    }
+
+    /// Whether what the replicas told asks for a turn.
+    pub(crate) fn take_look(&mut self) -> bool {
+        let scrapes = self.scrapes.as_mut();
+        scrapes.is_some_and(Scrapes::take_look)
+    }
+
+    /// A turn sees which replicas are ready: they are asked from now on.
+    pub(super) fn register(&mut self) {
+        let ready = self.revisions.iter().flat_map(|(revision, it)| {
+            let ready = it.replicas.iter().filter(|it| it.is_ready());
+            ready.map(|it| (revision.clone(), it.name().to_owned()))
+        });
+        let ready = ready.collect();
+        if let Some(scrapes) = &mut self.scrapes {
+            scrapes.register(ready, self.now);
+        }
+    }
+
+    /// The operator asks, if it is time.
+    pub(super) fn ask(&mut self) {
+        let Some(mut scrapes) = self.scrapes.take() else {
+            return;
+        };
+        if scrapes.next().is_some_and(|next| next <= self.now) {
+            let waiting = self.gateways_seen().map_or(0, |told| told.waiting);
+            let tell = |name: &str| {
+                let callers = self.callers.as_ref().filter(|_| self.tells(name));
+                callers?.reading(name, self.now)
+            };
+            scrapes.round(tell, waiting, self.now);
+        }
+        self.scrapes = Some(scrapes);
+    }
+
+    /// The callers learn which replicas there are.
+    pub(super) fn meet(&mut self) {
+        let Some(mut callers) = self.callers.take() else {
+            return;
+        };
+        let there = self.revisions.iter().flat_map(|(revision, it)| {
+            it.replicas.iter().map(move |it| There {
+                revision,
+                name: it.name(),
+                is_ready: it.is_ready(),
+            })
+        });
+        let there: Vec<There<'_>> = there.collect();
+        let has_gateways = self.gateways.door != Door::None;
+        callers.meet(&there, self.route(), has_gateways, self.now);
+        self.callers = Some(callers);
+    }
+
+    /// The revision that requests go to: one that has traffic and a ready replica.
+    pub(super) fn route(&self) -> Option<&str> {
+        let weighted = self.weights.iter().filter(|(_, weight)| **weight > 0);
+        let mut names = weighted.map(|(name, _)| name.as_str());
+        names.find(|name| self.revisions.get(*name).is_some_and(Revision::is_ready))
+    }
+
+    pub(super) fn gateways_seen(&self) -> Option<GatewaysSeen> {
+        let mut seen = self.gateways.seen(self.now)?;
+        let told = matches!(self.gateways.door, Door::Open | Door::Keyed);
+        if let Some(callers) = self.callers.as_ref().filter(|_| told) {
+            seen.waiting += callers.held() as u64;
+            seen.idle = seen.idle.map(|idle| idle.min(callers.idle(self.now)));
+        }
+        Some(seen)
+    }
+
+    /// How long a revision's replicas have had no request, as they tell it.
+    pub(super) fn idle(&self, revision: &str) -> Option<Duration> {
+        let there = self.revisions.get(revision)?;
+        let idle = there.idle(self.now).filter(|_| !self.is_silent(there))?;
+        let callers = self.callers.as_ref();
+        let other = callers.and_then(|callers| callers.idle_of(revision, self.now));
+        Some(other.map_or(idle, |other| idle.min(other)))
+    }
+
+    fn is_silent(&self, revision: &Revision) -> bool {
+        let mut ready = revision.replicas.iter().filter(|it| it.is_ready());
+        ready.any(|it| !self.tells(it.name()))
+    }
+
+    fn tells(&self, replica: &str) -> bool {
+        match &self.silent {
+            Silent::None => true,
+            Silent::All => false,
+            Silent::Of(names) => !names.contains(replica),
+        }
+    }
+}

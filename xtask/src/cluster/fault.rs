@@ -2,10 +2,16 @@
 
 use super::owner::{self, Cluster, Lock};
 use super::place::{self, Node};
-use super::{control, kubectl, node};
+use super::{control, kubectl, network, node};
+use crate::shell;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use std::fs;
+use std::net::SocketAddrV4;
+use std::process::Command;
+
+/// Rules of the control plane's packet filter that are faults.
+const CHAIN: &str = "CHANDLER-FAULTS";
 
 /// A fault, or its end.
 #[derive(Debug, Clone, Subcommand)]
@@ -27,6 +33,15 @@ pub(crate) enum Fault {
         /// How long, in milliseconds.
         milliseconds: u32,
     },
+    /// Refuse every connection from the control plane's network to these ports, those that are open
+    /// among them. What goes from node to node is not touched.
+    PortsCut {
+        /// Address and port of each.
+        #[arg(required = true)]
+        ports: Vec<SocketAddrV4>,
+    },
+    /// Let the control plane's network reach all ports again.
+    PortsMend,
     /// Kill the first container of a pod, as running out of memory does; its kubelet starts it again.
     PodKill {
         /// The pod's namespace.
@@ -56,6 +71,8 @@ pub(crate) fn run(fault: Fault) -> Result<()> {
     match fault {
         Fault::ApiRestart => control::restart_apiserver(),
         Fault::EtcdDelay { milliseconds } => delay_etcd(milliseconds),
+        Fault::PortsCut { ports } => cut_ports(&ports),
+        Fault::PortsMend => mend_ports(),
         Fault::PodKill { namespace, name } => kill_pod(&namespace, &name, cluster),
         Fault::KubeletStop { node } => node::stop_kubelet(find(node, cluster)?),
         Fault::NodeCrash { node } => node::cut_power(find(node, cluster)?),
@@ -79,6 +96,42 @@ pub(crate) fn delay_etcd(milliseconds: u32) -> Result<()> {
     let draft = place::run("etcd-delay.draft");
     fs::write(&draft, milliseconds.to_string())?;
     Ok(fs::rename(draft, place::run("etcd-delay"))?)
+}
+
+fn cut_ports(ports: &[SocketAddrV4]) -> Result<()> {
+    if !shell::succeeds(iptables().args(["--list", CHAIN])) {
+        shell::run(iptables().args(["--new-chain", CHAIN]))?;
+    }
+    // What the nodes send each other passes the bridge of this network and not this way.
+    if !shell::succeeds(iptables().args(["--check", "OUTPUT", "--jump", CHAIN])) {
+        shell::run(iptables().args(["--insert", "OUTPUT", "--jump", CHAIN]))?;
+    }
+    for port in ports {
+        let mut rule = iptables();
+        rule.args(["--append", CHAIN, "--protocol", "tcp"]);
+        rule.args(["--destination", &port.ip().to_string()]);
+        rule.args(["--dport", &port.port().to_string()]);
+        shell::run(rule.args(["--jump", "REJECT", "--reject-with", "tcp-reset"]))?;
+    }
+    Ok(())
+}
+
+/// Lets the control plane's network reach all ports.
+///
+/// # Errors
+/// When a rule stays.
+pub(crate) fn mend_ports() -> Result<()> {
+    match shell::succeeds(iptables().args(["--list", CHAIN])) {
+        true => shell::run(iptables().args(["--flush", CHAIN])),
+        false => Ok(()),
+    }
+}
+
+/// The control plane's packet filter, in which kube-proxy writes too.
+fn iptables() -> Command {
+    let mut iptables = network::nsenter(&place::control_network(), "iptables");
+    iptables.arg("--wait");
+    iptables
 }
 
 fn find(number: u8, cluster: Cluster) -> Result<Node> {

@@ -94,6 +94,7 @@ fn prepare_new() -> Result<()> {
 fn bring_up(wanted: Cluster) -> Result<()> {
     // Faults that an interrupted test has left in force.
     fault::delay_etcd(0)?;
+    fault::mend_ports()?;
     control::ensure()?;
     control::wait_until_ready()?;
     let addons = [

@@ -1,10 +1,13 @@
-//! Faults of the cluster that last until they are ended.
+//! Faults of the cluster: those that last until they are ended, and the death of a pod.
 
 use std::fmt;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use chandler_crds::names::ports;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
 
-use crate::{kubectl, xtask};
+use crate::{gone, kubectl, xtask};
 
 type End = Box<dyn FnOnce() -> Result<()> + Send>;
 
@@ -55,6 +58,24 @@ impl Fault {
         Self::begin(cordoned, move || kubectl(&["uncordon", &node]).map(drop))
     }
 
+    /// No operator outside reaches the replicas in these pods. All else goes on: the gateways and the
+    /// kubelets are on the nodes.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub fn scrapes_cut(pods: &[Pod]) -> Result<Self> {
+        let ports = pods.iter().map(|pod| {
+            let address = pod.status.as_ref().and_then(|it| it.pod_ip.as_ref());
+            let address = address.context("a replica without an address")?;
+            Ok(format!("{address}:{}", ports::HTTP))
+        });
+        let ports: Vec<String> = ports.collect::<Result<_>>()?;
+        let cut = ["cluster", "fault", "ports-cut"].into_iter();
+        let cut: Vec<&str> = cut.chain(ports.iter().map(String::as_str)).collect();
+        let mend = || xtask(&["cluster", "fault", "ports-mend"]).map(drop);
+        Self::begin(|| xtask(&cut).map(drop), mend)
+    }
+
     /// Any other. What `begin` does in part before it fails is ended too.
     ///
     /// # Errors
@@ -85,4 +106,15 @@ impl Drop for Fault {
             Err(error) => println!("a fault is still in force: {error:#}"),
         }
     }
+}
+
+/// Ends a pod's processes with no warning and deletes the pod before they are started again.
+///
+/// # Errors
+/// It can't be done.
+pub async fn kill(pods: &Api<Pod>, namespace: &str, name: &str) -> Result<()> {
+    xtask(&["cluster", "fault", "pod-kill", namespace, name])?;
+    let delete = ["delete", "pod", "-n", namespace, name, "--grace-period=0"];
+    kubectl(&[&delete[..], &["--force"]].concat())?;
+    gone(pods, name).await
 }

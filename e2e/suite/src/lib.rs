@@ -5,6 +5,7 @@
 mod claim;
 mod credentials;
 mod fault;
+mod follows;
 mod gateway;
 mod load;
 pub mod operator;
@@ -17,13 +18,14 @@ mod tools;
 mod wait;
 
 pub use claim::Claim;
-pub use fault::Fault;
+pub use fault::{Fault, kill};
+pub use follows::{Follows, decisions, ready_count, scaling};
 pub use gateway::Gateway;
 pub use load::{Load, Tally};
-pub use replicas::{fewest_ready, replicas};
+pub use replicas::{fewest_ready, fewest_wanted, replicas};
 pub use served::Served;
 pub use space::{Space, in_space};
-pub use tools::{helm, kubectl, xtask};
+pub use tools::{chandler, helm, kubectl, xtask};
 pub use wait::{condition, eventually, gone, holds, is, ready, until};
 
 use std::time::Duration;

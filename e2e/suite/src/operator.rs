@@ -10,13 +10,14 @@ use chandler_e2e::layout;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::wait::none_left;
-use crate::{Fault, PATIENCE, SYSTEM, credentials, eventually, kubectl};
+use crate::{Fault, PATIENCE, SYSTEM, credentials, eventually, kill, kubectl, until};
 
 /// Exit code of an operator that a failpoint ended.
 const FAILPOINT_EXIT: i32 = 70;
@@ -40,6 +41,32 @@ pub async fn leader(client: &Client) -> Result<String> {
         (!holder.is_empty()).then_some(holder)
     })
     .await
+}
+
+/// Ends the one that leads with no warning, and waits until another leads.
+///
+/// # Errors
+/// It does not come to that.
+pub async fn kill_leader(client: &Client) -> Result<()> {
+    let before = leader(client).await?;
+    let pods = Api::namespaced(client.clone(), SYSTEM);
+    kill(&pods, SYSTEM, &before).await?;
+    let other = async || (leader(client).await.ok()? != before).then_some(());
+    eventually("led by another", other).await
+}
+
+/// Waits until the one that leads last renewed its lease at such a time, by its own clock.
+///
+/// # Errors
+/// It does not come to that.
+pub async fn wait_renewed(client: &Client, at: impl Fn(Timestamp) -> bool) -> Result<()> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), SYSTEM);
+    let renewed = |lease: &Lease| lease.spec.as_ref()?.renew_time.as_ref().map(|it| it.0);
+    until(&leases, OPERATOR, "renewed then", |lease| {
+        renewed(lease).is_some_and(&at)
+    })
+    .await
+    .map(drop)
 }
 
 /// The operator as it is installed, to be run outside of the cluster with the same arguments and
@@ -108,6 +135,13 @@ impl Outside {
     #[must_use]
     pub fn with(mut self, argument: String) -> Self {
         self.arguments.push(argument);
+        self
+    }
+
+    /// The same with one variable more.
+    #[must_use]
+    pub fn with_variable(mut self, name: &str, value: String) -> Self {
+        self.variables.insert(name.to_owned(), value);
         self
     }
 

@@ -3,6 +3,7 @@
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail};
+use chandler_e2e::layout;
 
 use crate::SYSTEM;
 
@@ -25,6 +26,14 @@ pub fn helm(arguments: &[&str]) -> Result<String> {
     run(Command::new("helm")
         .args(["--namespace", SYSTEM])
         .args(arguments))
+}
+
+/// Runs `chandler`, which finds the cluster as kubectl does; gives what it printed.
+///
+/// # Errors
+/// It failed.
+pub fn chandler(arguments: &[&str]) -> Result<String> {
+    run(Command::new(layout::binary("chandler")?).args(arguments))
 }
 
 /// Runs `cargo xtask` with these arguments; gives what it printed.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use chandler_e2e_suite::{
-    Fault, SYSTEM, Served, Space, eventually, fewest_ready, gone, in_space, kubectl, operator,
+    Fault, SYSTEM, Served, Space, eventually, fewest_ready, in_space, kill, kubectl, operator,
     replicas, until, xtask,
 };
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -42,14 +42,6 @@ fn node_of(pod: &Pod) -> Result<String> {
 /// The nodes of pods.
 fn nodes_of(pods: &[Pod]) -> Result<BTreeSet<String>> {
     pods.iter().map(node_of).collect()
-}
-
-/// Ends a pod's processes with no warning and deletes the pod before they are started again.
-async fn kill(pods: &Api<Pod>, namespace: &str, name: &str) -> Result<()> {
-    xtask(&["cluster", "fault", "pod-kill", namespace, name])?;
-    let delete = ["delete", "pod", "-n", namespace, name, "--grace-period=0"];
-    kubectl(&[&delete[..], &["--force"]].concat())?;
-    gone(pods, name).await
 }
 
 fn restarts(pod: &Pod) -> i32 {

@@ -6,15 +6,10 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use chandler_crds::ModelDeployment;
-use chandler_crds::conditions::ConditionType;
 use chandler_e2e_suite::operator::{self, Outside};
-use chandler_e2e_suite::{EMBEDDINGS, Load, Space, condition, eventually, in_space, until};
+use chandler_e2e_suite::{Follows, Space, decisions, in_space, ready_count};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-
-/// Callers who ask again as soon as they are answered.
-const MANY: usize = 8;
 
 /// What docs/autoscaling.md tells people to write, for one namespace and the tests' haste.
 const CONFIG: &str = r#"
@@ -49,20 +44,10 @@ async fn replicas_follow_what_prometheus_scraped() {
 }
 
 async fn follow(space: &Space, prometheus: &mut Prometheus) -> Result<()> {
-    let served = space.name.as_str();
-    let spec = format!(
-        "{{model: {{source: {EMBEDDINGS}, servedName: {served}}}, \
-         autoscaling: {{maxReplicas: 2, targets: {{concurrency: 2}}, \
-         behavior: {{scaleDown: {{stabilization: 10s}}}}}}}}"
-    );
-    space.apply_model("m", &spec).await?;
-    space.wait_ready("m").await?;
-    let gateway = space.gateway().await?;
-    eventually("known", async || gateway.embed(served).await.ok()).await?;
-
-    let load = Load::start(&gateway, served, MANY);
-    until(&space.models(), "m", "two replicas", |model| has(model, 2)).await?;
-    told(space, "Following", "follows the load").await?;
+    let model = Follows::new(space, "m", Follows::UP_TO_TWO).await?;
+    let load = model.load(Follows::MANY);
+    model.wait_count(2).await?;
+    model.wait_follows().await?;
     prometheus.stop().await?;
     load.stop().await.assert_all_answered();
 
@@ -70,22 +55,22 @@ async fn follow(space: &Space, prometheus: &mut Prometheus) -> Result<()> {
         "the Prometheus server at {} can't be reached",
         prometheus.url()
     );
-    let blind = told(space, "LoadUnknown", &words).await?;
+    let blind = model.wait_blind(&words).await?;
     ensure!(
-        has(&blind, 2),
+        ready_count(&blind) == Some(2),
         "the count is not what it was: {:?}",
         blind.status
     );
     ensure!(decisions(&blind)? == [(1, 2)], "{:?}", decisions(&blind));
 
     prometheus.start()?;
-    let load = Load::start(&gateway, served, 1);
-    let sees = told(space, "Following", "follows the load").await?;
+    let load = model.load(1);
+    let sees = model.wait_follows().await?;
     ensure!(
         decisions(&sees)? == [(1, 2)],
         "it shrank while it was blind"
     );
-    let fallen = until(&space.models(), "m", "one replica", |model| has(model, 1)).await?;
+    let fallen = model.wait_count(1).await?;
     load.stop().await.assert_all_answered();
     ensure!(
         decisions(&fallen)? == [(1, 2), (2, 1)],
@@ -93,31 +78,6 @@ async fn follow(space: &Space, prometheus: &mut Prometheus) -> Result<()> {
         decisions(&fallen)
     );
     Ok(())
-}
-
-async fn told(space: &Space, reason: &str, words: &str) -> Result<ModelDeployment> {
-    let kind = ConditionType::ScalingActive;
-    let model = space.wait_told("m", kind, reason, &[words]).await?;
-    let status = condition(&model, kind).map(|it| it.status.as_str());
-    let expected = if reason == "Following" {
-        "True"
-    } else {
-        "False"
-    };
-    ensure!(status == Some(expected), "{status:?}");
-    Ok(model)
-}
-
-fn has(model: &ModelDeployment, replicas: i32) -> bool {
-    let status = model.status.as_ref();
-    status.is_some_and(|it| it.replicas == Some(replicas) && it.ready_replicas == Some(replicas))
-}
-
-/// The changes of the count.
-fn decisions(model: &ModelDeployment) -> Result<Vec<(i32, i32)>> {
-    let scaling = model.status.as_ref().and_then(|it| it.scaling.as_ref());
-    let decisions = &scaling.context("nothing is told of scaling")?.decisions;
-    Ok(decisions.iter().map(|it| (it.from, it.to)).collect())
 }
 
 /// A server that scrapes the replicas of one namespace.

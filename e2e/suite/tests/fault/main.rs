@@ -3,3 +3,4 @@
 mod cluster;
 mod operator;
 mod prometheus;
+mod takeover;

@@ -1,5 +1,6 @@
 //! Faults that break what all tests use: they run after the others, one at a time.
 
+mod blind;
 mod cluster;
 mod operator;
 mod prometheus;

@@ -19,6 +19,7 @@ const PACKAGES: &[debian::Needed] = &[
     ("ip", "iproute2"),
     ("sysctl", "procps"),
     ("nsenter", "util-linux"),
+    ("faketime", "faketime"),
     ("/usr/lib/cni/bridge", "containernetworking-plugins"),
     ("/usr/lib/cni/host-local", "containernetworking-plugins"),
     ("/usr/lib/cni/portmap", "containernetworking-plugins"),

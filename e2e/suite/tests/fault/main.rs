@@ -1,6 +1,7 @@
 //! Faults that break what all tests use: they run after the others, one at a time.
 
 mod blind;
+mod clock;
 mod cluster;
 mod operator;
 mod prometheus;

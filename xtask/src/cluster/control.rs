@@ -177,6 +177,8 @@ fn controller_manager() -> Vec<String> {
     let mut all = client("controller-manager");
     all.extend([
         "--use-service-account-credentials=true".to_owned(),
+        // So that a test of an autoscaler waits for less.
+        "--horizontal-pod-autoscaler-sync-period=5s".to_owned(),
         // The default would be a folder in /usr of the machine.
         format!(
             "--flex-volume-plugin-dir={}",

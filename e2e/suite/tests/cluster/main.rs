@@ -4,7 +4,9 @@
 mod blockers;
 mod cache;
 mod drift;
+mod external;
 mod gpus;
+mod hpa;
 mod life;
 mod quiet;
 mod scale;

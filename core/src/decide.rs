@@ -240,7 +240,8 @@ pub(crate) fn failures(revision: &str, decision: &Decision) -> u32 {
         .map_or(0, |failure| failure.attempts)
 }
 
-/// When a failed step may be tried again, if that is not yet.
+/// When a failed step may be tried again, if that is not yet. If the clock was set back since, nobody
+/// knows how long ago that was: it is tried at once rather than an hour late.
 pub(crate) fn backoff_until(
     backoff: &retry::Backoff,
     revision: &str,
@@ -249,7 +250,7 @@ pub(crate) fn backoff_until(
 ) -> Option<Timestamp> {
     let failure = decision.memory.revisions.get(revision)?.failure.as_ref()?;
     let until = again_at(backoff, failure, revision);
-    (until > now).then_some(until)
+    (until > now && failure.at <= now).then_some(until)
 }
 
 /// When to try again what failed so.

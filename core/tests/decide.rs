@@ -61,6 +61,8 @@ fn a_failed_resolve_waits_its_time() {
         (5, 20, true, true),
         (1, 2, false, false),
         (1, 10, false, true),
+        // The clock was set back since.
+        (5, -3600, true, true),
     ];
     for (attempts, seconds, transient, tried) in cases {
         let known = RevisionMemory {
@@ -158,6 +160,18 @@ fn an_old_revision_drains_before_it_goes() {
         let expected: &[&str] = if goes { &["retire old"] } else { &[] };
         assert_eq!(told, expected, "{in_flight:?} after {seconds} s");
     }
+}
+
+#[test]
+fn a_drain_begins_anew_when_the_clock_is_set_back() {
+    let spec = spec(json!({}));
+    let revisions = [("old", busy(1, 1, Some(1))), (&spec.revision, there(1, 1))];
+    let world = seen(revisions, weights([(&spec.revision, 100)]));
+    let known = memory([("old", draining(ago(-3600))), (&spec.revision, proven())]);
+    let decision = decide(&spec, &world, &known, now());
+    let noted = decision.memory.revisions["old"].draining_since;
+    assert_eq!(noted, Some(now()));
+    assert!(decision.wake_at.is_some_and(|at| at < ago(-60)));
 }
 
 #[test]

@@ -216,7 +216,9 @@ pub(crate) fn retire(
     };
     let known = decision.memory.revisions.entry(revision.to_owned());
     let known = known.or_insert_with(|| crate::memory::RevisionMemory::new(now));
-    let since = *known.draining_since.get_or_insert(now);
+    // A clock that was set back must not make it longer than the drain.
+    let since = known.draining_since.unwrap_or(now).min(now);
+    known.draining_since = Some(since);
     let deadline = after(since, drain);
     let (revision, in_flight) = (revision.to_owned(), there.in_flight);
     if in_flight == Some(0) {

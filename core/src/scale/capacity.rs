@@ -148,7 +148,7 @@ pub(super) fn learn(
 ) -> Option<Capacity> {
     let window = &load.stable;
     let seconds = seconds(window);
-    if seconds <= 0.0 || window.first_tokens < LEAST_REQUESTS {
+    if seconds <= 0.0 || requests(window) < LEAST_REQUESTS {
         return before;
     }
     let Some(known) = before else {
@@ -184,6 +184,15 @@ pub(super) fn learn(
     Some(known)
 }
 
+/// Requests of a window; those of a model that writes nothing have no first token.
+fn requests(window: &Flow) -> f64 {
+    if window.generation_tokens > 0.0 {
+        window.first_tokens
+    } else {
+        window.first_tokens.max(window.ended)
+    }
+}
+
 /// Seconds of replicas in a window.
 fn seconds(window: &Flow) -> f64 {
     window.length.as_secs_f64() * window.replicas
@@ -203,7 +212,7 @@ fn first(window: &Flow, seconds: f64, strain: Strain, now: Timestamp) -> Option<
     (tokens > 0.0).then(|| Capacity {
         prefill: tokens / seconds,
         decode: tokens / seconds / ratio,
-        requests: window.first_tokens / seconds,
+        requests: requests(window) / seconds,
         at: now,
         strained_at: (strain == Strain::Over).then_some(now),
     })

@@ -74,12 +74,24 @@ fn share(load: &LoadSeen, strain: Strain, strained_at: Option<i64>) -> f64 {
 }
 
 #[test]
+fn what_a_model_that_writes_nothing_can_do_is_learned_too() {
+    let mut embeddings = load(50.0, 50.0);
+    for flow in [&mut embeddings.recent, &mut embeddings.stable] {
+        flow.first_tokens = 0.0;
+        flow.generation_tokens = 0.0;
+    }
+    let learned = learn(None, &embeddings, Strain::Within, at(60)).expect("something is known");
+    assert_eq!(learned.requests, 20.0 / 60.0);
+    assert_eq!(learned.work(50.0, 0.0), 1.0);
+}
+
+#[test]
 fn the_first_window_is_taken_for_all_that_a_replica_can_do() {
     let first = learn(None, &load(100.0, 100.0), Strain::Within, at(5)).expect("known");
     assert!((first.work(100.0, 100.0) - 1.0).abs() < 1e-9, "{first:?}");
     assert_eq!((first.strained_at, first.at), (None, at(5)));
     let mut few = load(100.0, 100.0);
-    few.stable.first_tokens = 3.0;
+    (few.stable.first_tokens, few.stable.ended) = (3.0, 3.0);
     assert_eq!(learn(None, &few, Strain::Within, at(5)), None);
 }
 

@@ -17,7 +17,10 @@ fn resting() -> (TempDir, String) {
     let spec = json!({
         "model": {"source": layout::file_source(&source)},
         "server": {"maxQueue": 2 * HERD},
-        "autoscaling": {"minReplicas": 0, "maxReplicas": 2, "idleAfter": "2s"},
+        // What waits is no reason for a second replica, however slow this machine is.
+        "autoscaling": {
+            "minReplicas": 0, "maxReplicas": 2, "idleAfter": "2s", "targets": {"queueWaiting": 2 * HERD},
+        },
     });
     common::manifest("embeddings", &spec)
 }

@@ -133,6 +133,11 @@ impl Decision {
     }
 }
 
+/// How long ago that was; `None` if it is still to come, noted by a clock that has been set since.
+pub(crate) fn since(at: Timestamp, now: Timestamp) -> Option<Duration> {
+    Duration::try_from(now.duration_since(at)).ok()
+}
+
 /// `at + delay`, at most the end of time.
 pub(crate) fn after(at: Timestamp, delay: Duration) -> Timestamp {
     at.checked_add(delay).unwrap_or(Timestamp::MAX)

@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::reach::Reach;
+use crate::decide::since;
 use crate::load::{Flow, LoadSeen, RECENT};
 
 /// So much of a replica is no reason for another.
@@ -201,8 +202,7 @@ fn seconds(window: &Flow) -> f64 {
 /// A time that is still to come was noted by a clock that has been set since: it counts as long
 /// ago.
 fn is_within(at: Timestamp, now: Timestamp, length: Duration) -> bool {
-    let since = Duration::try_from(now.duration_since(at));
-    since.is_ok_and(|since| since < length)
+    since(at, now).is_some_and(|since| since < length)
 }
 
 /// The first window is taken for all that a replica can do.

@@ -303,8 +303,8 @@ fn shrunk(
 /// As far towards `to` as a limit allows now, and when it allows more, if that is all that is waited
 /// for.
 fn stepped(case: &Case<'_>, held: u32, to: u32, most: Option<u32>) -> (u32, Option<Duration>) {
-    let since = case.moved_at.map(|at| case.now.duration_since(at));
-    match limits::next_step(since).filter(|_| most.is_some() && to != held) {
+    let wait = limits::next_step(case.moved_at, case.now);
+    match wait.filter(|_| most.is_some() && to != held) {
         Some(wait) => (held, Some(wait)),
         None => (limits::stepped(held, to, most), None),
     }

@@ -7,9 +7,9 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::decide::after;
+use crate::decide::{after, since};
 
 /// Parts that the while is remembered in.
 pub(super) const PARTS: u32 = 5;
@@ -118,11 +118,10 @@ fn has_hole(wishes: &[Wished], part: Duration, now: Timestamp) -> bool {
         .is_some_and(|last| last.since > now || after(last.since, part + LOOKS) < now)
 }
 
-/// How long the next bounded step still has to wait, `since` the last change. One that is still to come
-/// was noted by a clock that has been set since.
-pub(super) fn next_step(since: Option<SignedDuration>) -> Option<Duration> {
-    let since = Duration::try_from(since?).ok()?;
-    STEP_EVERY.checked_sub(since).filter(|wait| !wait.is_zero())
+/// How long the next bounded step still has to wait after a change at that time.
+pub(super) fn next_step(moved_at: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
+    let wait = STEP_EVERY.checked_sub(since(moved_at?, now)?);
+    wait.filter(|wait| !wait.is_zero())
 }
 
 /// `wish`, at most `step` away from what there is.
@@ -212,8 +211,9 @@ mod tests {
             (Some(4_000), None),
             (Some(-1), None),
         ] {
-            let since = since.map(SignedDuration::from_secs);
-            assert_eq!(next_step(since), wait.map(Duration::from_secs), "{since:?}");
+            let moved_at = since.map(|since: i64| at(10_000 - since));
+            let waits = next_step(moved_at, at(10_000));
+            assert_eq!(waits, wait.map(Duration::from_secs), "{since:?}");
         }
     }
 

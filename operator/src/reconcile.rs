@@ -190,7 +190,7 @@ async fn turn<W: Worlds>(key: &ModelKey, context: &Context<W>) -> Result<Done, T
     let mut world = Guarded::new(world, context.guard.clone(), permit);
     let now = Timestamp::now();
     match cycle(&mut world, &object, now).await {
-        Ok(turn) => conclude(context, key, &object, turn).await,
+        Ok(turn) => conclude(context, key, object, turn).await,
         Err(failure) => Err(unobserved(context, &object, failure, now).await),
     }
 }
@@ -207,16 +207,16 @@ async fn fetch(key: &ModelKey, client: Client) -> Result<Option<ModelDeployment>
 async fn conclude<W: Worlds>(
     context: &Context<W>,
     key: &ModelKey,
-    object: &ModelDeployment,
+    object: ModelDeployment,
     turn: Turn,
 ) -> Result<Done, TurnError> {
-    let published = write(context, object, &turn.status).await;
+    let published = write(context, &object, &turn.status).await;
     // What was done was done, whether it could be written down or not.
     let mut told = events::of_actions(&turn);
     if let Ok(Some(Published::Written(_))) = published {
-        told.extend(noted(context, object, &turn.status));
+        told.extend(noted(context, &object, &turn.status));
     }
-    context.teller.tell(object, &told).await;
+    context.teller.tell(&object, &told).await;
     let Some(published) = published? else {
         return Ok(Done::Gone);
     };
@@ -229,9 +229,8 @@ async fn conclude<W: Worlds>(
 }
 
 /// What a turn left, unless it did something: the world is not as it saw it then.
-fn left(object: &ModelDeployment, turn: Turn, published: Published) -> Option<Left> {
+fn left(mut object: ModelDeployment, turn: Turn, published: Published) -> Option<Left> {
     let seen = turn.seen.filter(|_| turn.decision.actions.is_empty())?;
-    let mut object = object.clone();
     if let Published::Written(written) = published {
         object.status = written.status;
     }

@@ -1,12 +1,12 @@
-//! Models at rest: nobody writes anything of theirs, and nobody reads it beyond the watches. The
-//! API server's own counters tell.
+//! Models at rest, or with a load that changes nothing: nobody writes anything of theirs, and nobody
+//! reads it beyond the watches. The API server's own counters tell.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use chandler_e2e::counters::{Counters, Labels, label};
-use chandler_e2e_suite::{EMBEDDINGS, Space, eventually, in_space, kubectl};
+use chandler_e2e_suite::{EMBEDDINGS, Load, Space, eventually, in_space, kubectl};
 
 const MODELS: usize = 5;
 /// Nothing is waited for in it: it is what is measured. A turn that asks for another one after a
@@ -42,16 +42,45 @@ async fn models_at_rest_are_neither_written_nor_read() {
         for number in 0..MODELS {
             space.wait_ready(&name(number)).await?;
         }
-        eventually("at rest", async || {
-            let asked = asked_in(CALM).await.ok()?;
-            asked.is_empty().then_some(())
-        })
-        .await?;
-        let asked = asked_in(WINDOW).await?;
-        ensure!(asked.is_empty(), "asked of the API server: {asked:#?}");
+        nobody_asks().await
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask e2e"]
+async fn a_model_at_work_is_neither_written_nor_read_while_its_load_is_steady() {
+    in_space("busy", async |space| {
+        space.wait_alone().await?;
+        let served = space.name.clone();
+        let spec = format!(
+            "{{model: {{source: {EMBEDDINGS}, servedName: {served}}}, \
+             autoscaling: {{maxReplicas: 2, targets: {{concurrency: 8}}}}, \
+             server: {{drainSeconds: 1}}}}"
+        );
+        space.apply_model("m", &spec).await?;
+        space.wait_ready("m").await?;
+        let gateway = space.gateway().await?;
+        eventually("known", async || gateway.embed(&served).await.ok()).await?;
+        let load = Load::start(&gateway, &served, 1);
+        nobody_asks().await?;
+        load.wait_answers(1).await?;
+        load.stop().await.assert_all_answered();
         Ok(())
     })
     .await;
+}
+
+/// Waits until it is calm, and finds that it stays so.
+async fn nobody_asks() -> Result<()> {
+    eventually("calm", async || {
+        let asked = asked_in(CALM).await.ok()?;
+        asked.is_empty().then_some(())
+    })
+    .await?;
+    let asked = asked_in(WINDOW).await?;
+    ensure!(asked.is_empty(), "asked of the API server: {asked:#?}");
+    Ok(())
 }
 
 fn name(number: usize) -> String {

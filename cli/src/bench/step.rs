@@ -97,31 +97,28 @@ impl Step {
         answers.filter_map(|done| Some((done.wanted.at, done.answer.as_ref().ok()?)))
     }
 
-    /// Until the last answer, or the step's end.
-    fn lasted(&self) -> f64 {
-        let ends = self.answers().map(|(at, answer)| at + answer.whole);
-        ends.fold(self.length, Duration::max).as_secs_f64()
+    /// How long it took, and what was answered in that time.
+    ///
+    /// Callers who wait for their answers end at different times, and after the step's end fewer ask:
+    /// of theirs, what was answered until the last answer within the step counts.
+    fn counted(&self) -> (Duration, impl Iterator<Item = &Answer>) {
+        let ends = || self.answers().map(|(at, answer)| at + answer.whole);
+        let within = match self.offered {
+            Some(_) => None,
+            None => ends().filter(|end| *end <= self.length).max(),
+        };
+        let lasted = within.unwrap_or_else(|| ends().fold(self.length, Duration::max));
+        let counted = self
+            .answers()
+            .filter(move |(at, answer)| *at + answer.whole <= lasted);
+        (lasted, counted.map(|(_, answer)| answer))
     }
 
     /// A sum over the answers, a second.
     fn a_second(&self, value: impl Fn(&Answer) -> u32) -> f64 {
-        let length = self.length.as_secs_f64();
-        let counted = |(at, answer): (Duration, &Answer)| {
-            let whole = answer.whole.as_secs_f64().max(1e-9);
-            // Callers who wait for their answers end at different times, and after the step's end fewer
-            // ask: of an answer that comes then, the part of its time before it counts.
-            let within = (length - at.as_secs_f64()) / whole;
-            let share = match self.offered {
-                Some(_) => 1.0,
-                None => within.clamp(0.0, 1.0),
-            };
-            share * f64::from(value(answer))
-        };
-        let seconds = match self.offered {
-            Some(_) => self.lasted(),
-            None => length,
-        };
-        self.answers().map(counted).sum::<f64>() / seconds
+        let (lasted, counted) = self.counted();
+        let sum: f64 = counted.map(|answer| f64::from(value(answer))).sum();
+        sum / lasted.as_secs_f64().max(1e-9)
     }
 
     /// Requests answered a second.
@@ -221,10 +218,19 @@ mod tests {
     #[test]
     fn callers_who_wait_count_within_the_step_and_others_to_the_end() {
         let all = || vec![done(1500, Ok(answer(2500))), done(0, Ok(answer(1000)))];
-        assert_eq!(step(None, all()).rate(), 0.6);
+        assert_eq!(step(None, all()).rate(), 1.0);
         assert_eq!(step(Some(1.0), all()).rate(), 0.5);
-        assert_eq!(step(None, all()).prompt_tokens(), 6.0);
+        assert_eq!(step(None, all()).prompt_tokens(), 10.0);
         assert_eq!(step(Some(1.0), all()).generated_tokens(), 1.0);
+    }
+
+    #[test]
+    fn callers_who_wait_for_each_other_are_no_faster_for_being_many() {
+        // One at a time, half a second each.
+        let all = (1..=64).map(|turn| done(0, Ok(answer(500 * turn))));
+        assert_eq!(step(None, all.collect()).rate(), 2.0);
+        let none_within = vec![done(0, Ok(answer(5000)))];
+        assert_eq!(step(None, none_within).rate(), 0.2);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 Each check is a function; all run, and any failure makes the exit status 1.
 """
 
+import collections
 import math
 import sys
 import traceback
@@ -118,6 +119,47 @@ def a_seed_repeats(client):
     assert len(set(texts)) > 1, f"five hot samples are all alike: {texts[0]!r}"
 
 
+def several_answers(client):
+    ask = {"model": CHAT, "messages": QUESTION, "max_tokens": 12, "temperature": 1.2, "seed": 7}
+    one = client.chat.completions.create(**ask)
+    three = client.chat.completions.create(**ask, n=3)
+    texts = [choice.message.content for choice in three.choices]
+    assert [choice.index for choice in three.choices] == [0, 1, 2], three.choices
+    assert texts[0] == one.choices[0].message.content, (texts, one)
+    assert len(set(texts)) == 3, texts
+    assert three.usage.prompt_tokens == one.usage.prompt_tokens, three.usage
+    with client.chat.completions.create(**ask, n=2, stream=True) as stream:
+        pieces = [choice for chunk in stream for choice in chunk.choices]
+    for index in (0, 1):
+        own = [piece.delta.content or "" for piece in pieces if piece.index == index]
+        assert "".join(own) == texts[index], (own, texts)
+
+
+def most_repeated(text):
+    """How often the commonest word of a text is in it."""
+    return collections.Counter(text.split()).most_common(1)[0][1]
+
+
+def tokens_are_favoured_and_penalised(client):
+    prompt = "Again and again and again and again and"
+    ask = {"model": CHAT, "prompt": prompt, "temperature": 0, "max_tokens": 12}
+    plain = client.completions.create(**ask).choices[0].text
+    assert most_repeated(plain) > 4, plain
+    for extra in (
+        {"frequency_penalty": 2},
+        {"presence_penalty": 2, "extra_body": {"repetition_penalty": 1.5}},
+    ):
+        penalised = client.completions.create(**ask, **extra).choices[0].text
+        assert most_repeated(penalised) < 3, (extra, penalised)
+    always = client.completions.create(**ask, logit_bias={"100": 100})
+    assert always.usage.completion_tokens == 12, always.usage
+    token = always.choices[0].text[0]
+    assert set(always.choices[0].text) == {token}, always
+    for kept in ({"top_k": 1}, {"min_p": 1}):
+        hot = {**ask, "temperature": 2, "seed": 1, "extra_body": kept}
+        assert client.completions.create(**hot).choices[0].text == plain, kept
+
+
 def streams(client):
     ask = {"model": CHAT, "messages": QUESTION, "temperature": 0, "max_tokens": 24}
     whole = client.chat.completions.create(**ask)
@@ -161,6 +203,9 @@ def bad_requests(client):
     refused(bad, lambda: chat(model=CHAT, messages=QUESTION, temperature=-1), param="temperature")
     refused(bad, lambda: chat(model=CHAT, messages=QUESTION, temperature=99), param="temperature")
     refused(bad, lambda: chat(model=CHAT, messages=QUESTION, top_p=1.5), param="top_p")
+    refused(bad, lambda: chat(model=CHAT, messages=QUESTION, n=0), param="n")
+    refused(bad, lambda: chat(model=CHAT, messages=QUESTION, presence_penalty=3), param="presence_penalty")
+    refused(bad, lambda: chat(model=CHAT, messages=QUESTION, logit_bias={"999999": 1}), param="logit_bias")
     refused(bad, lambda: chat(model=CHAT, messages=[]), param="messages")
     long = [{"role": "user", "content": "word " * 9000}]
     refused(bad, lambda: chat(model=CHAT, messages=long), code="context_length_exceeded")
@@ -194,6 +239,8 @@ CHECKS = [
     chats,
     chat_obeys_limits,
     a_seed_repeats,
+    several_answers,
+    tokens_are_favoured_and_penalised,
     streams,
     streams_without_usage,
     completes,

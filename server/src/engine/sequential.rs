@@ -182,7 +182,7 @@ impl Model {
         let mut position = job.request.prompt.len();
         let room = self.context.saturating_sub(position);
         let most = job.request.max_tokens.min(room);
-        let mut sampler = Sampler::new(&job.request.sampling);
+        let mut sampler = Sampler::new(&job.request.sampling, &job.request.prompt);
         let mut writer = Writer::new(Arc::clone(&self.tokenizer), job);
         let Some(mut logits) = self.prefill(job, intake)? else {
             return Ok(Ended::Abandoned);

@@ -105,6 +105,12 @@ impl TextTask {
         self.template.is_some()
     }
 
+    /// Ids of tokens go up to this.
+    #[must_use]
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
     /// The engine.
     #[must_use]
     pub fn engine(&self) -> &dyn Engine {

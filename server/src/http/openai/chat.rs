@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Extension, Request, State};
 use axum::response::Response;
 
-use super::generation::Generation;
+use super::generation::{Generation, answers};
 use super::params::{IGNORED, Params};
 use super::shape::{Kind, Shape};
 use super::{messages, off_thread};
@@ -29,24 +29,26 @@ pub(in crate::http) async fn chat(
         return Err(PromptError::NoChat.into());
     }
     let messages = messages::take(&mut fields)?;
-    let params = Params::take(&mut fields)?;
+    let most_answers = task.engine().queue_capacity();
+    let params = Params::take(&mut fields, task.vocab_size(), most_answers)?;
     fields.finish(IGNORED)?;
     task.engine().check_room()?;
     let prompt = {
         let task = task.clone();
         off_thread(move || task.chat_prompt(&messages)).await?
     };
-    let sequence = task.submit(GenerateRequest {
+    let request = GenerateRequest {
         max_tokens: task.budget(prompt.len(), params.max_tokens),
         prompt,
         stop: params.stop,
         sampling: params.sampling,
         deadline: ticket.deadline(),
         measured: true,
-    })?;
+    };
     let generation = Generation {
         shape: Shape::new(Kind::Chat, unix_seconds(), app.name.clone()),
-        sequences: vec![sequence],
+        sequences: answers(task, params.n, request)?,
+        n: params.n,
         include_usage: params.include_usage,
         ticket,
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Extension, Request, State};
 use axum::response::Response;
 
-use super::generation::Generation;
+use super::generation::{Generation, answers};
 use super::params::{IGNORED, Params};
 use super::shape::{Kind, Shape};
 use super::{inputs, off_thread};
@@ -31,7 +31,8 @@ pub(in crate::http) async fn completions(
     // A choice for each prompt; more of them than may wait could never be taken.
     let most = task.engine().queue_capacity();
     let inputs = inputs::take(&mut fields, "prompt", most)?;
-    let params = Params::take(&mut fields)?;
+    let most_answers = most / inputs.len().max(1);
+    let params = Params::take(&mut fields, task.vocab_size(), most_answers)?;
     fields.finish(IGNORED)?;
     task.engine().check_room()?;
     let prompts = {
@@ -45,13 +46,13 @@ pub(in crate::http) async fn completions(
     let generation = Generation {
         shape: Shape::new(Kind::Completion, unix_seconds(), app.name.clone()),
         sequences: submit(task, prompts, &params, ticket.deadline())?,
+        n: params.n,
         include_usage: params.include_usage,
         ticket,
     };
     generation.answer(params.stream).await
 }
 
-/// All or nothing: when one is refused, those before it are cancelled.
 fn submit(
     task: &TextTask,
     prompts: Vec<Vec<u32>>,
@@ -59,15 +60,17 @@ fn submit(
     deadline: Deadline,
 ) -> Result<Vec<EventStream>, Refused> {
     let asked = params.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
-    let submit = |prompt: Vec<u32>| {
-        task.submit(GenerateRequest {
-            max_tokens: task.budget(prompt.len(), Some(asked)),
-            prompt,
-            stop: params.stop.clone(),
-            sampling: params.sampling.clone(),
-            deadline,
-            measured: true,
-        })
+    let request = |prompt: Vec<u32>| GenerateRequest {
+        max_tokens: task.budget(prompt.len(), Some(asked)),
+        prompt,
+        stop: params.stop.clone(),
+        sampling: params.sampling.clone(),
+        deadline,
+        measured: true,
     };
-    prompts.into_iter().map(submit).collect()
+    let sequences = prompts
+        .into_iter()
+        .map(|prompt| answers(task, params.n, request(prompt)));
+    let sequences: Vec<_> = sequences.collect::<Result<_, _>>()?;
+    Ok(sequences.into_iter().flatten().collect())
 }

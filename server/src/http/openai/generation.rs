@@ -12,9 +12,12 @@ use futures::stream::{BoxStream, SelectAll, Stream, StreamExt, select_all, unfol
 use serde_json::Value;
 
 use super::shape::{Choice, Shape};
-use crate::engine::{EngineError, Event, EventStream, FinishReason, Usage};
+use crate::engine::{
+    EngineError, Event, EventStream, FinishReason, GenerateRequest, Refused, Usage,
+};
 use crate::http::ApiError;
 use crate::lifecycle::Ticket;
+use crate::tasks::TextTask;
 
 /// Tells proxies to pass each event on at once.
 const UNBUFFERED: (HeaderName, HeaderValue) = (
@@ -26,8 +29,30 @@ const UNBUFFERED: (HeaderName, HeaderValue) = (
 pub(super) struct Generation {
     pub(super) shape: Shape,
     pub(super) sequences: Vec<EventStream>,
+    /// Choices for each prompt, which follow each other.
+    pub(super) n: usize,
     pub(super) include_usage: bool,
     pub(super) ticket: Arc<Ticket>,
+}
+
+/// Queues `n` sequences for one prompt. All or nothing: when one is refused, those before it are
+/// cancelled.
+///
+/// # Errors
+/// When one is refused.
+pub(super) fn answers(
+    task: &TextTask,
+    n: usize,
+    request: GenerateRequest,
+) -> Result<Vec<EventStream>, Refused> {
+    let requests = vec![request; n].into_iter().enumerate();
+    let submit = |(number, request): (usize, GenerateRequest)| {
+        task.submit(GenerateRequest {
+            sampling: request.sampling.of_answer(number),
+            ..request
+        })
+    };
+    requests.map(submit).collect()
 }
 
 impl Generation {
@@ -45,18 +70,21 @@ impl Generation {
             answers = all => answers?,
             ending = self.ticket.ended() => return Err(ending.into()),
         };
-        let mut used = Usage::default();
+        let mut used = Used::new(self.n);
         let mut choices = Vec::with_capacity(answers.len());
-        for (choice, usage) in answers {
-            add(&mut used, usage);
+        for (index, (choice, usage)) in answers.into_iter().enumerate() {
+            used.add(index, usage);
             choices.push(choice);
         }
-        Ok(Json(self.shape.whole(choices, used)).into_response())
+        Ok(Json(self.shape.whole(choices, used.total)).into_response())
     }
 
     async fn streamed(self) -> Result<Response, ApiError> {
+        let choices = self.sequences.len();
         let mut source = Source {
-            open: self.sequences.len(),
+            choices,
+            open: choices,
+            used: Used::new(self.n),
             events: select_all(self.sequences.into_iter().enumerate().map(numbered)),
             ticket: self.ticket,
         };
@@ -72,12 +100,14 @@ impl Generation {
 /// A step of one choice, by its index.
 enum Piece {
     Text(usize, String),
-    End(usize, FinishReason, Usage),
+    End(usize, FinishReason),
 }
 
 /// The events of all choices, until all have ended.
 struct Source {
+    choices: usize,
     open: usize,
+    used: Used,
     events: SelectAll<BoxStream<'static, (usize, Event)>>,
     ticket: Arc<Ticket>,
 }
@@ -95,7 +125,8 @@ impl Source {
             Some((index, Event::Text(text))) => Ok(Piece::Text(index, text)),
             Some((index, Event::Finished { reason, usage })) => {
                 self.open -= 1;
-                Ok(Piece::End(index, reason, usage))
+                self.used.add(index, usage);
+                Ok(Piece::End(index, reason))
             }
             Some((_, Event::Failed(error))) => Err(error.into()),
             None => Err(EngineError::Gone.into()),
@@ -121,18 +152,14 @@ fn chunks(
 ) -> impl Stream<Item = Result<SseEvent, Infallible>> {
     async_stream::stream! {
         let write = |chunk: Value| Ok(data(chunk, include_usage));
-        let mut used = Usage::default();
         let mut next = Ok(first);
-        if let Some(chunk) = shape.opening() {
+        for chunk in (0..source.choices).filter_map(|index| shape.opening(index)) {
             yield write(chunk);
         }
         loop {
             match next {
                 Ok(Piece::Text(index, text)) => yield write(shape.more(index, &text)),
-                Ok(Piece::End(index, reason, usage)) => {
-                    add(&mut used, usage);
-                    yield write(shape.end(index, reason));
-                }
+                Ok(Piece::End(index, reason)) => yield write(shape.end(index, reason)),
                 Err(error) => {
                     yield Ok(broken(&error));
                     break;
@@ -140,7 +167,7 @@ fn chunks(
             }
             if source.open == 0 {
                 if include_usage {
-                    yield write(shape.usage(used));
+                    yield write(shape.usage(source.used.total));
                 }
                 break;
             }
@@ -175,7 +202,26 @@ async fn collect(mut sequence: EventStream) -> Result<(Choice, Usage), ApiError>
     }
 }
 
-fn add(total: &mut Usage, more: Usage) {
-    total.prompt_tokens += more.prompt_tokens;
-    total.completion_tokens += more.completion_tokens;
+/// What a request took.
+struct Used {
+    total: Usage,
+    /// Choices for each prompt.
+    n: usize,
+}
+
+impl Used {
+    fn new(n: usize) -> Self {
+        Self {
+            total: Usage::default(),
+            n: n.max(1),
+        }
+    }
+
+    /// Adds what a choice took. A prompt counts once, whatever number of answers it gets.
+    fn add(&mut self, index: usize, more: Usage) {
+        if index.is_multiple_of(self.n) {
+            self.total.prompt_tokens += more.prompt_tokens;
+        }
+        self.total.completion_tokens += more.completion_tokens;
+    }
 }

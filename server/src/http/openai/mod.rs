@@ -7,6 +7,7 @@ mod generation;
 mod inputs;
 mod messages;
 mod params;
+mod sampling;
 mod shape;
 
 use axum::http::StatusCode;

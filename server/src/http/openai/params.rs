@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::sampling;
 use crate::engine::Sampling;
 use crate::http::ApiError;
 use crate::http::fields::{Fields, Unsupported, wrong};
@@ -14,6 +15,8 @@ const MAX_STOPS: usize = 4;
 pub(super) struct Params {
     pub(super) sampling: Sampling,
     pub(super) max_tokens: Option<usize>,
+    /// Answers to each prompt.
+    pub(super) n: usize,
     pub(super) stop: Vec<String>,
     pub(super) stream: bool,
     pub(super) include_usage: bool,
@@ -32,13 +35,14 @@ pub(super) const IGNORED: &[&str] = &[
 
 const NO_TOOLS: &str = "leave it out: this server calls no tools";
 const NO_LOGPROBS: &str = "leave it out: no log probabilities are given";
-const ONE_ANSWER: &str = "write 1, or send the request several times";
-const NO_PENALTY: &str = "write 0 or leave it out; `temperature` and `top_p` work";
 const TEXT_ONLY: &str = "leave it out: answers are plain text";
 
 const UNSUPPORTED: &[Unsupported] = &[
-    unsupported("n", is_one, ONE_ANSWER),
-    unsupported("best_of", is_one, ONE_ANSWER),
+    unsupported(
+        "best_of",
+        |value| value.as_f64() == Some(1.0),
+        "leave it out: `n` answers are written, and all of them given",
+    ),
     unsupported("tools", is_nothing, NO_TOOLS),
     unsupported(
         "tool_choice",
@@ -53,9 +57,6 @@ const UNSUPPORTED: &[Unsupported] = &[
     ),
     unsupported("logprobs", |value| *value == false, NO_LOGPROBS),
     unsupported("top_logprobs", is_zero, NO_LOGPROBS),
-    unsupported("logit_bias", is_nothing, "leave it out"),
-    unsupported("presence_penalty", is_zero, NO_PENALTY),
-    unsupported("frequency_penalty", is_zero, NO_PENALTY),
     unsupported(
         "response_format",
         |value| value["type"] == "text",
@@ -87,10 +88,6 @@ const fn unsupported(
     }
 }
 
-fn is_one(value: &Value) -> bool {
-    value.as_f64() == Some(1.0)
-}
-
 fn is_zero(value: &Value) -> bool {
     value.as_f64() == Some(0.0)
 }
@@ -105,19 +102,17 @@ fn is_nothing(value: &Value) -> bool {
 }
 
 impl Params {
-    /// Takes the parameters out of `fields`.
+    /// Takes the parameters out of `fields`; ids of tokens go up to `vocab`, and a request has at most
+    /// `most` answers.
     ///
     /// # Errors
     /// 400 for the first that cannot be taken.
-    pub(super) fn take(fields: &mut Fields) -> Result<Self, ApiError> {
+    pub(super) fn take(fields: &mut Fields, vocab: usize, most: usize) -> Result<Self, ApiError> {
         fields.refuse(UNSUPPORTED)?;
         Ok(Self {
-            sampling: Sampling {
-                temperature: fields.number("temperature", 0.0..=2.0)?.unwrap_or(1.0) as f32,
-                top_p: top_p(fields)?,
-                seed: seed(fields)?,
-            },
+            sampling: sampling::take(fields, vocab)?,
             max_tokens: max_tokens(fields)?,
+            n: answers(fields, most)?,
             stop: stop(fields)?,
             stream: fields.boolean("stream")?.unwrap_or(false),
             include_usage: include_usage(fields)?,
@@ -125,26 +120,18 @@ impl Params {
     }
 }
 
-fn top_p(fields: &mut Fields) -> Result<f32, ApiError> {
-    match fields.number("top_p", 0.0..=1.0)? {
-        None => Ok(1.0),
-        Some(share) if share > 0.0 => Ok(share as f32),
-        Some(_) => Err(ApiError::invalid(
-            "top_p",
-            "`top_p` must be above 0 and at most 1; for the likeliest token write `temperature` 0",
+/// More answers than may wait could never be taken.
+fn answers(fields: &mut Fields, most: usize) -> Result<usize, ApiError> {
+    let asked = fields.integer("n", 1)?.unwrap_or(1);
+    match usize::try_from(asked) {
+        Ok(asked) if asked <= most => Ok(asked),
+        _ => Err(ApiError::invalid(
+            "n",
+            format!(
+                "`n` must be at most {most}, as many as may wait here for each prompt, not {asked}"
+            ),
         )),
     }
-}
-
-fn seed(fields: &mut Fields) -> Result<Option<u64>, ApiError> {
-    let Some(value) = fields.take("seed") else {
-        return Ok(None);
-    };
-    let seed = value
-        .as_u64()
-        .or_else(|| value.as_i64().map(i64::cast_unsigned));
-    seed.ok_or_else(|| wrong("seed", "a whole number of at most 64 bits", &value))
-        .map(Some)
 }
 
 /// The newer name wins where both are given.
@@ -201,7 +188,7 @@ mod tests {
 
     fn take(json: &Value) -> Result<Params, ApiError> {
         let mut fields = Fields::parse(json.to_string().as_bytes()).unwrap();
-        let params = Params::take(&mut fields)?;
+        let params = Params::take(&mut fields, 100, 8)?;
         fields.finish(IGNORED)?;
         Ok(params)
     }
@@ -209,26 +196,22 @@ mod tests {
     #[test]
     fn absent_parameters_have_the_defaults_of_the_api() {
         let params = take(&json!({})).unwrap();
-        assert_eq!(params.sampling.temperature, 1.0);
-        assert_eq!(params.sampling.top_p, 1.0);
-        assert_eq!((params.sampling.seed, params.max_tokens), (None, None));
+        assert_eq!(params.sampling, Sampling::default());
+        assert_eq!((params.n, params.max_tokens), (1, None));
         assert!(params.stop.is_empty() && !params.stream && !params.include_usage);
     }
 
     #[test]
     fn all_parameters_are_read() {
         let params = take(&json!({
-            "temperature": 0, "top_p": 0.5, "seed": -1, "max_tokens": 5,
+            "temperature": 0, "max_tokens": 5, "n": 3,
             "max_completion_tokens": 7, "stop": ["a", "b"], "stream": true,
             "stream_options": {"include_usage": true},
         }));
         let expected = Params {
-            sampling: Sampling {
-                temperature: 0.0,
-                top_p: 0.5,
-                seed: Some(u64::MAX),
-            },
+            sampling: Sampling::greedy(),
             max_tokens: Some(7),
+            n: 3,
             stop: vec!["a".to_owned(), "b".to_owned()],
             stream: true,
             include_usage: true,
@@ -241,11 +224,6 @@ mod tests {
     #[test]
     fn values_out_of_range_name_the_parameter() {
         for (name, value) in [
-            ("temperature", json!(2.1)),
-            ("temperature", json!("hot")),
-            ("top_p", json!(0)),
-            ("top_p", json!(1.5)),
-            ("seed", json!(0.5)),
             ("max_tokens", json!(0)),
             ("max_completion_tokens", json!(-4)),
             ("stop", json!(["a", "b", "c", "d", "e"])),
@@ -253,16 +231,14 @@ mod tests {
             ("stop", json!([1])),
             ("stream", json!("yes")),
             ("stream_options", json!(true)),
-            ("n", json!(2)),
+            ("n", json!(0)),
+            ("n", json!(9)),
+            ("best_of", json!(2)),
             ("tools", json!([{"type": "function"}])),
             ("logprobs", json!(true)),
             ("logprobs", json!(0)),
             ("response_format", json!({"type": "json_object"})),
-            ("presence_penalty", json!(0.5)),
-            ("frequency_penalty", json!(-1)),
-            ("logit_bias", json!({"5": 1})),
             ("echo", json!(true)),
-            ("top_k", json!(5)),
         ] {
             let error = take(&json!({name: value})).unwrap_err().body();
             assert_eq!(error["error"]["param"], name, "{error}");
@@ -273,8 +249,8 @@ mod tests {
     #[test]
     fn parameters_that_ask_for_nothing_are_taken() {
         let harmless = json!({
-            "user": "u", "metadata": {"a": "b"}, "store": false, "presence_penalty": 0,
-            "frequency_penalty": 0.0, "n": 1, "tools": [], "logprobs": false, "logit_bias": {},
+            "user": "u", "metadata": {"a": "b"}, "store": false, "n": 1, "best_of": 1,
+            "tools": [], "logprobs": false,
             "response_format": {"type": "text"}, "tool_choice": "none", "stop": null,
             "stream_options": {}, "parallel_tool_calls": true, "suffix": null,
         });

@@ -68,10 +68,10 @@ impl Shape {
         value
     }
 
-    /// The chunk that opens the one choice of a chat.
-    pub(super) fn opening(&self) -> Option<Value> {
+    /// The chunk that opens a choice of a chat.
+    pub(super) fn opening(&self, index: usize) -> Option<Value> {
         let delta = json!({"role": "assistant", "content": "", "refusal": null});
-        (self.kind == Kind::Chat).then(|| self.chunk(0, "delta", &delta, None))
+        (self.kind == Kind::Chat).then(|| self.chunk(index, "delta", &delta, None))
     }
 
     /// A chunk with more text of a choice.

@@ -133,6 +133,82 @@ async fn a_seed_fixes_a_sampled_answer() {
 }
 
 #[tokio::test]
+async fn a_bias_and_penalties_change_what_is_written() {
+    let server = Server::start(text_model(ToyLm::new("aaaa"))).await;
+    for (extra, text) in [
+        (json!({"logit_bias": {"122": 10}}), "zzz"),
+        (json!({"frequency_penalty": 2}), "aab"),
+        (json!({"temperature": 2, "top_k": 1, "seed": 1}), "aaa"),
+        (json!({"temperature": 2, "min_p": 1, "seed": 1}), "aaa"),
+        (
+            json!({"repetition_penalty": 100, "presence_penalty": 1}),
+            "abc",
+        ),
+    ] {
+        let mut body = chat(&extra);
+        body["max_tokens"] = json!(3);
+        let (status, body) = server.post(CHAT, &body).await;
+        assert_eq!(status, 200, "{body}");
+        assert_eq!(body["choices"][0]["message"]["content"], text, "{extra}");
+    }
+    let beyond = chat(&json!({"logit_bias": {"258": 1}}));
+    let (status, body) = server.post(CHAT, &beyond).await;
+    assert_eq!(
+        (status, &body["error"]["param"]),
+        (400, &json!("logit_bias"))
+    );
+}
+
+#[tokio::test]
+async fn several_answers_differ_and_read_their_prompt_once() {
+    let server = Server::start(text_model(ToyLm::new(&"q".repeat(60)))).await;
+    let ask = async |n: u32| {
+        let body = chat(&json!({"temperature": 1.2, "seed": 7, "max_tokens": 20, "n": n}));
+        let (status, body) = server.post(CHAT, &body).await;
+        assert_eq!(status, 200, "{body}");
+        body
+    };
+    let (one, three) = (ask(1).await, ask(3).await);
+    let choices = three["choices"].as_array().unwrap();
+    assert_eq!(choices.len(), 3);
+    assert_eq!(choices[0], one["choices"][0]);
+    assert_ne!(choices[0]["message"], choices[1]["message"]);
+    assert_ne!(choices[1]["message"], choices[2]["message"]);
+    assert_eq!(choices[2]["index"], 2);
+    assert_eq!(three["usage"]["prompt_tokens"], 9);
+    assert_eq!(three["usage"]["completion_tokens"], 60);
+    let body = json!({"model": "toy", "prompt": ["hello", "you"], "n": 2, "max_tokens": 1});
+    let (_, body) = server.post(COMPLETIONS, &body).await;
+    assert_eq!(body["choices"].as_array().unwrap().len(), 4);
+    assert_eq!(body["usage"]["prompt_tokens"], 10);
+}
+
+#[tokio::test]
+async fn several_streamed_answers_each_open_and_end() {
+    let server = Server::start(text_model(ToyLm::new("xyz"))).await;
+    let body = chat(&json!({"n": 2, "stream": true}));
+    let chunks = chunks(server.request(CHAT, &body).send().await.unwrap()).await;
+    for index in 0..2 {
+        let own = chunks.iter().map(|chunk| &chunk["choices"][0]);
+        let own: Vec<&Value> = own.filter(|choice| choice["index"] == index).collect();
+        assert_eq!(own[0]["delta"]["role"], "assistant");
+        let text = own.iter().filter_map(|c| c["delta"]["content"].as_str());
+        assert_eq!(text.collect::<String>(), "xyz");
+        assert_eq!(own.last().unwrap()["finish_reason"], "stop");
+    }
+}
+
+#[tokio::test]
+async fn more_answers_than_may_wait_are_refused() {
+    let server = Server::start(text_model(ToyLm::new("ok"))).await;
+    let two = json!({"model": "toy", "prompt": ["a", "b"], "n": 3});
+    for (path, body) in [(CHAT, &chat(&json!({"n": 5}))), (COMPLETIONS, &two)] {
+        let (status, body) = server.post(path, body).await;
+        assert_eq!((status, &body["error"]["param"]), (400, &json!("n")));
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_goes_frees_the_engine() {
     let (steps, model) = gated("abcdef");
     let server = Server::start(model).await;

@@ -1,9 +1,10 @@
 //! What is asked: a trace that was named, or one that is made up.
 
-use std::env;
+use std::path::Path;
 use std::time::Duration;
+use std::{env, fs};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use chandler_sim::traffic::ReplicaModel;
 use chandler_sim::traffic::trace::{Bursts, Request, Trace};
 
@@ -18,6 +19,8 @@ const BURSTS_APART: f64 = 60.0;
 /// do get more than that. There a queue grows with the least error of what they can, and tells of
 /// nothing else.
 const BURST_FACTOR: f64 = 0.25;
+
+/// Traces of requests, made as often as they are wanted.
 pub(super) struct Asked {
     given: Option<Trace>,
     /// Tokens of a prompt and of an answer, in the mean.
@@ -130,8 +133,13 @@ pub(super) fn repeated(trace: &Trace, turns: u32) -> Trace {
     }
 }
 
+/// Writes a trace to a file.
+pub(super) fn write_csv(path: &Path, trace: &Trace) -> Result<()> {
+    fs::write(path, csv(trace)).with_context(|| path.display().to_string())
+}
+
 /// The form in which public traces come.
-pub(super) fn csv(trace: &Trace) -> String {
+fn csv(trace: &Trace) -> String {
     let mut text = "TIMESTAMP,ContextTokens,GeneratedTokens\n".to_owned();
     for request in &trace.requests {
         let (seconds, micros) = (request.at.as_secs(), request.at.subsec_micros());

@@ -4,13 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use chandler_e2e::Server;
 use chandler_e2e::process::Process;
-use chandler_e2e::{Server, layout};
 use chandler_sim::traffic::ReplicaModel;
 
-use super::asked::{csv, repeated};
-use super::{Case, THREADS, bench};
-use crate::shell;
+use super::asked::{repeated, write_csv};
+use super::{Case, THREADS, bench, bench_command};
 
 /// How many times over neighbours are asked their trace: a measurement may take longer than a replay.
 const TURNS: u32 = 20;
@@ -51,12 +50,9 @@ impl Case<'_> {
         let server = self.server()?;
         let path = self.folder.join(format!("neighbour-{number}.csv"));
         let trace = self.asked.trace(alone, load, u64::from(number));
-        fs::write(&path, csv(&repeated(&trace, TURNS)))
-            .with_context(|| path.display().to_string())?;
-        let mut caller = shell::command(layout::binary("chandler")?);
-        caller
-            .args(["bench", server.api().base(), "--trace"])
-            .arg(path);
+        write_csv(&path, &repeated(&trace, TURNS))?;
+        let mut caller = bench_command()?;
+        caller.args([server.api().base(), "--trace"]).arg(path);
         caller.arg("--replica-model").arg(&alone.path);
         Ok(Neighbour {
             _caller: Process::start(&mut caller)?,

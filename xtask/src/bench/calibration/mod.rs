@@ -12,6 +12,7 @@ mod fit;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -19,7 +20,7 @@ use chandler_e2e::{Chandler, layout};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use self::asked::{Asked, csv};
+use self::asked::{Asked, write_csv};
 use self::fit::Fitted;
 use super::row::{self, Pair, Row};
 use super::write;
@@ -206,7 +207,7 @@ impl Case<'_> {
     ) -> Result<Value> {
         let trace = self.asked.trace(fitted, load * f64::from(replicas), seed);
         let path = self.folder.join("trace.csv");
-        fs::write(&path, csv(&trace)).with_context(|| path.display().to_string())?;
+        write_csv(&path, &trace)?;
         let told = bench(&[
             url,
             "--model",
@@ -226,10 +227,15 @@ impl Case<'_> {
     }
 }
 
+/// `chandler bench`, still without an address.
+fn bench_command() -> Result<Command> {
+    let mut command = shell::command(layout::binary("chandler")?);
+    command.args(["bench", "--json"]);
+    Ok(command)
+}
+
 /// What `chandler bench` tells.
 fn bench(arguments: &[&str]) -> Result<Value> {
-    let mut command = shell::command(layout::binary("chandler")?);
-    command.args(["bench", "--json"]).args(arguments);
-    let told = shell::capture(&mut command)?;
+    let told = shell::capture(bench_command()?.args(arguments))?;
     serde_json::from_str(&told).with_context(|| format!("chandler bench told no JSON: {told}"))
 }

@@ -24,7 +24,7 @@ pub use gateway::Gateway;
 pub use load::{Load, Tally};
 pub use replicas::{fewest_ready, fewest_wanted, replicas};
 pub use served::Served;
-pub use space::{Space, in_space};
+pub use space::{Space, alone_in_space, in_space};
 pub use tools::{chandler, helm, kubectl, xtask};
 pub use wait::{condition, eventually, gone, holds, is, ready, until};
 

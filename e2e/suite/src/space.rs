@@ -15,6 +15,7 @@ use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostPa
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::RwLock;
 
 use crate::{Gateway, kubectl, tell, wait};
 
@@ -38,12 +39,36 @@ impl Debug for Space {
     }
 }
 
-/// Runs a test in a namespace of its own, which goes with it. What a failed test leaves is told
-/// before it goes.
+/// Held by each test as it runs; by those that can't share the cluster for writing.
+static CLUSTER: RwLock<()> = RwLock::const_new(());
+
+/// Runs a test in a namespace of its own, which goes with it, beside other such tests. What a failed
+/// test leaves is told before it goes.
 ///
 /// # Panics
 /// When the test fails.
 pub async fn in_space<F>(name: &str, test: impl FnOnce(Space) -> F)
+where
+    F: Future<Output = Result<()>>,
+{
+    let _shared = CLUSTER.read().await;
+    run(name, test).await;
+}
+
+/// As [`in_space`], with no other test of the same program beside it: for one that counts what all
+/// ask for, or changes what all use.
+///
+/// # Panics
+/// When the test fails.
+pub async fn alone_in_space<F>(name: &str, test: impl FnOnce(Space) -> F)
+where
+    F: Future<Output = Result<()>>,
+{
+    let _exclusive = CLUSTER.write().await;
+    run(name, test).await;
+}
+
+async fn run<F>(name: &str, test: impl FnOnce(Space) -> F)
 where
     F: Future<Output = Result<()>>,
 {

@@ -5,8 +5,12 @@ use anyhow::{Context, Result};
 use chandler_e2e::SPACE_LABEL;
 use chandler_e2e::stores::shared;
 
-/// Runs the cluster's tests, one at a time: a small machine has cores for one, and some break what
-/// all use. They are told where the registry is.
+/// How many tests may share the cluster. They wait most of their time; with more of them, what a
+/// small machine has of cores and memory makes them wait for each other.
+const SIDE_BY_SIDE: &str = "--test-threads=3";
+
+/// Runs the cluster's tests. Those that break or count what all use have it for themselves, by their
+/// own word. They are told where the registry is.
 ///
 /// # Errors
 /// When one fails.
@@ -21,7 +25,7 @@ pub(super) fn test(filters: &[String], registry: &str) -> Result<()> {
         "--test",
         "fault",
     ]);
-    tests.args(["--", "--ignored", "--test-threads=1", "--nocapture"]);
+    tests.args(["--", "--ignored", SIDE_BY_SIDE, "--nocapture"]);
     tests.env(shared::REGISTRY, registry);
     run(tests.args(filters)).context("a test on the cluster failed")
 }

@@ -9,7 +9,7 @@ use chandler_crds::names::{containers, labels, mounts};
 use chandler_crds::report::Report;
 use chandler_e2e::layout;
 use chandler_e2e_suite::{
-    Claim, EMBEDDINGS, RELEASE, Space, eventually, helm, in_space, is, kubectl,
+    Claim, EMBEDDINGS, RELEASE, Space, alone_in_space, eventually, helm, in_space, is, kubectl,
 };
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
@@ -99,7 +99,7 @@ fn had_them_already(told: &Report) -> Result<()> {
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn a_node_fetches_a_file_once_for_all_its_models() {
-    in_space("nodecache", async |space| {
+    alone_in_space("nodecache", async |space| {
         permit_folders(&space)?;
         let (node, gateway) = (a_node(&space).await?, space.gateway().await?);
         for name in ["first", "second"] {
@@ -173,7 +173,7 @@ async fn waits_for(space: &Space, folder: &str) -> Result<()> {
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn a_node_without_the_folder_is_named_until_it_has_it() {
-    in_space("nofolder", async |space| {
+    alone_in_space("nofolder", async |space| {
         let folder = format!("{}-{}", mounts::NODE_CACHE, space.name);
         let waited = waits_for(&space, &folder).await;
         set_cache(mounts::NODE_CACHE, true)?;

@@ -7,7 +7,9 @@ use anyhow::{Context, Result, ensure};
 use chandler_crds::ModelDeployment;
 use chandler_crds::conditions::ConditionType;
 use chandler_crds::names::containers;
-use chandler_e2e_suite::{EMBEDDINGS, Space, condition, eventually, in_space, is, replicas, until};
+use chandler_e2e_suite::{
+    EMBEDDINGS, Space, alone_in_space, condition, eventually, is, replicas, until,
+};
 use k8s_openapi::api::core::v1::{Container, Node, Pod};
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
@@ -82,7 +84,7 @@ fn ready_replicas(model: &ModelDeployment) -> Option<i32> {
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn each_replica_has_one_and_the_others_wait_for_room() {
-    in_space("gpus", async |space| {
+    alone_in_space("gpus", async |space| {
         let nodes = nodes(&space).await?;
         let (count, ready) = (nodes.len(), i32::try_from(nodes.len())?);
         apply(&space, "first", count).await?;

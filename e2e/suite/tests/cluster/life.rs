@@ -7,7 +7,9 @@ use chandler_crds::ModelDeployment;
 use chandler_crds::conditions::ConditionType;
 use chandler_crds::names::labels;
 use chandler_e2e::layout;
-use chandler_e2e_suite::{EMBEDDINGS, Load, eventually, gone, in_space, is, kubectl, until};
+use chandler_e2e_suite::{
+    EMBEDDINGS, Load, alone_in_space, eventually, gone, in_space, is, kubectl, until,
+};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -25,7 +27,7 @@ fn spec(served: &str, replicas: u32, more: &str) -> String {
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn the_samples_serve_the_official_client() {
-    in_space("samples", async |space| {
+    alone_in_space("samples", async |space| {
         let samples = layout::root().join("config/samples/cluster");
         kubectl(&[
             "apply",

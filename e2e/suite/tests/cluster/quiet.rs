@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use chandler_e2e::counters::{Counters, Labels, label};
-use chandler_e2e_suite::{EMBEDDINGS, Load, Space, eventually, in_space, kubectl};
+use chandler_e2e_suite::{EMBEDDINGS, Load, Space, alone_in_space, eventually, kubectl};
 
 const MODELS: usize = 5;
 /// Nothing is waited for in it: it is what is measured. A turn that asks for another one after a
@@ -34,7 +34,7 @@ type Asked = BTreeMap<String, u64>;
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn models_at_rest_are_neither_written_nor_read() {
-    in_space("quiet", async |space| {
+    alone_in_space("quiet", async |space| {
         space.wait_alone().await?;
         for number in 0..MODELS {
             apply(&space, number).await?;
@@ -50,7 +50,7 @@ async fn models_at_rest_are_neither_written_nor_read() {
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn a_model_at_work_is_neither_written_nor_read_while_its_load_is_steady() {
-    in_space("busy", async |space| {
+    alone_in_space("busy", async |space| {
         space.wait_alone().await?;
         let served = space.name.clone();
         let spec = format!(

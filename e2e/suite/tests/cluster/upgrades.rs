@@ -6,7 +6,9 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use chandler_crds::{ModelDeployment, ModelDeploymentSpec};
 use chandler_e2e::layout;
-use chandler_e2e_suite::{EMBEDDINGS, RELEASE, Served, Space, eventually, helm, in_space, kubectl};
+use chandler_e2e_suite::{
+    EMBEDDINGS, RELEASE, Served, Space, alone_in_space, eventually, helm, kubectl,
+};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps,
 };
@@ -115,7 +117,7 @@ async fn upgrades(space: &Space, upgrade: impl FnOnce() -> Result<()>) -> Result
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn helm_upgrades_the_definition() {
-    in_space("crdhelm", async |space| {
+    alone_in_space("crdhelm", async |space| {
         let older = older(CHART, "files/crds")?;
         helm_upgrade(older.path())?;
         upgrades(&space, || helm_upgrade(&layout::root().join(CHART))).await
@@ -126,7 +128,7 @@ async fn helm_upgrades_the_definition() {
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn kustomize_upgrades_the_definition() {
-    in_space("crdkustom", async |space| {
+    alone_in_space("crdkustom", async |space| {
         let older = older(KUSTOMIZATION, ".")?;
         let newer = layout::root().join(KUSTOMIZATION);
         let outcome = async {

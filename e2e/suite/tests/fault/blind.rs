@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 use chandler_crds::ModelDeployment;
 use chandler_e2e_suite::operator::{self, Outside};
-use chandler_e2e_suite::{Fault, Follows, Load, Space, decisions, in_space, ready_count};
+use chandler_e2e_suite::{Fault, Follows, Load, Space, alone_in_space, decisions, ready_count};
 use k8s_openapi::api::core::v1::Pod;
 
 /// A model's name, and how many of its two replicas can't be asked.
@@ -13,7 +13,7 @@ const CUT: [(&str, usize); 3] = [("whole", 2), ("half", 1), ("none", 0)];
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn replicas_that_do_not_tell_their_load_stay() {
-    in_space("blind", async |space| {
+    alone_in_space("blind", async |space| {
         let operators = Outside::of_installed(&space.client).await?;
         let away = operator::none_installed(&space.client).await?;
         let running = operators.start(None)?;

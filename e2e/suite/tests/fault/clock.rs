@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use chandler_crds::ModelDeployment;
 use chandler_e2e_suite::operator::{self, Outside, wait_renewed};
-use chandler_e2e_suite::{Follows, Space, decisions, fewest_wanted, in_space, scaling};
+use chandler_e2e_suite::{Follows, Space, alone_in_space, decisions, fewest_wanted, scaling};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
@@ -23,7 +23,7 @@ const LIBRARY: &str = "/usr/$LIB/faketime/libfaketime.so.1";
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn a_clock_that_is_set_by_an_hour_moves_no_replica() {
-    in_space("clock", async |space| {
+    alone_in_space("clock", async |space| {
         let clock = Clock::new()?;
         let operators = clock.of(Outside::of_installed(&space.client).await?);
         let away = operator::none_installed(&space.client).await?;

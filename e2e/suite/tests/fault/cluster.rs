@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use chandler_e2e_suite::{
-    Fault, SYSTEM, Served, Space, eventually, fewest_ready, in_space, kill, kubectl, operator,
-    replicas, until, xtask,
+    Fault, SYSTEM, Served, Space, alone_in_space, eventually, fewest_ready, kill, kubectl,
+    operator, replicas, until, xtask,
 };
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
@@ -59,7 +59,7 @@ fn restarts(pod: &Pod) -> i32 {
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn a_serving_pod_is_killed() {
-    in_space("podkill", async |space| {
+    alone_in_space("podkill", async |space| {
         let served = Served::new(&space, 2).await?;
         befall(&served, async |served| {
             let (pods, namespace) = (space.api::<Pod>(), space.name.as_str());
@@ -78,7 +78,7 @@ async fn a_serving_pod_is_killed() {
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn the_leader_is_killed_and_the_standby_takes_over() {
-    in_space("leader", async |space| {
+    alone_in_space("leader", async |space| {
         let served = Served::new(&space, 1).await?;
         befall(&served, async |served| {
             let leader = operator::leader(&space.client).await?;
@@ -98,7 +98,7 @@ async fn the_leader_is_killed_and_the_standby_takes_over() {
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn the_api_server_restarts() {
-    in_space("apirestart", async |space| {
+    alone_in_space("apirestart", async |space| {
         let served = Served::new(&space, 1).await?;
         befall(&served, async |served| {
             served.change(101).await?;
@@ -114,7 +114,7 @@ async fn the_api_server_restarts() {
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn etcd_is_slow() {
-    in_space("slowetcd", async |space| {
+    alone_in_space("slowetcd", async |space| {
         let served = Served::new(&space, 1).await?;
         befall(&served, async |served| {
             let slow = Fault::slow_etcd(200)?;
@@ -130,7 +130,7 @@ async fn etcd_is_slow() {
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn a_kubelet_stops_for_a_minute() {
-    in_space("kubelet", async |space| {
+    alone_in_space("kubelet", async |space| {
         gateways_on_two_nodes(&space).await?;
         let served = Served::new(&space, 2).await?;
         befall(&served, async |served| {
@@ -184,7 +184,7 @@ async fn gateways_on_two_nodes(space: &Space) -> Result<()> {
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn a_node_is_drained() {
-    in_space("drain", async |space| {
+    alone_in_space("drain", async |space| {
         // All replicas on the node that goes: the worst that can be.
         let elsewhere = Fault::cordoned("n2")?;
         let served = Served::new(&space, 2).await?;

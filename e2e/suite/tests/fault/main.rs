@@ -1,4 +1,4 @@
-//! Faults that break what all tests use: they run after the others, one at a time.
+//! Faults that break what all tests use: they run after the others, each alone.
 
 mod blind;
 mod clock;

@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 use chandler_crds::names::labels;
 use chandler_e2e_suite::operator::{self, Outside};
-use chandler_e2e_suite::{Load, Served, in_space, kubectl};
+use chandler_e2e_suite::{Load, Served, alone_in_space, kubectl};
 
 /// The boundaries that every change of a revision passes, in their order.
 const BOUNDARIES: [&str; 12] = [
@@ -53,7 +53,7 @@ impl Stage {
 
 /// Runs `deaths` on such a stage; afterwards the installed operators are back.
 async fn on_stage(name: &str, deaths: impl AsyncFnOnce(&Stage) -> Result<()>) {
-    in_space(name, async |space| {
+    alone_in_space(name, async |space| {
         let served = Served::new(&space, 1).await?;
         let operators = Outside::of_installed(&space.client).await?;
         let away = operator::none_installed(&space.client).await?;

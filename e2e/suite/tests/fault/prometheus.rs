@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use chandler_e2e_suite::operator::{self, Outside};
-use chandler_e2e_suite::{Follows, Space, decisions, in_space, ready_count};
+use chandler_e2e_suite::{Follows, Space, alone_in_space, decisions, ready_count};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -29,7 +29,7 @@ scrape_configs:
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn replicas_follow_what_prometheus_scraped() {
-    in_space("recorded", async |space| {
+    alone_in_space("recorded", async |space| {
         let mut prometheus = Prometheus::of(&space)?;
         prometheus.start()?;
         let operators = Outside::of_installed(&space.client).await?;

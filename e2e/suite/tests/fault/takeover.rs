@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 use chandler_crds::ModelDeployment;
 use chandler_e2e_suite::operator::kill_leader;
-use chandler_e2e_suite::{Follows, decisions, fewest_wanted, in_space, scaling};
+use chandler_e2e_suite::{Follows, alone_in_space, decisions, fewest_wanted, scaling};
 
 /// Requests that are answered before the first death, and again after the last.
 const SOME: usize = 50;
@@ -12,7 +12,7 @@ const SOME: usize = 50;
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn whoever_takes_over_in_a_burst_lets_no_replica_go() {
-    in_space("takeover", async |space| {
+    alone_in_space("takeover", async |space| {
         let model = Follows::new(&space, "m", Follows::UP_TO_TWO).await?;
         let load = model.load(Follows::MANY);
         load.wait_answers(SOME).await?;

@@ -7,6 +7,7 @@ pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static(names::REQUES
 pub(crate) static REVISION: HeaderName = HeaderName::from_static(names::REVISION);
 pub(crate) static SESSION: HeaderName = HeaderName::from_static(names::SESSION);
 pub(crate) static REQUEST_TIMEOUT: HeaderName = HeaderName::from_static(names::REQUEST_TIMEOUT);
+pub(crate) static CALLER: HeaderName = HeaderName::from_static(names::CALLER);
 pub(crate) static LOAD: HeaderName = HeaderName::from_static(names::LOAD);
 pub(crate) static TRACEPARENT: HeaderName = HeaderName::from_static(names::TRACEPARENT);
 pub(crate) static TRACESTATE: HeaderName = HeaderName::from_static(names::TRACESTATE);

@@ -9,6 +9,7 @@ use chandler_crds::names::{env, ports};
 use chandler_source::Cache;
 use clap::{Args, Parser, Subcommand};
 
+use crate::engine::QueueBounds;
 use crate::load::{DeviceChoice, DtypeChoice, LoadOptions, Task};
 use crate::tasks::EngineLimits;
 
@@ -136,13 +137,16 @@ pub struct ServeArgs {
     /// Longest sequence in tokens, prompt and answer together [default: the model's own limit]
     #[arg(long, value_name = "N")]
     pub max_model_len: Option<NonZeroUsize>,
-    /// Most texts embedded together [default: as many as fit a token budget]; text is generated
-    /// one sequence at a time
+    /// Most texts embedded together [default: as many as fit a token budget], or most sequences
+    /// written together [default: 16]
     #[arg(long, value_name = "N")]
     pub max_batch: Option<NonZeroUsize>,
     /// Most requests that wait; one more is answered 429
     #[arg(long, value_name = "N", default_value = "256")]
     pub max_queue: NonZeroUsize,
+    /// Most tokens of the prompts that wait to be gone on from; one request is taken in any case
+    #[arg(long, value_name = "N", default_value = "65536")]
+    pub max_queue_tokens: NonZeroUsize,
     /// Longest wait for requests in flight when told to stop
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub drain_seconds: u64,
@@ -179,6 +183,7 @@ impl ServeArgs {
             device: self.device,
             dtype: self.dtype,
             max_model_len: self.max_model_len.map(NonZeroUsize::get),
+            max_batch: self.max_batch.map(NonZeroUsize::get),
         }
     }
 
@@ -187,7 +192,10 @@ impl ServeArgs {
     pub fn engine_limits(&self) -> EngineLimits {
         EngineLimits {
             max_batch: self.max_batch.map(NonZeroUsize::get),
-            max_queue: self.max_queue.get(),
+            queue: QueueBounds {
+                requests: self.max_queue.get(),
+                tokens: self.max_queue_tokens.get(),
+            },
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct Metrics {
     most_running: IntGauge,
     waiting: IntGauge,
     cache_usage: Gauge,
+    prefill_rate: Gauge,
+    decode_rate: Gauge,
     load_bytes: IntGauge,
     load_bytes_total: IntGauge,
     load_phase: IntGaugeVec,
@@ -35,6 +37,8 @@ pub struct Metrics {
     pub prompt_tokens: IntCounter,
     /// Tokens written.
     pub generation_tokens: IntCounter,
+    /// Sequences that lost their place in the KV cache to others, and are computed anew.
+    pub preemptions: IntCounter,
 }
 
 impl Metrics {
@@ -54,7 +58,6 @@ impl Metrics {
             registry: Registry::new(),
             model_name,
         };
-        builder.counter(names::PREEMPTIONS, "Sequences pushed back to the queue.")?;
         Ok(Self {
             running: builder.gauge(names::REQUESTS_RUNNING, "Requests in the running batch.")?,
             most_running: builder.gauge(
@@ -62,17 +65,26 @@ impl Metrics {
                 "Most requests in the running batch; 0 if there is no such bound.",
             )?,
             waiting: builder.gauge(names::REQUESTS_WAITING, "Requests in the queue.")?,
-            cache_usage: builder.add(Gauge::with_opts(
-                builder.opts(names::KV_CACHE_USAGE, "Used share of the KV cache, 0 to 1."),
-            )?)?,
+            cache_usage: builder.float(
+                names::KV_CACHE_USAGE,
+                "Used share of the KV cache, 0 to 1.",
+            )?,
+            prefill_rate: builder.float(
+                names::PREFILL_RATE,
+                "Tokens of prompts that are read a second, as the last steps took; 0 if not known.",
+            )?,
+            decode_rate: builder.float(
+                names::DECODE_RATE,
+                "Tokens that the largest batch so far writes a second; 0 if not known.",
+            )?,
             load_bytes: builder.gauge(names::LOAD_BYTES, "Bytes loaded so far.")?,
             load_bytes_total: builder.gauge(names::LOAD_BYTES_TOTAL, "Bytes to load in all.")?,
             load_phase: builder.phases()?,
             phase_seconds: builder.phase_seconds()?,
-            idle_seconds: builder.add(Gauge::with_opts(builder.opts(
+            idle_seconds: builder.float(
                 names::IDLE_SECONDS,
                 "Seconds since the last request ended, or the model was ready; 0 while there is one.",
-            ))?)?,
+            )?,
             success: builder.finished()?,
             first_token: builder.histogram(
                 names::TIME_TO_FIRST_TOKEN,
@@ -96,6 +108,10 @@ impl Metrics {
             )?,
             prompt_tokens: builder.counter(names::PROMPT_TOKENS, "Prompt tokens processed.")?,
             generation_tokens: builder.counter(names::GENERATION_TOKENS, "Tokens generated.")?,
+            preemptions: builder.counter(
+                names::PREEMPTIONS,
+                "Sequences that lost their place in the KV cache to others.",
+            )?,
             registry: builder.registry,
         })
     }
@@ -130,6 +146,8 @@ impl Metrics {
         self.most_running.set(saturate(load.most_running as u64));
         self.waiting.set(saturate(load.waiting as u64));
         self.cache_usage.set(load.cache_usage);
+        self.prefill_rate.set(load.prefill_rate);
+        self.decode_rate.set(load.decode_rate);
         self.load_bytes.set(saturate(progress.bytes_done));
         self.load_bytes_total.set(saturate(progress.bytes_total));
         for phase in Phase::ALL {
@@ -165,6 +183,10 @@ impl Builder<'_> {
 
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge> {
         self.add(IntGauge::with_opts(self.opts(name, help))?)
+    }
+
+    fn float(&self, name: &str, help: &str) -> Result<Gauge> {
+        self.add(Gauge::with_opts(self.opts(name, help))?)
     }
 
     fn counter(&self, name: &str, help: &str) -> Result<IntCounter> {

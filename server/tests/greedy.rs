@@ -2,8 +2,9 @@
 
 mod models;
 
-use candle_core::Tensor;
+use candle_core::{Result, Tensor};
 use chandler_server::load::TextModel;
+use chandler_server::models::Chunk;
 use serde::Deserialize;
 
 /// Where two candidates lie closer than this, the order of additions decides between them.
@@ -50,9 +51,27 @@ fn cases() -> Vec<(Quantized, Exact)> {
 
 /// Feeds what was said so far and gives the logits that follow.
 fn next(model: &mut TextModel, tokens: &[u32], position: usize) -> Vec<f32> {
-    let logits: Tensor = model.lm.forward(tokens, position).expect("logits");
-    assert_eq!(logits.dims(), [model.vocab_size]);
-    logits.to_vec1().expect("a vector of floats")
+    let logits = alone(model, tokens, position).expect("logits");
+    assert_eq!(logits.dims(), [1, model.vocab_size]);
+    logits
+        .get(0)
+        .and_then(|row| row.to_vec1())
+        .expect("a vector of floats")
+}
+
+/// A step of one sequence that has the cache for itself.
+fn alone(model: &mut TextModel, tokens: &[u32], position: usize) -> Result<Tensor> {
+    let blocks: Vec<u32> = (0..model.lm.cache().blocks).collect();
+    model.lm.forward(&[chunk(tokens, position, &blocks)])
+}
+
+fn chunk<'a>(tokens: &'a [u32], position: usize, blocks: &'a [u32]) -> Chunk<'a> {
+    Chunk {
+        tokens,
+        position,
+        blocks,
+        writes: true,
+    }
 }
 
 fn best(logits: &[f32]) -> u32 {
@@ -206,13 +225,64 @@ fn a_sequence_leaves_nothing_behind_for_the_next() {
 fn tokens_that_do_not_fit_are_refused() {
     let mut model = models::smollm2();
     let context = model.lm.context();
-    assert!(model.lm.forward(&[], 0).is_err());
-    assert!(
-        model.lm.forward(&[1], 5).is_err(),
-        "a gap before position 5"
-    );
+    assert!(alone(&mut model, &[], 0).is_err());
     let unknown = u32::try_from(model.vocab_size).expect("a small vocabulary");
-    assert!(model.lm.forward(&[unknown], 0).is_err());
-    assert!(model.lm.forward(&vec![1; context + 1], 0).is_err());
+    assert!(alone(&mut model, &[unknown], 0).is_err());
+    assert!(alone(&mut model, &vec![1; context + 1], 0).is_err());
+    let beyond = model.lm.cache().blocks;
+    assert!(model.lm.forward(&[chunk(&[1], 0, &[beyond])]).is_err());
+    assert!(model.lm.forward(&[chunk(&[1], 0, &[])]).is_err());
     next(&mut model, &[1], 0);
+}
+
+/// Sequences of different lengths, in blocks that lie anywhere, some in chunks, some with a beginning that
+/// another computed: the logits are those of each alone.
+#[test]
+fn what_is_beside_a_sequence_changes_none_of_its_logits() {
+    let mut model = models::smollm2();
+    let prompts: Vec<Vec<u32>> = cases()
+        .into_iter()
+        .map(|(case, _)| case.prompt_ids)
+        .collect();
+    let expected: Vec<Vec<f32>> = prompts.iter().map(|ids| next(&mut model, ids, 0)).collect();
+    let size = model.lm.cache().block_tokens;
+    // Every fifth block, so that those of several sequences lie between each other.
+    let blocks: Vec<Vec<u32>> = (0..prompts.len() as u32)
+        .map(|first| (0..20).map(|at| first + 5 * at).collect())
+        .collect();
+    let steps = prompts.iter().zip(&blocks);
+    let chunks: Vec<_> = steps.map(|(ids, blocks)| chunk(ids, 0, blocks)).collect();
+    let together = model.lm.forward(&chunks).expect("logits");
+    let together: Vec<Vec<f32>> = together.to_vec2().expect("rows");
+    for (alone, together) in expected.iter().zip(&together) {
+        assert_near(alone, together);
+    }
+    // The end of the first beside the whole of the second, after a step without logits.
+    let (head, tail) = prompts[0].split_at(size + 1);
+    let silent = Chunk {
+        writes: false,
+        ..chunk(head, 0, &blocks[0])
+    };
+    let none = model.lm.forward(&[silent]).expect("no logits");
+    assert_eq!(none.dims(), [0, model.vocab_size]);
+    // The third begins as the first, in its block.
+    let third = [&prompts[0][..size], &prompts[1][..4]].concat();
+    let shared: Vec<u32> = [&blocks[0][..1], &blocks[2][1..]].concat();
+    let both = [
+        chunk(tail, head.len(), &blocks[0]),
+        chunk(&prompts[1], 0, &blocks[1]),
+        chunk(&third[size..], size, &shared),
+    ];
+    let both = model.lm.forward(&both).expect("logits");
+    let both: Vec<Vec<f32>> = both.to_vec2().expect("rows");
+    assert_near(&expected[0], &both[0]);
+    assert_near(&expected[1], &both[1]);
+    assert_near(&next(&mut model, &third, 0), &both[2]);
+}
+
+fn assert_near(one: &[f32], other: &[f32]) {
+    let moved = one.iter().zip(other).map(|(a, b)| (a - b).abs());
+    let moved = moved.fold(0f32, f32::max);
+    assert!(moved < 1e-3, "logits moved by {moved}");
+    assert_eq!(best(one), best(other));
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use chandler_server::load::{
     DeviceChoice, DtypeChoice, LoadError, LoadOptions, LoadedModel, Task, TextModel, load,
 };
+use chandler_server::models::Chunk;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -56,10 +57,10 @@ fn a_tiny_gguf_loads_answers_and_tells_its_progress() {
     let mut model = text(loaded.expect("a model"));
     assert_eq!(model.lm.context(), 64);
     assert_eq!(model.end_tokens, [257]);
-    let logits = model.lm.forward(&[256, 97], 0).expect("logits");
-    assert_eq!(logits.dims(), [model.vocab_size]);
-    let logits: Vec<f32> = logits.to_vec1().expect("floats");
-    assert!(logits.iter().all(|x| x.is_finite()));
+    let logits = model.lm.forward(&[chunk(&[256, 97])]).expect("logits");
+    assert_eq!(logits.dims(), [1, model.vocab_size]);
+    let logits: Vec<Vec<f32>> = logits.to_vec2().expect("floats");
+    assert!(logits.iter().flatten().all(|x| x.is_finite()));
 }
 
 #[test]
@@ -279,6 +280,16 @@ fn a_tokenizer_of_unknown_parts_is_refused() {
     );
 }
 
+/// The beginning of a sequence, in the first block of the cache.
+fn chunk(tokens: &[u32]) -> Chunk<'_> {
+    Chunk {
+        tokens,
+        position: 0,
+        blocks: &[0],
+        writes: true,
+    }
+}
+
 fn options() -> LoadOptions {
     LoadOptions::default()
 }
@@ -298,7 +309,7 @@ proptest! {
         }
         if let Ok(LoadedModel::Text(mut model)) = load_gguf(bytes) {
             let _ = model.encode("ab 12 <s>");
-            let _ = model.lm.forward(&[97, 98], 0);
+            let _ = model.lm.forward(&[chunk(&[97, 98])]);
         }
     }
 

@@ -4,6 +4,12 @@
 pub const REQUESTS_RUNNING: &str = "vllm:num_requests_running";
 /// Gauge: most requests in the running batch; 0 if there is no such bound. vLLM does not tell.
 pub const MOST_RUNNING: &str = "chandler:max_requests_running";
+/// Gauge: tokens of prompts that a replica reads a second, as its last steps took; 0 until it has read any.
+/// vLLM does not tell.
+pub const PREFILL_RATE: &str = "chandler:prefill_tokens_per_second";
+/// Gauge: tokens that a replica's largest batch so far writes a second, in steps that read none; 0 until it
+/// has written any. vLLM does not tell.
+pub const DECODE_RATE: &str = "chandler:decode_tokens_per_second";
 /// Gauge: requests in the queue.
 pub const REQUESTS_WAITING: &str = "vllm:num_requests_waiting";
 /// Gauge: used share of the KV cache, 0 to 1.

@@ -209,6 +209,9 @@ pub mod headers {
     pub const SESSION: &str = "x-session-id";
     /// Seconds that the caller waits for the whole answer, as a decimal number.
     pub const REQUEST_TIMEOUT: &str = "x-request-timeout";
+    /// To a replica, who asks: the account whose key the gateway was shown. Replicas take turns between
+    /// callers; from a client's own request the gateway does not pass it on.
+    pub const CALLER: &str = "x-chandler-caller";
     /// A replica's load in ORCA's text form, such as `TEXT named_metrics.queued_tokens=123`.
     pub const LOAD: &str = "endpoint-load-metrics";
     /// A request's own name, given by its caller or else by the gateway, and echoed.

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use chandler_core::traffic::RouteTable;
 use chandler_core::traffic::fair::AccountId;
 use chandler_core::traffic::limit::Limiter;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use prometheus::Registry;
 use tokio::time::Instant;
 
@@ -17,6 +17,7 @@ use super::error::AccountError;
 use super::gates::Gates;
 use super::key::{KeyHash, sent};
 use super::metrics::AccountMetrics;
+use crate::headers::CALLER;
 use crate::table::Snapshot;
 
 /// All keys there are. One that could not be read counts too: its holder gets no answer, and
@@ -148,11 +149,13 @@ impl Accounts {
     }
 
     /// Whose key a request brings; `None` while everyone may ask. The key is taken out of the
-    /// headers, so that no replica gets to see it.
+    /// headers, so that no replica gets to see it, and the account's name is put in; a name that the
+    /// client put in itself goes in any case.
     pub(crate) fn identify(
         &self,
         headers: &mut HeaderMap,
     ) -> Result<Option<Arc<Holder>>, AccountError> {
+        headers.remove(&CALLER);
         let access = self.access.load();
         let holders = match &**access {
             Access::Open => return Ok(None),
@@ -164,6 +167,9 @@ impl Accounts {
         };
         headers.remove(header::AUTHORIZATION);
         let holder = holders.get(&hash).ok_or(AccountError::KeyUnknown)?;
+        if let Ok(name) = HeaderValue::from_str(&holder.account.name) {
+            headers.insert(&CALLER, name);
+        }
         Ok(Some(Arc::clone(holder)))
     }
 

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use axum::response::IntoResponse;
 use bytes::Bytes;
+use chandler_crds::names::headers;
 use chandler_gateway::accounts::{Account, KeyHash, Keys};
 use chandler_gateway::{Gateway, GatewayConfig};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
@@ -212,6 +213,30 @@ async fn the_key_goes_no_further_than_the_gateway() {
     publish(&door.gateway, &[]);
     assert_eq!(chats(&door, "team").await.status, StatusCode::OK);
     assert!(seen.lock().unwrap()[1].contains_key("authorization"));
+}
+
+#[tokio::test]
+async fn a_replica_is_told_who_asks_by_the_gateway_alone() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let told = seen.clone();
+    let upstream = Upstream::new(move |request| {
+        let caller = request.headers().get(headers::CALLER).cloned();
+        told.lock().unwrap().push(caller);
+        async { used(1, 1) }
+    })
+    .await;
+    let door = keyed(&upstream, &[account("team")], config()).await;
+    for accounts in [&[account("team")][..], &[]] {
+        publish(&door.gateway, accounts);
+        let request = Request::post(format!("http://{}{CHAT}", door.addr))
+            .header("authorization", format!("Bearer {}", key("team")))
+            .header(headers::CALLER, "another")
+            .body(Full::new(Bytes::from_static(br#"{"model": "chat"}"#)));
+        let head = soon("an answer's head", door.request(request.unwrap())).await;
+        assert_eq!(head.status(), StatusCode::OK);
+    }
+    let team = HeaderValue::from_static("team");
+    assert_eq!(*seen.lock().unwrap(), [Some(team), None]);
 }
 
 #[tokio::test]

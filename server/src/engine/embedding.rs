@@ -9,7 +9,8 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::{
-    Abandon, Deadline, Engine, EngineError, FinishReason, Intake, Popped, Recorder, Refused, Stats,
+    Abandon, Deadline, Engine, EngineError, FinishReason, Intake, Popped, QueueBounds, Recorder,
+    Refused, Stats,
 };
 use crate::metrics::Metrics;
 use crate::models::Embedder;
@@ -30,15 +31,15 @@ pub struct EmbeddingEngine {
 }
 
 impl EmbeddingEngine {
-    /// Starts the engine's thread; it ends when the engine is dropped. At most `max_queue`
-    /// requests wait, and at most `max_batch` texts are computed together.
+    /// Starts the engine's thread; it ends when the engine is dropped. `queue` bounds what
+    /// waits, and at most `max_batch` texts are computed together.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
         embedder: Box<dyn Embedder>,
         max_batch: Option<usize>,
-        max_queue: usize,
+        queue: QueueBounds,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
         let mut batcher = Batcher {
@@ -48,7 +49,7 @@ impl EmbeddingEngine {
         };
         let run = move |intake: &Intake<Job>| batcher.run(intake);
         Ok(Self {
-            intake: Intake::start(max_queue, "embedding-engine", run)?,
+            intake: Intake::start(queue, "embedding-engine", run)?,
             metrics,
         })
     }

@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::{
-    Abandon, Engine, EngineStats, Heartbeat, Liveness, Popped, PushError, Queue, Refused, Stats,
+    Abandon, Engine, EngineStats, Heartbeat, Liveness, Popped, PushError, Queue, QueueBounds,
+    Refused, Stats,
 };
 
 /// How often an idle engine shows that it is alive.
@@ -24,17 +25,17 @@ pub struct Intake<J> {
 
 impl<J: Abandon + Send + 'static> Intake<J> {
     /// Starts an engine's thread, which `run`s until the intake is closed and its queue empty.
-    /// At most `max_queue` jobs wait.
+    /// Jobs wait within `bounds`.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
-        max_queue: usize,
+        bounds: QueueBounds,
         thread_name: &str,
         run: impl FnOnce(&Self) + Send + 'static,
     ) -> io::Result<Arc<Self>> {
         let intake = Arc::new(Self {
-            queue: Queue::new(max_queue),
+            queue: Queue::new(bounds),
             stats: Stats::default(),
             heartbeat: Heartbeat::default(),
         });
@@ -64,6 +65,18 @@ impl<J: Abandon + Send + 'static> Intake<J> {
     pub fn take(&self, wait: bool) -> Popped<J> {
         self.queue
             .pop(if wait { IDLE_BEAT } else { Duration::ZERO })
+    }
+
+    /// All jobs for the engine's thread, which has its own order for them. Each counts as waiting until
+    /// it has [`Intake::left`].
+    pub fn take_all(&self, wait: bool) -> Popped<Vec<J>> {
+        self.queue
+            .drain(if wait { IDLE_BEAT } else { Duration::ZERO })
+    }
+
+    /// One of those jobs, with so many tokens, waits no more.
+    pub fn left(&self, tokens: usize) {
+        self.queue.left(tokens);
     }
 
     /// Takes no more jobs.

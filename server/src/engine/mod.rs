@@ -1,17 +1,19 @@
 //! Engines: what turns queued requests into tokens or vectors, on threads of their own.
 //!
 //! HTTP handlers see [`TextEngine`] alone, so how sequences share the device is the engine's
-//! business: [`SequentialEngine`] runs one at a time.
+//! business: [`BatchingEngine`] computes a step of several at a time.
 
+mod batching;
 mod deadline;
 mod detokenize;
 mod embedding;
 mod heartbeat;
 mod intake;
+mod pace;
 mod queue;
 mod record;
 mod sampling;
-mod sequential;
+mod schedule;
 mod stats;
 mod stop;
 #[cfg(test)]
@@ -22,15 +24,15 @@ use std::time::Duration;
 use chandler_crds::names::headers;
 use tokio::sync::mpsc;
 
+pub use batching::{BatchLimits, BatchingEngine};
 pub use deadline::Deadline;
 pub use detokenize::Detokenizer;
 pub use embedding::{Answer, EmbeddingEngine, Vectors};
 pub use heartbeat::{DeathWatch, Heartbeat, Liveness};
 pub use intake::Intake;
-pub use queue::{Abandon, Popped, PushError, Queue};
+pub use queue::{Abandon, Popped, PushError, Queue, QueueBounds};
 pub use record::Recorder;
 pub use sampling::{NoFiniteLogit, Sampler, Sampling};
-pub use sequential::SequentialEngine;
 pub use stats::{EngineStats, Stats};
 pub use stop::StopMatcher;
 
@@ -45,10 +47,22 @@ pub struct GenerateRequest {
     pub stop: Vec<String>,
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// Where it stands among those that wait.
+    pub standing: Standing,
     /// When nobody waits for the answer any more.
     pub deadline: Deadline,
     /// False for the server's own requests, which metrics leave out.
     pub measured: bool,
+}
+
+/// Where a request stands among those that wait: by its priority first, and of equal ones the caller is
+/// next for whom least was computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Whose it is: equal for requests of one caller.
+    pub caller: u64,
+    /// The smaller goes first.
+    pub priority: i32,
 }
 
 /// Why an answer ended.

@@ -22,6 +22,10 @@ pub struct EngineStats {
     pub waiting_tokens: usize,
     /// Used share of the key-value cache, 0 to 1.
     pub cache_usage: f64,
+    /// Tokens of prompts that it reads a second; 0 where that is not known.
+    pub prefill_rate: f64,
+    /// Tokens that it writes a second, all sequences together; 0 where that is not known.
+    pub decode_rate: f64,
 }
 
 /// Kept by an engine's thread, read by everybody.
@@ -29,8 +33,10 @@ pub struct EngineStats {
 pub struct Stats {
     running: AtomicUsize,
     most_running: AtomicUsize,
-    /// Bits of an `f64`.
+    /// Bits of an `f64`, as the next two.
     cache_usage: AtomicU64,
+    prefill_rate: AtomicU64,
+    decode_rate: AtomicU64,
     mean_service: Mutex<Option<f64>>,
 }
 
@@ -46,9 +52,16 @@ impl Stats {
     }
 
     /// The used share of the key-value cache.
-    pub fn set_cache(&self, used: usize, size: usize) {
-        let share = used as f64 / size.max(1) as f64;
+    pub fn set_cache(&self, share: f64) {
         self.cache_usage.store(share.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Tokens a second of prompts and of answers, where they are known.
+    pub fn set_rates(&self, prefill: Option<f64>, decode: Option<f64>) {
+        for (rate, kept) in [(prefill, &self.prefill_rate), (decode, &self.decode_rate)] {
+            let rate = rate.unwrap_or_default();
+            kept.store(rate.to_bits(), Ordering::Relaxed);
+        }
     }
 
     /// Notes how long the engine was busy for one request.
@@ -71,12 +84,15 @@ impl Stats {
     /// The load, for a queue of so many requests and tokens.
     #[must_use]
     pub fn snapshot(&self, (waiting, waiting_tokens): (usize, usize)) -> EngineStats {
+        let float = |kept: &AtomicU64| f64::from_bits(kept.load(Ordering::Relaxed));
         EngineStats {
             running: self.running.load(Ordering::Relaxed),
             most_running: self.most_running.load(Ordering::Relaxed),
             waiting,
             waiting_tokens,
-            cache_usage: f64::from_bits(self.cache_usage.load(Ordering::Relaxed)),
+            cache_usage: float(&self.cache_usage),
+            prefill_rate: float(&self.prefill_rate),
+            decode_rate: float(&self.decode_rate),
         }
     }
 
@@ -107,13 +123,16 @@ mod tests {
         let stats = Stats::default();
         stats.set_running(1);
         stats.set_most_running(8);
-        stats.set_cache(512, 2048);
+        stats.set_cache(0.25);
+        stats.set_rates(Some(99.5), None);
         let expected = EngineStats {
             running: 1,
             most_running: 8,
             waiting: 3,
             waiting_tokens: 40,
             cache_usage: 0.25,
+            prefill_rate: 99.5,
+            decode_rate: 0.0,
         };
         assert_eq!(stats.snapshot((3, 40)), expected);
     }

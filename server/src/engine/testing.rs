@@ -1,5 +1,6 @@
 //! Small models whose answers are known in advance.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +8,7 @@ use candle_core::{Device, Error, Result, Tensor};
 use serde_json::{Map, json};
 use tokenizers::Tokenizer;
 
-use crate::models::{CausalLm, Embedder};
+use crate::models::{CacheSize, CausalLm, Chunk, Embedder};
 
 /// Begins a sequence in [`byte_tokenizer`].
 pub(crate) const BOS: u32 = 256;
@@ -70,16 +71,25 @@ impl Gate {
     }
 }
 
-/// Answers every prompt with the same text, then ends. Where it is sampled, any lower-case
-/// letter may come instead of the text's next byte.
+/// Every call of a model: position and number of tokens of each chunk.
+pub(crate) type Calls = Arc<Mutex<Vec<Vec<(usize, usize)>>>>;
+
+/// Answers every prompt with the same text, then ends: what the sequence ends with tells how much of the
+/// text is there. Where it is sampled, any lower-case letter may come instead of the text's next byte.
+///
+/// Like any model it knows of a sequence what its blocks hold, and nothing else.
 pub(crate) struct ToyLm {
     pub(crate) answer: Vec<u32>,
     pub(crate) gate: Gate,
     pub(crate) context: usize,
-    /// Every call: position and number of tokens.
-    pub(crate) calls: Arc<Mutex<Vec<(usize, usize)>>>,
-    prompt: usize,
+    pub(crate) blocks: u32,
+    pub(crate) calls: Calls,
+    /// By block: its tokens.
+    held: BTreeMap<u32, Vec<u32>>,
 }
+
+/// Tokens of a block of the toy's cache.
+pub(crate) const BLOCK: usize = 8;
 
 impl ToyLm {
     pub(crate) fn new(answer: &str) -> Self {
@@ -87,9 +97,35 @@ impl ToyLm {
             answer: answer.bytes().map(u32::from).chain([EOS]).collect(),
             gate: Gate::open(),
             context: 512,
+            blocks: 256,
             calls: Arc::default(),
-            prompt: 0,
+            held: BTreeMap::new(),
         }
+    }
+
+    fn write(&mut self, chunk: &Chunk<'_>) -> Result<()> {
+        for (at, token) in (chunk.position..).zip(chunk.tokens) {
+            assert_ne!(*token, u32::from(b'!'), "the toy panics at `!`");
+            if *token == u32::from(b'#') {
+                return Err(Error::Msg("the toy fails at `#`".to_owned()));
+            }
+            let block = self.held.entry(chunk.blocks[at / BLOCK]).or_default();
+            block.resize(at % BLOCK, u32::MAX);
+            block.push(*token);
+        }
+        Ok(())
+    }
+
+    fn logits(&self, chunk: &Chunk<'_>) -> Vec<f32> {
+        let held = chunk.blocks.iter().filter_map(|block| self.held.get(block));
+        let mut sequence: Vec<u32> = held.flatten().copied().collect();
+        sequence.truncate(chunk.position + chunk.tokens.len());
+        let is_there = |length: &usize| sequence.ends_with(&self.answer[..*length]);
+        let there = (0..self.answer.len()).rev().find(is_there).unwrap_or(0);
+        let mut logits = vec![f32::NEG_INFINITY; VOCAB];
+        logits[usize::from(b'a')..=usize::from(b'z')].fill(0.0);
+        logits[self.answer[there] as usize] = 3.0;
+        logits
     }
 }
 
@@ -98,22 +134,26 @@ impl CausalLm for ToyLm {
         self.context
     }
 
-    fn forward(&mut self, tokens: &[u32], position: usize) -> Result<Tensor> {
+    fn cache(&self) -> CacheSize {
+        CacheSize {
+            blocks: self.blocks,
+            block_tokens: BLOCK,
+        }
+    }
+
+    fn forward(&mut self, chunks: &[Chunk<'_>]) -> Result<Tensor> {
         self.gate.pass();
-        self.calls.lock().unwrap().push((position, tokens.len()));
-        assert!(!tokens.contains(&u32::from(b'!')), "the toy panics at `!`");
-        if tokens.contains(&u32::from(b'#')) {
-            return Err(Error::Msg("the toy fails at `#`".to_owned()));
+        let sizes = chunks
+            .iter()
+            .map(|chunk| (chunk.position, chunk.tokens.len()));
+        self.calls.lock().unwrap().push(sizes.collect());
+        for chunk in chunks {
+            self.write(chunk)?;
         }
-        let end = position + tokens.len();
-        if position == 0 || tokens.len() > 1 {
-            self.prompt = end;
-        }
-        let next = self.answer.get(end - self.prompt).unwrap_or(&EOS);
-        let mut logits = vec![f32::NEG_INFINITY; VOCAB];
-        logits[usize::from(b'a')..=usize::from(b'z')].fill(0.0);
-        logits[*next as usize] = 3.0;
-        Tensor::new(logits, &Device::Cpu)
+        let wanted = chunks.iter().filter(|chunk| chunk.writes);
+        let logits: Vec<Vec<f32>> = wanted.map(|chunk| self.logits(chunk)).collect();
+        let count = logits.len();
+        Tensor::from_vec(logits.concat(), (count, VOCAB), &Device::Cpu)
     }
 }
 

@@ -7,11 +7,11 @@ use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{Device, Tensor};
 
 use super::gguf::Header;
+use super::room::{cache_size, check_memory};
 use super::{DtypeChoice, LoadError, LoadOptions, memory};
 use crate::models::CausalLm;
 use crate::models::llama::{LayerWeights, Llama, LlamaConfig, LlamaWeights};
 
-const MIB: u64 = 1 << 20;
 /// Weights that take no more than this as f32 are widened: exact, and on processors faster, as
 /// long as the caches and the memory bus keep up.
 const WIDEN_UP_TO: u64 = 1 << 30;
@@ -34,11 +34,13 @@ pub(super) fn llama(
     let config = llama_config(header, options, least_context)?;
     let widened = Arithmetic::Widened.weight_bytes(header);
     let arithmetic = Arithmetic::of(widened, options.dtype);
-    if device.is_cpu()
-        && let Some(available) = memory::available()
-    {
-        check_memory(arithmetic.weight_bytes(header), &config, available)?;
+    let available = memory::available().filter(|_| device.is_cpu());
+    let weight_bytes = arithmetic.weight_bytes(header);
+    if let Some(available) = available {
+        check_memory(weight_bytes, &config, available)?;
     }
+    let left = available.map(|available| available.saturating_sub(weight_bytes));
+    let cache = cache_size(&config, options.sequences(), left);
     let source = Source {
         header,
         bytes,
@@ -51,7 +53,7 @@ pub(super) fn llama(
     let weights = llama_weights(&source, &config)?;
     source.check_all_used()?;
     let vocab = config.vocab;
-    let llama = Llama::new(config, weights, device)
+    let llama = Llama::new(config, cache, weights, device)
         .map_err(|e| LoadError::weights(header.file(), e.to_string()))?;
     Ok((Box::new(llama), vocab))
 }
@@ -145,28 +147,6 @@ impl Header {
             )),
         }
     }
-}
-
-fn check_memory(weights: u64, config: &LlamaConfig, available: u64) -> Result<(), LoadError> {
-    let per_token = config.cache_bytes_per_token();
-    let cache = per_token.saturating_mul(config.context as u64);
-    let needed = weights.saturating_add(cache);
-    if needed <= available {
-        return Ok(());
-    }
-    let fits = available.saturating_sub(weights) / per_token.max(1);
-    let advice = match fits {
-        0 => "give the server more memory, or take a smaller model".to_owned(),
-        fits => format!("write maxModelLen: {fits} or less, or give the server more memory"),
-    };
-    Err(LoadError::OutOfMemory {
-        needed_mib: needed.div_ceil(MIB),
-        weights_mib: weights.div_ceil(MIB),
-        cache_mib: cache.div_ceil(MIB),
-        context: config.context,
-        available_mib: available / MIB,
-        advice,
-    })
 }
 
 /// Tensors of one file, each remembered when it is loaded.
@@ -290,6 +270,7 @@ mod tiny;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::Chunk;
 
     fn logits(arithmetic: Arithmetic) -> Vec<f32> {
         let bytes = tiny::llama().bytes();
@@ -306,9 +287,19 @@ mod tests {
         };
         let weights = llama_weights(&source, &config).expect("weights");
         source.check_all_used().expect("no other tensors");
-        let mut llama = Llama::new(config, weights, Device::Cpu).expect("a model");
-        let logits = llama.forward(&[256, 97, 98], 0).expect("logits");
-        logits.to_vec1().expect("floats")
+        let cache = cache_size(&config, 1, None);
+        let mut llama = Llama::new(config, cache, weights, Device::Cpu).expect("a model");
+        let chunk = Chunk {
+            tokens: &[256, 97, 98],
+            position: 0,
+            blocks: &[0],
+            writes: true,
+        };
+        let logits = llama.forward(&[chunk]).expect("logits");
+        logits
+            .squeeze(0)
+            .and_then(|it| it.to_vec1())
+            .expect("floats")
     }
 
     #[test]
@@ -341,19 +332,5 @@ mod tests {
         // 20 bytes a block of 32.
         let stored = Arithmetic::AsStored.weight_bytes(&header);
         assert_eq!(stored, matrices / 32 * 20 + norms * 4);
-    }
-
-    #[test]
-    fn a_cache_that_does_not_fit_is_refused_with_the_length_that_does() {
-        let bytes = tiny::llama().bytes();
-        let header = Header::parse(tiny::GGUF, &bytes).expect("a header");
-        let config = llama_config(&header, &LoadOptions::default(), 2).expect("a configuration");
-        // One layer, one head of 16 keys and 16 values.
-        assert_eq!(config.cache_bytes_per_token(), 128);
-        assert!(check_memory(1000, &config, 1000 + 64 * 128).is_ok());
-        let error = check_memory(1000, &config, 1000 + 63 * 128).expect_err("too little");
-        assert!(error.to_string().contains("maxModelLen: 63"), "{error}");
-        let error = check_memory(1000, &config, 1000).expect_err("too little");
-        assert!(error.to_string().contains("smaller model"), "{error}");
     }
 }

@@ -10,6 +10,7 @@ mod map;
 mod memory;
 mod metadata;
 mod options;
+mod room;
 mod safetensors;
 mod sentence;
 mod template;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use tokenizers::Tokenizer;
 
 pub use error::LoadError;
+pub(crate) use options::sequences;
 pub use options::{DeviceChoice, DtypeChoice, LoadOptions, Task, UnknownChoice};
 pub(crate) use sentence::Pooling;
 pub use template::{ChatMessage, ChatTemplate, TemplateError};

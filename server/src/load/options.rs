@@ -170,9 +170,25 @@ pub struct LoadOptions {
     pub dtype: DtypeChoice,
     /// Longest sequence in tokens; the model's own limit where `None`.
     pub max_model_len: Option<usize>,
+    /// Most sequences that are written together, which its cache is to have room for.
+    pub max_batch: Option<usize>,
+}
+
+/// Sequences that are written together where nobody says how many.
+const SEQUENCES: usize = 16;
+
+/// Most sequences that are written together, where so many are asked for.
+pub(crate) fn sequences(asked: Option<usize>) -> usize {
+    asked.unwrap_or(SEQUENCES).max(1)
 }
 
 impl LoadOptions {
+    /// Most sequences that are written together.
+    #[must_use]
+    pub fn sequences(&self) -> usize {
+        sequences(self.max_batch)
+    }
+
     /// The longest sequence to serve, for a model whose own limit is `limit` tokens.
     ///
     /// # Errors

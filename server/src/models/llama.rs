@@ -1,14 +1,12 @@
 //! Llama decoders with quantised weights, as GGUF files hold them.
 
 use candle_core::quantized::QMatMul;
-use candle_core::{DType, Device, Module, Result, Tensor, bail};
-use candle_nn::ops::{rms_norm, silu, softmax_last_dim};
+use candle_core::{Device, Module, Result, Tensor, bail};
+use candle_nn::ops::{rms_norm, silu};
 use candle_nn::rotary_emb::rope_i;
 
-use super::CausalLm;
-
-/// Tokens fed at once: the attention scores of a longer prompt would take memory by its square.
-const CHUNK: usize = 256;
+use super::cache::{CacheSize, Heads, LayerCache, Places};
+use super::{CausalLm, Chunk};
 
 /// The sizes of a model.
 #[derive(Clone, Debug)]
@@ -24,7 +22,7 @@ pub(crate) struct LlamaConfig {
     pub(crate) vocab: usize,
     pub(crate) norm_eps: f32,
     pub(crate) rope_base: f64,
-    /// Longest sequence to make room for, tokens.
+    /// Longest sequence, tokens.
     pub(crate) context: usize,
 }
 
@@ -64,83 +62,95 @@ pub(crate) struct LlamaWeights {
     pub(crate) rope_factors: Option<Vec<f32>>,
 }
 
-/// Keys and values of one layer, each `(kv_heads, context, head_dim)`, written in place.
-struct Cache {
-    keys: Tensor,
-    values: Tensor,
-}
-
-/// A Llama decoder of one sequence.
+/// A Llama decoder.
 pub(crate) struct Llama {
     config: LlamaConfig,
     weights: LlamaWeights,
-    caches: Vec<Cache>,
+    /// Room for at least one sequence of the greatest length.
+    size: CacheSize,
+    caches: Vec<LayerCache>,
     frequencies: Vec<f64>,
     device: Device,
-    // Tokens whose keys and values are in the caches.
-    filled: usize,
 }
 
 /// What all layers of one step share.
-struct Step {
+struct Step<'a> {
+    /// `(rows, 1, head_dim / 2)`, as `sin`.
     cos: Tensor,
     sin: Tensor,
-    mask: Option<Tensor>,
-    position: usize,
-    length: usize,
+    places: Places<'a>,
 }
 
 impl Llama {
-    /// Makes room for `config.context` tokens. The system gives the memory when it is first
-    /// written, so a short conversation costs a short cache.
+    /// Makes room for the cache.
     ///
     /// # Errors
     /// What candle reports.
-    pub(crate) fn new(config: LlamaConfig, weights: LlamaWeights, device: Device) -> Result<Self> {
-        let shape = (config.kv_heads, config.context, config.head_dim);
-        let caches = weights.layers.iter().map(|_| {
-            Ok(Cache {
-                keys: Tensor::zeros(shape, DType::F32, &device)?,
-                values: Tensor::zeros(shape, DType::F32, &device)?,
-            })
-        });
+    pub(crate) fn new(
+        config: LlamaConfig,
+        size: CacheSize,
+        weights: LlamaWeights,
+        device: Device,
+    ) -> Result<Self> {
+        let width = config.kv_heads * config.head_dim;
+        let caches = weights
+            .layers
+            .iter()
+            .map(|_| LayerCache::new(size, width, &device));
         Ok(Self {
+            size,
             caches: caches.collect::<Result<_>>()?,
             frequencies: frequencies(&config, weights.rope_factors.as_deref()),
             config,
             weights,
             device,
-            filled: 0,
         })
     }
 
-    // The widened table would answer zeros for an id beyond it.
-    fn check_ids(&self, tokens: &[u32]) -> Result<()> {
-        match tokens.iter().find(|&&id| id as usize >= self.config.vocab) {
-            Some(id) => bail!("token {id} is beyond the {} there are", self.config.vocab),
-            None => Ok(()),
+    /// What can be computed.
+    fn check(&self, chunks: &[Chunk<'_>]) -> Result<()> {
+        for chunk in chunks {
+            let end = chunk.position.saturating_add(chunk.tokens.len());
+            if chunk.tokens.is_empty() || end > self.config.context {
+                let (tokens, at) = (chunk.tokens.len(), chunk.position);
+                bail!(
+                    "cannot feed {tokens} tokens at {at}: {} fit",
+                    self.config.context
+                );
+            }
+            // The widened table would answer zeros for an id beyond it.
+            let vocab = self.config.vocab;
+            if let Some(id) = chunk.tokens.iter().find(|id| **id as usize >= vocab) {
+                bail!("token {id} is beyond the {vocab} there are");
+            }
         }
+        Ok(())
     }
 
-    fn step(&self, position: usize, length: usize) -> Result<Step> {
-        let angles = (position..position + length)
+    fn step<'a>(&self, chunks: &[Chunk<'a>]) -> Result<Step<'a>> {
+        let places = Places::of(chunks, self.size)?;
+        let angles = places
+            .positions()
             .flat_map(|at| self.frequencies.iter().map(move |f| at as f64 * f));
         let (cos, sin): (Vec<f32>, Vec<f32>) =
             angles.map(|a| (a.cos() as f32, a.sin() as f32)).unzip();
-        let shape = (length, self.config.head_dim / 2);
-        let mask = (length > 1).then(|| causal_mask(position, length, &self.device));
+        let half = self.config.head_dim / 2;
+        let shape = (cos.len() / half, 1, half);
         Ok(Step {
             cos: Tensor::from_vec(cos, shape, &self.device)?,
             sin: Tensor::from_vec(sin, shape, &self.device)?,
-            mask: mask.transpose()?,
-            position,
-            length,
+            places,
         })
     }
 
-    /// Feeds at most [`CHUNK`] tokens; gives the hidden states after the last layer.
-    fn feed(&self, tokens: &[u32], position: usize) -> Result<Tensor> {
-        let step = self.step(position, tokens.len())?;
+    /// The hidden states of all rows after the last layer.
+    fn feed(&self, chunks: &[Chunk<'_>]) -> Result<Tensor> {
+        let step = self.step(chunks)?;
+        let tokens: Vec<u32> = chunks
+            .iter()
+            .flat_map(|chunk| chunk.tokens)
+            .copied()
+            .collect();
         let ids = Tensor::new(tokens, &self.device)?;
         let mut hidden = self.weights.embedding.embedding(&ids)?;
         for (layer, cache) in self.weights.layers.iter().zip(&self.caches) {
@@ -155,9 +165,9 @@ impl Llama {
     fn attention(
         &self,
         layer: &LayerWeights,
-        cache: &Cache,
+        cache: &LayerCache,
         x: &Tensor,
-        step: &Step,
+        step: &Step<'_>,
     ) -> Result<Tensor> {
         let LlamaConfig {
             heads,
@@ -165,35 +175,25 @@ impl Llama {
             head_dim,
             ..
         } = self.config;
+        let rows = x.dim(0)?;
+        // Each row is rotated as a sequence of its own, by the angles of its position.
         let rotate = |x: &Tensor, heads| {
-            let x = by_head(x, heads, head_dim)?.unsqueeze(0)?;
-            rope_i(&x, &step.cos, &step.sin)?.squeeze(0)
+            let x = x.reshape((rows, heads, 1, head_dim))?;
+            rope_i(&x, &step.cos, &step.sin)?.reshape((rows, heads * head_dim))
         };
         let query = rotate(&layer.query.forward(x)?, heads)?;
         let key = rotate(&layer.key.forward(x)?, kv_heads)?;
-        let value = by_head(&layer.value.forward(x)?, kv_heads, head_dim)?;
-        cache.keys.slice_set(&key, 1, step.position)?;
-        cache.values.slice_set(&value, 1, step.position)?;
-
-        let seen = step.position + step.length;
-        let keys = cache.keys.narrow(1, 0, seen)?;
-        let values = cache.values.narrow(1, 0, seen)?;
-        // Query heads that share a key head become rows of one product instead of copies of it.
-        let rows = heads / kv_heads * step.length;
-        let query = (query * (head_dim as f64).powf(-0.5))?.reshape((kv_heads, rows, head_dim))?;
-        let mut scores = query.matmul(&keys.t()?)?;
-        if let Some(mask) = &step.mask {
-            scores = scores
-                .reshape((heads, step.length, seen))?
-                .broadcast_add(mask)?
-                .reshape((kv_heads, rows, seen))?;
-        }
-        let mixed = softmax_last_dim(&scores)?.matmul(&values)?;
-        let mixed = mixed
-            .reshape((heads, step.length, head_dim))?
-            .transpose(0, 1)?
-            .reshape((step.length, heads * head_dim))?;
-        layer.output.forward(&mixed)
+        let value = layer.value.forward(x)?;
+        cache.write(&key, &value, &step.places)?;
+        let heads = Heads {
+            queries: heads,
+            keys: kv_heads,
+            dim: head_dim,
+            scale: (head_dim as f32).powf(-0.5),
+        };
+        layer
+            .output
+            .forward(&cache.attend(&query, heads, &step.places)?)
     }
 }
 
@@ -202,54 +202,33 @@ impl CausalLm for Llama {
         self.config.context
     }
 
-    fn forward(&mut self, tokens: &[u32], position: usize) -> Result<Tensor> {
-        let end = position.saturating_add(tokens.len());
-        self.check_ids(tokens)?;
-        if tokens.is_empty() || position > self.filled || end > self.config.context {
-            bail!(
-                "cannot feed {} tokens at {position}: {} are there, {} fit",
-                tokens.len(),
-                self.filled,
-                self.config.context
-            );
-        }
-        let mut at = position;
-        let mut last = None;
-        for chunk in tokens.chunks(CHUNK) {
-            // A chunk that fails has overwritten what was here.
-            self.filled = at;
-            last = Some(self.feed(chunk, at)?);
-            at += chunk.len();
-            self.filled = at;
-        }
-        let Some(hidden) = last else {
-            bail!("no tokens to feed");
-        };
-        let hidden = hidden.narrow(0, hidden.dim(0)? - 1, 1)?.contiguous()?;
-        let hidden = rms_norm(&hidden, &self.weights.norm, self.config.norm_eps)?;
-        self.weights.head.forward(&hidden)?.squeeze(0)
+    fn cache(&self) -> CacheSize {
+        self.size
     }
-}
 
-/// `(length, heads * head_dim)` to `(heads, length, head_dim)`, contiguous.
-fn by_head(x: &Tensor, heads: usize, head_dim: usize) -> Result<Tensor> {
-    let length = x.dim(0)?;
-    x.reshape((length, heads, head_dim))?
-        .transpose(0, 1)?
-        .contiguous()
+    fn forward(&mut self, chunks: &[Chunk<'_>]) -> Result<Tensor> {
+        self.check(chunks)?;
+        let hidden = self.feed(chunks)?;
+        let ends = chunks.iter().scan(0, |end, chunk| {
+            *end += chunk.tokens.len() as u32;
+            Some((*end, chunk.writes))
+        });
+        let wanted: Vec<u32> = ends
+            .filter(|(_, writes)| *writes)
+            .map(|(end, _)| end - 1)
+            .collect();
+        if wanted.is_empty() {
+            return Tensor::zeros((0, self.config.vocab), hidden.dtype(), &self.device);
+        }
+        let hidden = hidden.index_select(&Tensor::new(wanted, &self.device)?, 0)?;
+        let hidden = rms_norm(&hidden, &self.weights.norm, self.config.norm_eps)?;
+        self.weights.head.forward(&hidden)
+    }
 }
 
 fn feed_forward(layer: &LayerWeights, x: &Tensor) -> Result<Tensor> {
     let gated = (silu(&layer.gate.forward(x)?)? * layer.up.forward(x)?)?;
     layer.down.forward(&gated)
-}
-
-/// Shape `(length, position + length)`: 0 where a token may look, minus infinity ahead of it.
-fn causal_mask(position: usize, length: usize, device: &Device) -> Result<Tensor> {
-    let seen = position + length;
-    let rows = (position..seen)
-        .flat_map(|at| (0..seen).map(move |to| if to <= at { 0f32 } else { f32::NEG_INFINITY }));
-    Tensor::from_vec(rows.collect(), (length, seen), device)
 }
 
 /// Radians a token that each pair of a head's values turns by.

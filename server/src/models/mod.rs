@@ -1,11 +1,15 @@
 //! One file a model family, behind two small interfaces that the engines drive.
 
+mod attention;
 pub(crate) mod bert;
+mod cache;
 mod gelu;
 pub(crate) mod llama;
 pub(crate) mod registry;
 
 use candle_core::{Result, Tensor};
+
+pub use cache::CacheSize;
 
 /// An encoder that turns token ids into one vector a text.
 pub trait Embedder: Send {
@@ -21,14 +25,31 @@ pub trait Embedder: Send {
     fn embed(&mut self, batch: &[&[u32]]) -> Result<Vec<Vec<f32>>>;
 }
 
-/// A decoder that predicts the next token of one sequence.
+/// Tokens of one sequence that a step computes.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk<'a> {
+    /// Token ids.
+    pub tokens: &'a [u32],
+    /// Of the first of them, from 0.
+    pub position: usize,
+    /// Blocks of the cache, in the order of the sequence's tokens. They hold what is before `position`, and
+    /// have room for `tokens`.
+    pub blocks: &'a [u32],
+    /// Whether the logits after its last token are wanted.
+    pub writes: bool,
+}
+
+/// A decoder that predicts the next tokens of several sequences.
 pub trait CausalLm: Send {
     /// Longest sequence in tokens, prompt and answer together.
     fn context(&self) -> usize;
-    /// Feeds `tokens`, the first of them at `position`, and gives the logits after the last one,
-    /// shape `(vocab,)`, f32. Position 0 forgets whatever came before.
+    /// Its cache of keys and values.
+    fn cache(&self) -> CacheSize;
+    /// Computes a step, and gives the logits after the last token of each chunk that writes, in order:
+    /// shape `(chunks that write, vocab)`, f32. Chunks that share blocks may be of one step: in each layer
+    /// all keys and values are written before any is read.
     ///
     /// # Errors
-    /// What candle reports.
-    fn forward(&mut self, tokens: &[u32], position: usize) -> Result<Tensor>;
+    /// What candle reports. What the blocks of these chunks hold is not known then.
+    fn forward(&mut self, chunks: &[Chunk<'_>]) -> Result<Tensor>;
 }

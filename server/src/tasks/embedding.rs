@@ -176,12 +176,14 @@ impl EmbeddingTask {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::QueueBounds;
     use crate::engine::testing::{ToyEmbedder, byte_tokenizer};
     use crate::metrics::Metrics;
 
     fn task() -> EmbeddingTask {
         let metrics = Arc::new(Metrics::new("m").unwrap());
-        let engine = EmbeddingEngine::start(Box::new(ToyEmbedder::new()), None, 4, metrics);
+        let bounds = QueueBounds::of_requests(4);
+        let engine = EmbeddingEngine::start(Box::new(ToyEmbedder::new()), None, bounds, metrics);
         EmbeddingTask::new(engine.unwrap(), byte_tokenizer(), 64, 3)
     }
 

@@ -9,17 +9,19 @@ use std::sync::Arc;
 pub use embedding::{EmbeddingTask, InputError};
 pub use text::{PromptError, TextTask};
 
-use crate::engine::{EmbeddingEngine, Engine, EngineError, SequentialEngine};
-use crate::load::{LoadedModel, Task, TextModel};
+use crate::engine::{
+    BatchLimits, BatchingEngine, EmbeddingEngine, Engine, EngineError, QueueBounds,
+};
+use crate::load::{LoadedModel, Task, TextModel, sequences};
 use crate::metrics::Metrics;
 
 /// Limits of an engine.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineLimits {
-    /// Most texts computed together; the engine's own choice when absent.
+    /// Most texts or sequences computed together; the engine's own choice when absent.
     pub max_batch: Option<usize>,
-    /// Most requests that wait.
-    pub max_queue: usize,
+    /// What may wait. Tokens are bounded where text is written: what is embedded is soon done.
+    pub queue: QueueBounds,
 }
 
 /// A text of a request, or its tokens where the client has them already.
@@ -55,11 +57,9 @@ impl Served {
             LoadedModel::Text(model) => start_text(model, task, limits, metrics).map(Self::Text),
             LoadedModel::Embedding(model) => {
                 let (most, dimensions) = (model.embedder.max_tokens(), model.embedder.dimensions());
-                let EngineLimits {
-                    max_batch,
-                    max_queue,
-                } = limits;
-                let engine = EmbeddingEngine::start(model.embedder, max_batch, max_queue, metrics)?;
+                let EngineLimits { max_batch, queue } = limits;
+                let queue = QueueBounds::of_requests(queue.requests);
+                let engine = EmbeddingEngine::start(model.embedder, max_batch, queue, metrics)?;
                 Ok(Self::Embedding(EmbeddingTask::new(
                     engine,
                     model.tokenizer,
@@ -109,11 +109,15 @@ fn start_text(
     metrics: Arc<Metrics>,
 ) -> io::Result<TextTask> {
     let tokenizer = Arc::new(model.tokenizer);
-    let engine = SequentialEngine::start(
+    let limits = BatchLimits {
+        sequences: sequences(limits.max_batch),
+        queue: limits.queue,
+    };
+    let engine = BatchingEngine::start(
         model.lm,
         Arc::clone(&tokenizer),
         model.end_tokens,
-        limits.max_queue,
+        limits,
         metrics,
     )?;
     Ok(TextTask::new(

@@ -6,7 +6,7 @@ use tokenizers::Tokenizer;
 
 use super::Input;
 use crate::engine::{
-    Deadline, Engine, EngineError, Event, GenerateRequest, Refused, Sampling, TextEngine,
+    Deadline, Engine, EngineError, Event, GenerateRequest, Refused, Sampling, Standing, TextEngine,
 };
 use crate::load::{ChatMessage, ChatTemplate, TemplateError, encode_prompt};
 
@@ -180,6 +180,7 @@ impl TextTask {
             max_tokens: 1,
             stop: Vec::new(),
             sampling: Sampling::greedy(),
+            standing: Standing::default(),
             deadline: Deadline::NEVER,
             measured: false,
         };
@@ -215,8 +216,8 @@ impl TextTask {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::SequentialEngine;
     use crate::engine::testing::{BOS, EOS, ToyLm, VOCAB, byte_tokenizer};
+    use crate::engine::{BatchLimits, BatchingEngine, QueueBounds};
     use crate::metrics::Metrics;
 
     fn task(template: Option<&str>, bos: Option<u32>) -> TextTask {
@@ -227,8 +228,17 @@ mod tests {
         let tokenizer = Arc::new(byte_tokenizer());
         let mut toy = ToyLm::new("ok");
         toy.context = 16;
-        let engine =
-            SequentialEngine::start(Box::new(toy), Arc::clone(&tokenizer), vec![EOS], 4, metrics);
+        let limits = BatchLimits {
+            sequences: 1,
+            queue: QueueBounds::of_requests(4),
+        };
+        let engine = BatchingEngine::start(
+            Box::new(toy),
+            Arc::clone(&tokenizer),
+            vec![EOS],
+            limits,
+            metrics,
+        );
         let template = template.map(|source| {
             ChatTemplate::new(source.to_owned(), "<s>".to_owned(), "</s>".to_owned()).unwrap()
         });

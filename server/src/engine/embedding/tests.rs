@@ -4,7 +4,13 @@ use crate::engine::testing::{Gate, ToyEmbedder};
 
 fn start(toy: ToyEmbedder, max_batch: Option<usize>, max_queue: usize) -> EmbeddingEngine {
     let metrics = Arc::new(Metrics::new("m").unwrap());
-    EmbeddingEngine::start(Box::new(toy), max_batch, max_queue, metrics).unwrap()
+    EmbeddingEngine::start(
+        Box::new(toy),
+        max_batch,
+        QueueBounds::of_requests(max_queue),
+        metrics,
+    )
+    .unwrap()
 }
 
 fn job(lengths: &[usize]) -> Job {

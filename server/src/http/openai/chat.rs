@@ -22,6 +22,7 @@ pub(in crate::http) async fn chat(
     request: Request,
 ) -> Result<Response, ApiError> {
     let path = request.uri().path().to_owned();
+    let headers = request.headers().clone();
     let mut fields = read_fields(request).await?;
     check_model(&app, &mut fields)?;
     let task = text_task(&app, &path)?;
@@ -30,7 +31,7 @@ pub(in crate::http) async fn chat(
     }
     let messages = messages::take(&mut fields)?;
     let most_answers = task.engine().queue_capacity();
-    let params = Params::take(&mut fields, task.vocab_size(), most_answers)?;
+    let params = Params::take(&mut fields, &headers, task.vocab_size(), most_answers)?;
     fields.finish(IGNORED)?;
     task.engine().check_room()?;
     let prompt = {
@@ -42,6 +43,7 @@ pub(in crate::http) async fn chat(
         prompt,
         stop: params.stop,
         sampling: params.sampling,
+        standing: params.standing,
         deadline: ticket.deadline(),
         measured: true,
     };

@@ -25,6 +25,7 @@ pub(in crate::http) async fn completions(
     request: Request,
 ) -> Result<Response, ApiError> {
     let path = request.uri().path().to_owned();
+    let headers = request.headers().clone();
     let mut fields = read_fields(request).await?;
     check_model(&app, &mut fields)?;
     let task = text_task(&app, &path)?;
@@ -32,7 +33,7 @@ pub(in crate::http) async fn completions(
     let most = task.engine().queue_capacity();
     let inputs = inputs::take(&mut fields, "prompt", most)?;
     let most_answers = most / inputs.len().max(1);
-    let params = Params::take(&mut fields, task.vocab_size(), most_answers)?;
+    let params = Params::take(&mut fields, &headers, task.vocab_size(), most_answers)?;
     fields.finish(IGNORED)?;
     task.engine().check_room()?;
     let prompts = {
@@ -65,6 +66,7 @@ fn submit(
         prompt,
         stop: params.stop.clone(),
         sampling: params.sampling.clone(),
+        standing: params.standing,
         deadline,
         measured: true,
     };

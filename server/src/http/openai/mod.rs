@@ -9,6 +9,7 @@ mod messages;
 mod params;
 mod sampling;
 mod shape;
+mod standing;
 
 use axum::http::StatusCode;
 use tokio::task::spawn_blocking;

@@ -1,9 +1,10 @@
 //! The parameters that chat and completions share.
 
+use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::sampling;
-use crate::engine::Sampling;
+use super::{sampling, standing};
+use crate::engine::{Sampling, Standing};
 use crate::http::ApiError;
 use crate::http::fields::{Fields, Unsupported, wrong};
 
@@ -14,6 +15,7 @@ const MAX_STOPS: usize = 4;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Params {
     pub(super) sampling: Sampling,
+    pub(super) standing: Standing,
     pub(super) max_tokens: Option<usize>,
     /// Answers to each prompt.
     pub(super) n: usize,
@@ -30,7 +32,6 @@ pub(super) const IGNORED: &[&str] = &[
     "safety_identifier",
     "service_tier",
     "store",
-    "user",
 ];
 
 const NO_TOOLS: &str = "leave it out: this server calls no tools";
@@ -102,15 +103,21 @@ fn is_nothing(value: &Value) -> bool {
 }
 
 impl Params {
-    /// Takes the parameters out of `fields`; ids of tokens go up to `vocab`, and a request has at most
+    /// Takes the parameters out of `fields` and of the request's headers; ids of tokens go up to `vocab`, and a request has at most
     /// `most` answers.
     ///
     /// # Errors
     /// 400 for the first that cannot be taken.
-    pub(super) fn take(fields: &mut Fields, vocab: usize, most: usize) -> Result<Self, ApiError> {
+    pub(super) fn take(
+        fields: &mut Fields,
+        headers: &HeaderMap,
+        vocab: usize,
+        most: usize,
+    ) -> Result<Self, ApiError> {
         fields.refuse(UNSUPPORTED)?;
         Ok(Self {
             sampling: sampling::take(fields, vocab)?,
+            standing: standing::take(fields, headers)?,
             max_tokens: max_tokens(fields)?,
             n: answers(fields, most)?,
             stop: stop(fields)?,
@@ -188,7 +195,7 @@ mod tests {
 
     fn take(json: &Value) -> Result<Params, ApiError> {
         let mut fields = Fields::parse(json.to_string().as_bytes()).unwrap();
-        let params = Params::take(&mut fields, 100, 8)?;
+        let params = Params::take(&mut fields, &HeaderMap::new(), 100, 8)?;
         fields.finish(IGNORED)?;
         Ok(params)
     }
@@ -210,6 +217,7 @@ mod tests {
         }));
         let expected = Params {
             sampling: Sampling::greedy(),
+            standing: Standing::default(),
             max_tokens: Some(7),
             n: 3,
             stop: vec!["a".to_owned(), "b".to_owned()],

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::engine::QueueBounds;
 use crate::engine::testing::{BOS, EOS, Gate, ToyEmbedder, ToyLm, VOCAB, byte_tokenizer};
 use crate::load::{ChatTemplate, EmbeddingModel, LoadedModel, Task, TextModel};
 use crate::serve::{Stop, serve_http};
@@ -43,8 +44,9 @@ impl Server {
     async fn start_with(model: LoadedModel, task: Task, max_queue: usize, grace: Duration) -> Self {
         let server = Self::start_empty(grace).await;
         let limits = EngineLimits {
-            max_batch: None,
-            max_queue,
+            // Tests tell what runs from what waits.
+            max_batch: matches!(model, LoadedModel::Text(_)).then_some(1),
+            queue: QueueBounds::of_requests(max_queue),
         };
         let metrics = Arc::clone(&server.app.metrics);
         let served = Served::start(model, task, limits, metrics).unwrap();

@@ -3,15 +3,28 @@ use std::time::Duration;
 
 use super::*;
 use crate::engine::testing::{EOS, Gate, ToyLm, byte_tokenizer};
-use crate::engine::{Deadline, EngineStats, Liveness, Sampling};
+use crate::engine::{
+    Deadline, EngineStats, Event, FinishReason, Liveness, Sampling, Standing, Usage,
+};
 
-fn start(toy: ToyLm, max_queue: usize) -> SequentialEngine {
-    let metrics = Arc::new(Metrics::new("m").unwrap());
-    let tokenizer = Arc::new(byte_tokenizer());
-    SequentialEngine::start(Box::new(toy), tokenizer, vec![EOS], max_queue, metrics).unwrap()
+/// One sequence at a time.
+fn start(toy: ToyLm, queue: usize) -> BatchingEngine {
+    start_with(
+        toy,
+        BatchLimits {
+            sequences: 1,
+            queue: QueueBounds::of_requests(queue),
+        },
+    )
 }
 
-fn gated(answer: &str, max_queue: usize) -> (Sender<()>, SequentialEngine) {
+fn start_with(toy: ToyLm, limits: BatchLimits) -> BatchingEngine {
+    let metrics = Arc::new(Metrics::new("m").unwrap());
+    let tokenizer = Arc::new(byte_tokenizer());
+    BatchingEngine::start(Box::new(toy), tokenizer, vec![EOS], limits, metrics).unwrap()
+}
+
+fn gated(answer: &str, max_queue: usize) -> (Sender<()>, BatchingEngine) {
     let (steps, gate) = Gate::shut();
     let mut toy = ToyLm::new(answer);
     toy.gate = gate;
@@ -24,6 +37,7 @@ fn ask(prompt: &str) -> GenerateRequest {
         max_tokens: 400,
         stop: Vec::new(),
         sampling: Sampling::greedy(),
+        standing: Standing::default(),
         deadline: Deadline::NEVER,
         measured: true,
     }
@@ -86,12 +100,19 @@ async fn the_context_ends_an_answer_too() {
 
 #[tokio::test]
 async fn long_prompts_are_read_in_chunks() {
-    let toy = ToyLm::new("x");
+    let mut toy = ToyLm::new("x");
+    toy.context = 2000;
     let calls = Arc::clone(&toy.calls);
     let engine = start(toy, 4);
-    read(engine.submit(ask(&"p".repeat(300))).unwrap()).await;
-    let expected = [(0, 128), (128, 128), (256, 44), (300, 1)];
-    assert_eq!(*calls.lock().unwrap(), expected);
+    read(engine.submit(ask(&"p".repeat(1500))).unwrap()).await;
+    let calls = calls.lock().unwrap().concat();
+    assert_eq!(calls[0], (0, 128));
+    let mut read = 0;
+    for (position, tokens) in &calls {
+        assert_eq!(*position, read);
+        read += tokens;
+    }
+    assert_eq!(calls.last(), Some(&(1500, 1)));
 }
 
 #[tokio::test]
@@ -137,7 +158,7 @@ async fn a_client_that_goes_frees_the_engine_and_its_place_in_the_queue() {
 }
 
 /// The metrics' lines of ended requests that are not 0.
-fn ended(engine: &SequentialEngine) -> Vec<String> {
+fn ended(engine: &BatchingEngine) -> Vec<String> {
     let text = engine
         .metrics
         .render(engine.intake.stats(), &Default::default(), Duration::ZERO);
@@ -194,21 +215,29 @@ async fn failures_and_panics_end_one_request_only() {
 #[tokio::test]
 async fn the_load_is_told_while_it_runs() {
     let (steps, engine) = gated("abc", 4);
-    let mut running = engine.submit(ask("12345678")).unwrap();
+    let mut running = engine.submit(ask("123456789")).unwrap();
     steps.send(()).unwrap();
     running.next().await;
     let _waiting = engine.submit(ask("x")).unwrap();
     let stats = engine.intake.stats();
     assert_eq!((stats.running, stats.waiting), (1, 1));
     assert_eq!(stats.waiting_tokens, 1);
-    assert_eq!(stats.cache_usage, 8.0 / 512.0);
+    // Nine tokens and the one that was written: two blocks.
+    assert_eq!(stats.cache_usage, 2.0 / 256.0);
     drop(steps);
     read(running).await;
     let idle = EngineStats {
         most_running: 1,
         ..EngineStats::default()
     };
-    until(|| engine.intake.stats() == idle).await;
+    let load = || EngineStats {
+        prefill_rate: 0.0,
+        decode_rate: 0.0,
+        ..engine.intake.stats()
+    };
+    until(|| load() == idle).await;
+    let rates = engine.intake.stats();
+    assert!(rates.prefill_rate > 0.0 && rates.decode_rate > 0.0);
 }
 
 #[test]
@@ -218,5 +247,140 @@ fn a_dropped_engine_ends_its_thread() {
     drop(engine);
     while heartbeat.liveness() != Liveness::Dead {
         std::thread::yield_now();
+    }
+}
+
+#[tokio::test]
+async fn sequences_join_and_leave_between_steps() {
+    let (steps, gate) = Gate::shut();
+    let mut toy = ToyLm::new("abc");
+    toy.gate = gate;
+    let calls = Arc::clone(&toy.calls);
+    let engine = start_with(
+        toy,
+        BatchLimits {
+            sequences: 2,
+            queue: QueueBounds::of_requests(4),
+        },
+    );
+    let mut first = engine.submit(ask("1234")).unwrap();
+    steps.send(()).unwrap();
+    assert_eq!(first.next().await, Event::Text("a".to_owned()));
+    // One step is under way, which the second may join or not; the third waits.
+    let second = engine.submit(ask("56")).unwrap();
+    let third = engine.submit(ask("7")).unwrap();
+    drop(steps);
+    for stream in [first, second, third] {
+        let (text, last) = read(stream).await;
+        assert!(["abc", "bc"].contains(&&*text), "{text}");
+        assert!(matches!(
+            last,
+            Event::Finished {
+                reason: FinishReason::Stop,
+                ..
+            }
+        ));
+    }
+    let calls = calls.lock().unwrap();
+    assert!(calls.iter().any(|chunks| chunks.len() == 2), "{calls:?}");
+    assert!(calls.iter().all(|chunks| chunks.len() <= 2), "{calls:?}");
+}
+
+#[tokio::test]
+async fn callers_take_turns_and_the_urgent_goes_first() {
+    let (steps, gate) = Gate::shut();
+    let mut toy = ToyLm::new("abc");
+    toy.gate = gate;
+    let calls = Arc::clone(&toy.calls);
+    let engine = start(toy, 8);
+    let from = |prompt: &str, caller, priority| {
+        let mut request = ask(prompt);
+        request.standing = Standing { caller, priority };
+        engine.submit(request).unwrap()
+    };
+    let mut first = from("1", 1, 0);
+    steps.send(()).unwrap();
+    first.next().await;
+    let others = [
+        from("22", 1, 0),
+        from("333", 1, 0),
+        from("4444", 2, 0),
+        from("55555", 1, -1),
+    ];
+    drop(steps);
+    for stream in [first].into_iter().chain(others) {
+        read(stream).await;
+    }
+    let calls = calls.lock().unwrap().concat();
+    let begun = |tokens| calls.iter().position(|call| *call == (0, tokens));
+    assert!(begun(5) < begun(4), "{calls:?}");
+    assert!(begun(4) < begun(3), "{calls:?}");
+    assert!(begun(3).is_some());
+}
+
+#[tokio::test]
+async fn what_is_beside_a_sequence_changes_nothing_of_it() {
+    let mut request = ask("hi");
+    request.sampling = Sampling {
+        seed: Some(11),
+        ..Sampling::default()
+    };
+    request.max_tokens = 40;
+    let limits = BatchLimits {
+        sequences: 4,
+        queue: QueueBounds::of_requests(8),
+    };
+    let engine = start_with(ToyLm::new(&"q".repeat(100)), limits);
+    let (alone, _) = read(engine.submit(request.clone()).unwrap()).await;
+    let others: Vec<_> = (0..6)
+        .map(|_| engine.submit(ask("other")).unwrap())
+        .collect();
+    let (beside, _) = read(engine.submit(request).unwrap()).await;
+    assert_eq!(alone, beside);
+    for other in others {
+        read(other).await;
+    }
+}
+
+#[tokio::test]
+async fn of_a_step_that_fails_the_others_go_on() {
+    for bad in ["a#", "a!"] {
+        let (steps, gate) = Gate::shut();
+        let mut toy = ToyLm::new("fine");
+        toy.gate = gate;
+        let engine = start_with(
+            toy,
+            BatchLimits {
+                sequences: 3,
+                queue: QueueBounds::of_requests(4),
+            },
+        );
+        let good = engine.submit(ask("good")).unwrap();
+        let bad = engine.submit(ask(bad)).unwrap();
+        let other = engine.submit(ask("good and more")).unwrap();
+        drop(steps);
+        assert!(matches!(read(bad).await.1, Event::Failed(_)));
+        assert_eq!(read(good).await.0, "fine");
+        assert_eq!(read(other).await.0, "fine");
+    }
+}
+
+#[tokio::test]
+async fn a_full_cache_delays_and_loses_nothing() {
+    let mut toy = ToyLm::new(&"abcdefghij".repeat(2));
+    toy.context = 40;
+    toy.blocks = 5;
+    let engine = start_with(
+        toy,
+        BatchLimits {
+            sequences: 4,
+            queue: QueueBounds::of_requests(8),
+        },
+    );
+    let streams: Vec<_> = ["one", "two", "three", "four"]
+        .map(|it| engine.submit(ask(it)).unwrap())
+        .into();
+    for stream in streams {
+        assert_eq!(read(stream).await.0, "abcdefghij".repeat(2));
     }
 }

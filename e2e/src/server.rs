@@ -21,9 +21,17 @@ impl Server {
     /// # Errors
     /// When the model can't be loaded; with what the server wrote.
     pub fn start(source: &str, name: &str, threads: usize) -> Result<Self> {
+        Self::start_with(source, name, threads, &[])
+    }
+
+    /// As [`Server::start`], with more arguments.
+    ///
+    /// # Errors
+    /// When the model can't be loaded; with what the server wrote.
+    pub fn start_with(source: &str, name: &str, threads: usize, more: &[&str]) -> Result<Self> {
         let mut command = Command::new(layout::binary("chandler-server")?);
         command.args(["serve", "--source", source, "--served-name", name]);
-        command.args(["--listen", "127.0.0.1:0"]);
+        command.args(["--listen", "127.0.0.1:0"]).args(more);
         command.env("RAYON_NUM_THREADS", threads.to_string());
         let process = Process::start(&mut command)?;
         let address = process

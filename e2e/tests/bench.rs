@@ -39,8 +39,13 @@ fn refused(arguments: &[&str]) -> String {
 }
 
 fn server(model: &str) -> Server {
+    server_with(model, &[])
+}
+
+fn server_with(model: &str, more: &[&str]) -> Server {
     let path = layout::model(model).expect("the model");
-    Server::start(&layout::file_source(&path), MODEL, THREADS).expect("it starts")
+    let source = layout::file_source(&path);
+    Server::start_with(&source, MODEL, THREADS, more).expect("it starts")
 }
 
 /// A folder for files, and the path of one in it.
@@ -106,7 +111,7 @@ fn what_is_measured_of_vectors_is_simulated_and_replayed() {
 #[test]
 fn a_replica_that_writes_one_answer_at_a_time_is_told_as_such() {
     let _turn = take_turn();
-    let server = server(layout::CHAT_MODEL);
+    let server = server_with(layout::CHAT_MODEL, &["--max-batch", "1"]);
     let short = ["--step", "2s", "--max-callers", "2"];
     let tokens = ["--prompt-tokens", "32", "--generated-tokens", "4"];
     let given = ["--start-seconds", "5,7", "--drain-seconds", "30"];

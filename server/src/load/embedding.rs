@@ -6,17 +6,13 @@ use serde::Deserialize;
 use super::files::Files;
 use super::safetensors::{self, Weights};
 use super::sentence::SentenceConfig;
-use super::{EmbeddingModel, LoadError, LoadOptions, Task, tokenizer};
-use crate::models::bert::{Activation, Bert, BertLayer, Linear, Norm};
+use super::{EmbeddingModel, LoadError, LoadOptions, Task, activation_named, tokenizer};
+use crate::models::activation::Activation;
+use crate::models::bert::{Bert, BertLayer, Linear, Norm};
 use crate::models::registry::Encoder;
 
 /// A text has at least the two special tokens and one of its own.
 const LEAST_CONTEXT: usize = 3;
-
-#[derive(Deserialize)]
-struct ModelType {
-    model_type: Option<String>,
-}
 
 #[derive(Deserialize)]
 struct BertConfig {
@@ -32,21 +28,18 @@ struct BertConfig {
     position_embedding_type: Option<String>,
 }
 
-/// Loads the encoder among `files`.
+/// Loads the encoder among `files`, of this family.
 ///
 /// # Errors
 /// [`LoadError`].
 pub(super) fn load(
     files: &Files,
+    sentence: &SentenceConfig,
+    encoder: Encoder,
     options: &LoadOptions,
     progress: &dyn Fn(u64, u64),
 ) -> Result<EmbeddingModel, LoadError> {
-    let sentence = SentenceConfig::read(files)?;
     let name = sentence.file("config.json");
-    let kind: ModelType = files
-        .json(&name)?
-        .ok_or_else(|| LoadError::config(&name, "it is absent"))?;
-    let encoder = Encoder::of(kind.model_type.as_deref().unwrap_or("without a name"))?;
     check_task(options.task)?;
     options.dtype.check_floats()?;
     let device = options.device.open()?;
@@ -56,7 +49,7 @@ pub(super) fn load(
         .ok_or_else(|| LoadError::tokenizer(&tokenizer_name, "it is absent"))?;
     let tokenizer = tokenizer::from_json(&tokenizer_name, &tokenizer_json)?;
     let embedder = match encoder {
-        Encoder::Bert => bert(files, &name, &sentence, options, device, progress)?,
+        Encoder::Bert => bert(files, &name, sentence, options, device, progress)?,
     };
     Ok(EmbeddingModel {
         embedder: Box::new(embedder),
@@ -148,15 +141,7 @@ impl BertConfig {
                 return Err(LoadError::config(name, problem));
             }
         }
-        match self.hidden_act.as_str() {
-            "gelu" => Ok(Activation::Gelu),
-            "gelu_new" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
-            "relu" => Ok(Activation::Relu),
-            other => Err(LoadError::config(
-                name,
-                format!("hidden_act `{other}` is not supported; known are gelu, gelu_new, relu"),
-            )),
-        }
+        activation_named(name, &self.hidden_act)
     }
 }
 

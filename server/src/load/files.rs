@@ -22,6 +22,10 @@ impl Files {
         Self(named.collect())
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// Names directly in `folder` (the root where empty) that end in `extension`.
     pub(crate) fn ending(&self, folder: &str, extension: &str) -> Vec<&str> {
         let names = self.0.keys().map(String::as_str);

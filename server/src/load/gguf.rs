@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use candle_core::Device;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
@@ -186,29 +187,28 @@ impl Header {
             .fold(0, |sum, t| sum.saturating_add(count(t)))
     }
 
-    /// Loads one tensor out of `bytes`, the same that the header was parsed from.
+    /// Loads these places of a tensor's outermost dimension out of `bytes`, the same that the header was
+    /// parsed from.
     ///
     /// # Errors
-    /// [`LoadError::WeightsInvalid`] where there is no such tensor or candle refuses it.
+    /// In words: there is no such tensor, it has no such places, or candle refuses it.
     pub(crate) fn load(
         &self,
         bytes: &[u8],
         name: &str,
+        part: Range<usize>,
         device: &Device,
-    ) -> Result<QTensor, LoadError> {
-        let info = self
-            .tensors
-            .get(name)
-            .ok_or_else(|| LoadError::weights(&self.file, format!("tensor `{name}` is missing")))?;
-        let refuse =
-            |problem: String| LoadError::weights(&self.file, format!("tensor `{name}`: {problem}"));
-        let (start, end) = (info.start as usize, (info.start + info.length) as usize);
-        let data = bytes
-            .get(start..end)
-            .ok_or_else(|| refuse("it lies outside the file".to_owned()))?;
+    ) -> Result<QTensor, String> {
+        let info = self.tensors.get(name).ok_or("is missing")?;
+        let range = info.range(&part)?;
+        let data = bytes.get(range).ok_or("lies outside the file")?;
+        let mut shape = info.shape.clone();
+        if let Some(outermost) = shape.first_mut() {
+            *outermost = part.len();
+        }
         QStorage::from_data(Cow::Borrowed(data), device, info.dtype)
-            .and_then(|storage| QTensor::new(storage, info.shape.as_slice()))
-            .map_err(|e| refuse(e.to_string()))
+            .and_then(|storage| QTensor::new(storage, shape.as_slice()))
+            .map_err(|e| format!("cannot be loaded: {e}"))
     }
 }
 
@@ -216,6 +216,22 @@ impl TensorInfo {
     /// Length in the file, bytes.
     pub(crate) fn length(&self) -> u64 {
         self.length
+    }
+
+    /// Where these places of the outermost dimension lie in the file.
+    fn range(&self, part: &Range<usize>) -> Result<Range<usize>, String> {
+        let all = self.shape.first().copied().unwrap_or(0);
+        if part.end > all {
+            return Err(format!("has {all} places, {} are asked for", part.end));
+        }
+        let place = |at: usize| {
+            let bytes = u128::from(self.length) * at as u128;
+            let all = all.max(1) as u128;
+            let whole = bytes.is_multiple_of(all);
+            whole.then(|| (u128::from(self.start) + bytes / all) as usize)
+        };
+        let cut = "cannot be cut there: its blocks are larger";
+        Ok(place(part.start).ok_or(cut)?..place(part.end).ok_or(cut)?)
     }
 }
 

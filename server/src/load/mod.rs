@@ -10,7 +10,6 @@ mod map;
 mod memory;
 mod metadata;
 mod options;
-mod room;
 mod safetensors;
 mod sentence;
 mod template;
@@ -20,6 +19,7 @@ mod tokenizer;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use tokenizers::Tokenizer;
 
 pub use error::LoadError;
@@ -29,6 +29,9 @@ pub(crate) use sentence::Pooling;
 pub use template::{ChatMessage, ChatTemplate, TemplateError};
 
 use self::files::Files;
+use self::sentence::SentenceConfig;
+use crate::models::activation::Activation;
+use crate::models::registry::Family;
 use crate::models::{CausalLm, Embedder};
 
 /// A model that is ready to compute.
@@ -129,11 +132,52 @@ pub fn load(
 ) -> Result<LoadedModel, LoadError> {
     let files = Files::new(root, files);
     match files.ending("", ".gguf").as_slice() {
-        [] => embedding::load(&files, options, progress).map(LoadedModel::Embedding),
-        [name] => text::load(&files, name, options, progress).map(LoadedModel::Text),
+        [] => load_folder(&files, options, progress),
+        [name] => text::from_gguf(&files, name, options, progress).map(LoadedModel::Text),
         [first, ..] => Err(LoadError::config(
             first,
             "there are several GGUF files; name one of them in the source",
         )),
     }
+}
+
+#[derive(Deserialize)]
+struct ModelType {
+    model_type: Option<String>,
+}
+
+/// Loads a model whose `config.json` tells what it is.
+fn load_folder(
+    files: &Files,
+    options: &LoadOptions,
+    progress: &dyn Fn(u64, u64),
+) -> Result<LoadedModel, LoadError> {
+    let sentence = SentenceConfig::read(files)?;
+    let name = sentence.file("config.json");
+    let kind: Option<ModelType> = files.json(&name)?;
+    let kind = kind.ok_or_else(|| LoadError::config(&name, "it is absent"))?;
+    match Family::of(kind.model_type.as_deref().unwrap_or("without a name"))? {
+        Family::Encoder(encoder) => embedding::load(files, &sentence, encoder, options, progress)
+            .map(LoadedModel::Embedding),
+        Family::Decoder(_) if files.has(sentence::MODULES) => Err(LoadError::config(
+            sentence::MODULES,
+            "modules around a decoder are not supported; they are around encoders",
+        )),
+        Family::Decoder(decoder) => {
+            text::from_folder(files, decoder, options, progress).map(LoadedModel::Text)
+        }
+    }
+}
+
+/// The activation of this name.
+///
+/// # Errors
+/// [`LoadError::ConfigInvalid`].
+fn activation_named(file: &str, name: &str) -> Result<Activation, LoadError> {
+    Activation::named(name).ok_or_else(|| {
+        let problem = format!(
+            "hidden_act `{name}` is not supported; known are gelu, gelu_new, gelu_pytorch_tanh, relu, silu"
+        );
+        LoadError::config(file, problem)
+    })
 }

@@ -140,7 +140,7 @@ impl DtypeChoice {
             Self::Auto | Self::F32 => Ok(()),
             Self::F16 | Self::Bf16 => Err(LoadError::DtypeUnsupported {
                 dtype: self.as_str(),
-                problem: "embedding models are computed in f32",
+                problem: "weights that are stored as floats are computed in f32",
                 instead: "auto` or `f32",
             }),
         }

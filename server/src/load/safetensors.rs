@@ -1,6 +1,7 @@
 //! Weights in the safetensors format, in one file or several.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 use candle_core::safetensors::SliceSafetensors;
 use candle_core::{DType, Device, Tensor};
@@ -84,10 +85,111 @@ fn check_length(file: &str, bytes: &[u8]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// The tensors of mapped files, each loaded when it is asked for.
-pub(crate) struct Weights<'a> {
+/// The tensors of mapped files.
+pub(crate) struct Opened<'a> {
     files: Vec<(&'a str, SliceSafetensors<'a>)>,
-    home: HashMap<String, usize>,
+    tensors: HashMap<String, Info>,
+}
+
+struct Info {
+    /// Index of its file.
+    file: usize,
+    /// None for a type that candle does not have.
+    dtype: Option<DType>,
+    shape: Vec<usize>,
+    bytes: usize,
+}
+
+impl<'a> Opened<'a> {
+    /// Reads what tensors `maps` hold.
+    ///
+    /// # Errors
+    /// [`LoadError::WeightsInvalid`].
+    pub(crate) fn new(maps: &'a [MappedFile]) -> Result<Self, LoadError> {
+        let mut files = Vec::new();
+        let mut tensors = HashMap::new();
+        for map in maps {
+            let opened = SliceSafetensors::new(map)
+                .map_err(|e| LoadError::weights(map.name(), e.to_string()))?;
+            for (name, view) in opened.tensors() {
+                let info = Info {
+                    file: files.len(),
+                    dtype: DType::try_from(view.dtype()).ok(),
+                    shape: view.shape().to_vec(),
+                    bytes: view.data().len(),
+                };
+                tensors.insert(name, info);
+            }
+            files.push((map.name(), opened));
+        }
+        Ok(Self { files, tensors })
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// The file that holds a tensor; the first one where none does.
+    pub(crate) fn file(&self, name: &str) -> &str {
+        let at = self.tensors.get(name).map_or(0, |info| info.file);
+        self.files.get(at).map_or("", |(file, _)| file)
+    }
+
+    /// Bytes of a tensor; 0 where there is none.
+    pub(crate) fn bytes(&self, name: &str) -> u64 {
+        self.tensors.get(name).map_or(0, |info| info.bytes as u64)
+    }
+
+    /// Outermost dimension first.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        Some(&self.tensors.get(name)?.shape)
+    }
+
+    /// Values of all tensors together.
+    pub(crate) fn elements(&self) -> u64 {
+        let count = |info: &Info| info.shape.iter().map(|&n| n as u64).product();
+        self.tensors
+            .values()
+            .map(count)
+            .fold(0, u64::saturating_add)
+    }
+
+    /// These places of a tensor's outermost dimension, in the type that the file holds them in.
+    ///
+    /// # Errors
+    /// In words: there is no such tensor, it has no such places or holds no floats.
+    pub(crate) fn load(
+        &self,
+        name: &str,
+        part: Range<usize>,
+        device: &Device,
+    ) -> Result<Tensor, String> {
+        let info = self.tensors.get(name).ok_or("is missing")?;
+        let known = [DType::F32, DType::F16, DType::BF16, DType::F64];
+        let dtype = info.dtype.filter(|dtype| known.contains(dtype));
+        let dtype = dtype.ok_or("holds no floats of a type that is known")?;
+        let mut shape = info.shape.clone();
+        let Some(outermost) = shape.first_mut().filter(|all| part.end <= **all) else {
+            return Err(format!("has no {} places", part.end));
+        };
+        // The format has no gaps.
+        let place = info.bytes / (*outermost).max(1);
+        *outermost = part.len();
+        let (_, tensors) = self.files.get(info.file).ok_or("is in no file")?;
+        let view = tensors.get(name).map_err(|e| e.to_string())?;
+        let data = view.data().get(part.start * place..part.end * place);
+        let data = data.ok_or("lies outside the file")?;
+        Tensor::from_raw_buffer(data, dtype, &shape, device).map_err(|e| e.to_string())
+    }
+}
+
+/// The tensors of mapped files as f32, each loaded when it is asked for.
+pub(crate) struct Weights<'a> {
+    opened: Opened<'a>,
     device: Device,
     loaded: u64,
     total: u64,
@@ -104,30 +206,18 @@ impl<'a> Weights<'a> {
         device: Device,
         progress: &'a dyn Fn(u64, u64),
     ) -> Result<Self, LoadError> {
-        let mut files = Vec::new();
-        let mut home = HashMap::new();
-        let mut total = 0;
-        for map in maps {
-            let opened = SliceSafetensors::new(map)
-                .map_err(|e| LoadError::weights(map.name(), e.to_string()))?;
-            for (name, view) in opened.tensors() {
-                total += view.data().len() as u64;
-                home.insert(name, files.len());
-            }
-            files.push((map.name(), opened));
-        }
+        let opened = Opened::new(maps)?;
         Ok(Self {
-            files,
-            home,
+            total: opened.names().map(|name| opened.bytes(name)).sum(),
+            opened,
             device,
             loaded: 0,
-            total,
             progress,
         })
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.home.contains_key(name)
+        self.opened.has(name)
     }
 
     /// The tensor called `name` as f32, which must have this shape.
@@ -136,32 +226,22 @@ impl<'a> Weights<'a> {
     /// [`LoadError::WeightsInvalid`] where it is missing or has another shape or a type that
     /// holds no floats.
     pub(crate) fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, LoadError> {
-        let Some((file, tensors)) = self.home.get(name).and_then(|&i| self.files.get(i)) else {
-            let file = self.files.first().map_or("", |(file, _)| file);
-            return Err(LoadError::weights(
-                file,
-                format!("tensor `{name}` is missing"),
-            ));
-        };
+        let file = self.opened.file(name);
         let refuse =
             |problem: String| LoadError::weights(file, format!("tensor `{name}` {problem}"));
-        let view = tensors.get(name).map_err(|e| refuse(e.to_string()))?;
-        if view.shape() != shape {
-            let found = view.shape();
+        let found = self.opened.shape(name);
+        let found = found.ok_or_else(|| refuse("is missing".to_owned()))?;
+        if found != shape {
             return Err(refuse(format!(
                 "has shape {found:?}, its configuration asks for {shape:?}"
             )));
         }
-        self.loaded += view.data().len() as u64;
-        let tensor = tensors
-            .load(name, &self.device)
-            .map_err(|e| refuse(e.to_string()))?;
-        if !tensor.dtype().is_float() {
-            return Err(refuse(format!("holds {:?}, not floats", tensor.dtype())));
-        }
+        let all = 0..found.first().copied().unwrap_or(0);
+        let tensor = self.opened.load(name, all, &self.device).map_err(refuse)?;
+        let tensor = tensor.to_dtype(DType::F32);
+        let tensor = tensor.map_err(|e| refuse(e.to_string()))?;
+        self.loaded += self.opened.bytes(name);
         (self.progress)(self.loaded, self.total);
-        tensor
-            .to_dtype(DType::F32)
-            .map_err(|e| refuse(e.to_string()))
+        Ok(tensor)
     }
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::LoadError;
 use super::files::Files;
 
-const MODULES: &str = "modules.json";
+pub(super) const MODULES: &str = "modules.json";
 const SENTENCE: &str = "sentence_bert_config.json";
 
 /// How the vectors of a text's tokens become the text's one vector.

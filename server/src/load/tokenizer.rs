@@ -1,7 +1,7 @@
 //! Tokenizers, from `tokenizer.json` or from the metadata of a GGUF file.
 
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
-use tokenizers::models::bpe::{BPE, Merges};
+use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
@@ -13,6 +13,8 @@ use super::LoadError;
 use super::gguf::Header;
 
 pub(crate) const TOKENS: &str = "tokenizer.ggml.tokens";
+/// The one special token of GPT-2's vocabulary.
+const GPT2_END: &str = "<|endoftext|>";
 const KNOWN_SPLITS: &str = "gpt-2, smollm, llama-bpe, qwen2";
 
 // Codes of `tokenizer.ggml.token_type`.
@@ -37,6 +39,38 @@ pub(crate) fn from_json(file: &str, bytes: &[u8]) -> Result<Tokenizer, LoadError
     tokenizer
         .with_truncation(None)
         .map_err(|e| LoadError::tokenizer(file, e.to_string()))?;
+    Ok(tokenizer)
+}
+
+/// Builds the byte-level BPE tokenizer of GPT-2's files: `vocab.json`, and the text of `merges.txt`.
+///
+/// # Errors
+/// [`LoadError::TokenizerInvalid`].
+pub(crate) fn from_vocabulary(vocabulary: Vocab, merges: &[u8]) -> Result<Tokenizer, LoadError> {
+    const FILE: &str = "merges.txt";
+    let text = String::from_utf8_lossy(merges);
+    let lines = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with("#version"));
+    let pair = |line: &str| match line.split_once(' ') {
+        Some((left, right)) => Ok((left.to_owned(), right.to_owned())),
+        None => Err(LoadError::tokenizer(
+            FILE,
+            format!("merge `{line}` is no pair"),
+        )),
+    };
+    let merges: Merges = lines.map(pair).collect::<Result<_, _>>()?;
+    let special = vocabulary.contains_key(GPT2_END);
+    let model = BPE::builder().vocab_and_merges(vocabulary, merges).build();
+    let model = model.map_err(|e| LoadError::tokenizer(FILE, e.to_string()))?;
+    let mut tokenizer = Tokenizer::new(model);
+    tokenizer.with_pre_tokenizer(Some(ByteLevel::new(false, false, true)));
+    tokenizer.with_decoder(Some(ByteLevelDecoder::new(false, false, false)));
+    if special {
+        let end = AddedToken::from(GPT2_END, true).normalized(false);
+        let added = tokenizer.add_special_tokens([end]);
+        added.map_err(|e| LoadError::tokenizer(FILE, e.to_string()))?;
+    }
     Ok(tokenizer)
 }
 
@@ -77,11 +111,8 @@ pub(crate) fn from_gguf(header: &Header) -> Result<Tokenizer, LoadError> {
     Ok(tokenizer)
 }
 
-fn vocabulary(
-    header: &Header,
-    tokens: &[String],
-) -> Result<impl Into<tokenizers::models::bpe::Vocab>, LoadError> {
-    let mut vocabulary = tokenizers::models::bpe::Vocab::with_capacity(tokens.len());
+fn vocabulary(header: &Header, tokens: &[String]) -> Result<Vocab, LoadError> {
+    let mut vocabulary = Vocab::with_capacity(tokens.len());
     for (token, id) in tokens.iter().zip(0u32..) {
         if let Some(first) = vocabulary.insert(token.clone(), id) {
             return Err(LoadError::tokenizer(

@@ -15,7 +15,9 @@ pub(super) struct Attention<'a> {
     pub(super) width: usize,
     pub(super) offset: usize,
     pub(super) dim: usize,
-    /// Tokens that it sees, itself among them.
+    /// The first token that it sees.
+    pub(super) first: usize,
+    /// Tokens that it sees from there on, itself the last.
     pub(super) seen: usize,
     pub(super) blocks: &'a [u32],
     pub(super) block_tokens: usize,
@@ -32,6 +34,7 @@ impl WithSimd for Attention<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let (dim, seen) = (self.dim, self.seen);
         let row = |rows: &[f32], token: usize| -> std::ops::Range<usize> {
+            let token = self.first + token;
             let block = self.blocks[token / self.block_tokens] as usize;
             let at =
                 (block * self.block_tokens + token % self.block_tokens) * self.width + self.offset;

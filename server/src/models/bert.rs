@@ -8,21 +8,11 @@ use candle_core::{D, Device, Result, Tensor, bail};
 use candle_nn::ops::{layer_norm, softmax_last_dim};
 
 use super::Embedder;
-use super::gelu::gelu;
+use super::activation::Activation;
 use crate::load::Pooling;
 
 /// Tokens computed at once: more would not fit the caches of a processor.
 const CHUNK: usize = 1024;
-
-/// The function between the two layers of a feed-forward block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Activation {
-    /// The exact one, by the error function.
-    Gelu,
-    /// Its approximation by the hyperbolic tangent.
-    GeluTanh,
-    Relu,
-}
 
 /// A matrix `(in, out)` and a bias `(out)`.
 pub(crate) struct Linear {
@@ -123,11 +113,7 @@ impl Bert {
         let attended = (layer.attention_output.forward(&mixed)? + hidden)?;
         let attended = layer.attention_norm.forward(&attended)?;
         let inner = layer.intermediate.forward(&attended)?;
-        let inner = match self.activation {
-            Activation::Gelu => gelu(&inner)?,
-            Activation::GeluTanh => inner.gelu()?,
-            Activation::Relu => inner.relu()?,
-        };
+        let inner = self.activation.forward(&inner)?;
         let output = (layer.output.forward(&inner)? + attended)?;
         layer.output_norm.forward(&output)
     }

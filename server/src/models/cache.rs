@@ -90,6 +90,16 @@ pub(super) struct Heads {
     pub(super) dim: usize,
     /// Multiplies products of queries and keys.
     pub(super) scale: f32,
+    /// Tokens that one sees at most, itself the last.
+    pub(super) window: Option<usize>,
+}
+
+impl Heads {
+    /// The first token that the one at `position` sees.
+    fn first(self, position: usize) -> usize {
+        self.window
+            .map_or(0, |window| (position + 1).saturating_sub(window))
+    }
 }
 
 impl LayerCache {
@@ -115,7 +125,7 @@ impl LayerCache {
     }
 
     /// What each row of `queries`, `(rows, heads · head_dim)`, mixes from the values of its sequence up to
-    /// itself; of the same shape.
+    /// itself, or from the last of them where there is a window; of the same shape.
     ///
     /// # Errors
     /// What candle reports.
@@ -194,6 +204,7 @@ impl CustomOp3 for Attend<'_> {
         parts.enumerate().for_each(|(part, (mixed, queries))| {
             let (row, head) = (part / self.heads.keys, part % self.heads.keys);
             let place = &self.places.rows[row];
+            let first = self.heads.first(place.position);
             arch.dispatch(Attention {
                 queries,
                 keys,
@@ -201,7 +212,8 @@ impl CustomOp3 for Attend<'_> {
                 width: self.heads.keys * dim,
                 offset: head * dim,
                 dim,
-                seen: place.position + 1,
+                first,
+                seen: place.position + 1 - first,
                 blocks: place.blocks,
                 block_tokens: self.places.block_tokens,
                 scale,

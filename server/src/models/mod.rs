@@ -1,10 +1,13 @@
-//! One file a model family, behind two small interfaces that the engines drive.
+//! What computes: encoders by family and one decoder for all families, behind two small interfaces that the
+//! engines drive.
 
+pub(crate) mod activation;
 mod attention;
 pub(crate) mod bert;
 mod cache;
+pub(crate) mod decoder;
 mod gelu;
-pub(crate) mod llama;
+pub(crate) mod matrix;
 pub(crate) mod registry;
 
 use candle_core::{Result, Tensor};

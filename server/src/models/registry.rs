@@ -2,37 +2,89 @@
 
 use crate::load::LoadError;
 
-const KNOWN: [&str; 2] = [
+const KNOWN: [&str; 8] = [
     "bert (config.json with safetensors)",
-    "llama (GGUF, also Mistral and SmolLM)",
+    "llama (also SmolLM2)",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "gemma3_text (gemma3 in GGUF)",
+    "phi3",
+    "gpt2 (also DialoGPT), those from llama on from safetensors or GGUF",
 ];
 
-/// Families of encoders, by `model_type` of their `config.json`.
+/// What a model does with text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    Encoder(Encoder),
+    Decoder(Decoder),
+}
+
+/// Families of encoders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoder {
     Bert,
 }
 
-/// Families of decoders, by `general.architecture` of their GGUF file.
+/// Families of decoders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decoder {
     Llama,
+    Mistral,
+    Qwen2,
+    Qwen3,
+    Gemma3,
+    Phi3,
+    Gpt2,
 }
 
-impl Encoder {
+impl Family {
+    /// By `model_type` of a `config.json`.
+    ///
+    /// # Errors
+    /// [`LoadError::UnknownArchitecture`].
     pub(crate) fn of(model_type: &str) -> Result<Self, LoadError> {
-        match model_type {
-            "bert" => Ok(Self::Bert),
-            other => Err(unknown(other)),
-        }
+        Ok(match model_type {
+            "bert" => Self::Encoder(Encoder::Bert),
+            "llama" => Self::Decoder(Decoder::Llama),
+            "mistral" => Self::Decoder(Decoder::Mistral),
+            "qwen2" => Self::Decoder(Decoder::Qwen2),
+            "qwen3" => Self::Decoder(Decoder::Qwen3),
+            "gemma3_text" => Self::Decoder(Decoder::Gemma3),
+            "phi3" => Self::Decoder(Decoder::Phi3),
+            "gpt2" => Self::Decoder(Decoder::Gpt2),
+            other => return Err(unknown(other)),
+        })
     }
 }
 
 impl Decoder {
+    /// By `general.architecture` of a GGUF file.
+    ///
+    /// # Errors
+    /// [`LoadError::UnknownArchitecture`].
     pub(crate) fn of(architecture: &str) -> Result<Self, LoadError> {
-        match architecture {
-            "llama" => Ok(Self::Llama),
-            other => Err(unknown(other)),
+        let all = [
+            Self::Llama,
+            Self::Qwen2,
+            Self::Qwen3,
+            Self::Gemma3,
+            Self::Phi3,
+            Self::Gpt2,
+        ];
+        let found = all.into_iter().find(|it| it.architecture() == architecture);
+        found.ok_or_else(|| unknown(architecture))
+    }
+
+    /// What its GGUF files call it. Mistral's say that they are Llama's.
+    pub(crate) fn architecture(self) -> &'static str {
+        match self {
+            Self::Llama | Self::Mistral => "llama",
+            Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
+            Self::Gemma3 => "gemma3",
+            Self::Phi3 => "phi3",
+            Self::Gpt2 => "gpt2",
         }
     }
 }

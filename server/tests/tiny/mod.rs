@@ -21,7 +21,7 @@ pub(crate) struct Gguf {
     pub(crate) tensors: Vec<(String, Vec<u64>, u32, Vec<u8>)>,
 }
 
-fn text(text: &str) -> Vec<u8> {
+pub(crate) fn text(text: &str) -> Vec<u8> {
     let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
     bytes.extend(text.as_bytes());
     bytes
@@ -39,11 +39,11 @@ pub(crate) fn bool_value(value: bool) -> Vec<u8> {
     [7u32.to_le_bytes().to_vec(), vec![u8::from(value)]].concat()
 }
 
-fn f32_value(value: f32) -> Vec<u8> {
+pub(crate) fn f32_value(value: f32) -> Vec<u8> {
     [6u32.to_le_bytes(), value.to_le_bytes()].concat()
 }
 
-fn array(kind: u32, items: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn array(kind: u32, items: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = 9u32.to_le_bytes().to_vec();
     bytes.extend(kind.to_le_bytes());
     bytes.extend((items.len() as u64).to_le_bytes());

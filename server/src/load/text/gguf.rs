@@ -2,29 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use super::files::Files;
-use super::gguf::Header;
-use super::{ChatTemplate, LoadError, LoadOptions, Task, TextModel, decoder, tokenizer};
+use super::{END_TEXTS, check_task};
+use crate::load::decoder::{self, Request};
+use crate::load::files::Files;
+use crate::load::gguf::Header;
+use crate::load::{ChatTemplate, LoadError, LoadOptions, TextModel, tokenizer};
 use crate::models::registry::Decoder;
-
-/// A prompt of one token and one token of an answer.
-const LEAST_CONTEXT: usize = 2;
-
-// Tokens that end a turn in known chat formats; files often name only one as the end of text.
-const END_TEXTS: [&str; 6] = [
-    "<|im_end|>",
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|end|>",
-    "<|endoftext|>",
-    "<|end_of_text|>",
-];
 
 /// Loads the decoder in the GGUF file called `name` among `files`.
 ///
 /// # Errors
 /// [`LoadError`].
-pub(super) fn load(
+pub(crate) fn load(
     files: &Files,
     name: &str,
     options: &LoadOptions,
@@ -40,13 +29,14 @@ pub(super) fn load(
     let template = chat_template(&header)?;
     check_task(options.task, template.is_some())?;
     options.dtype.check_quantized()?;
-    let device = options.device.open()?;
-    let tokens = header.texts(tokenizer::TOKENS)?;
-    let (lm, vocab_size) = match family {
-        Decoder::Llama => {
-            decoder::llama(&header, &bytes, device, options, LEAST_CONTEXT, progress)?
-        }
+    let request = Request {
+        options,
+        device: options.device.open()?,
+        progress,
     };
+    let tokens = header.texts(tokenizer::TOKENS)?;
+    let loaded = decoder::from_gguf(family, &header, &bytes, &request)?;
+    let vocab_size = loaded.vocab;
     if tokens.len() > vocab_size {
         return Err(LoadError::tokenizer(
             name,
@@ -55,27 +45,13 @@ pub(super) fn load(
     }
     let bos = header.token("tokenizer.ggml.bos_token_id", tokens.len())?;
     Ok(TextModel {
-        lm,
+        lm: loaded.lm,
         tokenizer: tokenizer::from_gguf(&header)?,
         template,
         end_tokens: end_tokens(&header, tokens)?,
         bos,
         add_bos: bos.is_some() && adds_bos(&header)?,
         vocab_size,
-    })
-}
-
-fn check_task(task: Task, has_template: bool) -> Result<(), LoadError> {
-    let (problem, can) = match (task, has_template) {
-        (Task::Auto | Task::Completion, _) | (Task::Chat, true) => return Ok(()),
-        (Task::Chat, false) => ("it has no chat template", vec![Task::Completion]),
-        (Task::Embedding, true) => ("it is a decoder", vec![Task::Chat, Task::Completion]),
-        (Task::Embedding, false) => ("it is a decoder", vec![Task::Completion]),
-    };
-    Err(LoadError::TaskMismatch {
-        asked: task,
-        problem,
-        can,
     })
 }
 

@@ -1,0 +1,78 @@
+//! How much memory a decoder takes, and how much of it its cache.
+
+use crate::load::{DtypeChoice, LoadError};
+use crate::models::CacheSize;
+use crate::models::decoder::Description;
+use crate::models::matrix::Arithmetic;
+
+const MIB: u64 = 1 << 20;
+/// Tokens of a block of the cache.
+const BLOCK_TOKENS: usize = 16;
+/// Tokens of the cache for each sequence that is written together, where one of the greatest length has
+/// room besides. Longer ones share what the shorter leave, or wait.
+const TOKENS_A_SEQUENCE: usize = 512;
+/// Share of the memory that weights leave, that more than one sequence may fill.
+const CACHE_SHARE: u64 = 2;
+/// Weights that take no more than this as f32 are widened: exact, and on processors faster, as
+/// long as the caches and the memory bus keep up.
+const WIDEN_UP_TO: u64 = 1 << 30;
+
+/// The arithmetic for quantised weights that take `widened` bytes as f32.
+pub(super) fn arithmetic(widened: u64, dtype: DtypeChoice) -> Arithmetic {
+    if widened <= WIDEN_UP_TO || dtype == DtypeChoice::F32 {
+        Arithmetic::Widened
+    } else {
+        Arithmetic::AsStored
+    }
+}
+
+/// Whether weights of so many bytes and a cache for one sequence fit into what is `available`.
+///
+/// # Errors
+/// [`LoadError::OutOfMemory`], with the length that does fit.
+pub(super) fn check_memory(
+    weights: u64,
+    description: &Description,
+    available: u64,
+) -> Result<(), LoadError> {
+    let per_token = description.cache_bytes_per_token();
+    let cache = per_token.saturating_mul(description.context as u64);
+    let needed = weights.saturating_add(cache);
+    if needed <= available {
+        return Ok(());
+    }
+    let fits = available.saturating_sub(weights) / per_token.max(1);
+    let advice = match fits {
+        0 => "give the server more memory, or take a smaller model".to_owned(),
+        fits => format!("write maxModelLen: {fits} or less, or give the server more memory"),
+    };
+    Err(LoadError::OutOfMemory {
+        needed_mib: needed.div_ceil(MIB),
+        weights_mib: weights.div_ceil(MIB),
+        cache_mib: cache.div_ceil(MIB),
+        context: description.context,
+        available_mib: available / MIB,
+        advice,
+    })
+}
+
+/// Room for so many sequences of a usual length, or for as many as fit into their share of the memory that is
+/// `left`; for one of the greatest length in any case.
+pub(super) fn cache_size(
+    description: &Description,
+    sequences: usize,
+    left: Option<u64>,
+) -> CacheSize {
+    let one = description.context.div_ceil(BLOCK_TOKENS);
+    let usual = one.min(TOKENS_A_SEQUENCE.div_ceil(BLOCK_TOKENS));
+    let all = one.max(usual.saturating_mul(sequences));
+    let block_bytes = description
+        .cache_bytes_per_token()
+        .saturating_mul(BLOCK_TOKENS as u64);
+    let fits = left.map_or(u64::MAX, |left| left / CACHE_SHARE / block_bytes.max(1));
+    let fits = usize::try_from(fits).unwrap_or(usize::MAX);
+    CacheSize {
+        blocks: u32::try_from(all.min(fits.max(one))).unwrap_or(u32::MAX),
+        block_tokens: BLOCK_TOKENS,
+    }
+}

@@ -1,0 +1,83 @@
+//! The weights of a decoder.
+
+use candle_core::{Result, Tensor};
+use candle_nn::ops::{layer_norm, rms_norm};
+
+use crate::models::activation::Activation;
+use crate::models::matrix::Matrix;
+
+/// Weights of the whole model.
+pub(crate) struct DecoderWeights {
+    /// `(vocab, hidden)`.
+    pub(crate) embedding: Matrix,
+    /// `(positions, hidden)`, where positions are learned.
+    pub(crate) positions: Option<Matrix>,
+    pub(crate) layers: Vec<LayerWeights>,
+    pub(crate) norm: Norm,
+    /// `(vocab, hidden)`.
+    pub(crate) head: Matrix,
+}
+
+/// Weights of one layer.
+pub(crate) struct LayerWeights {
+    pub(crate) attention_norm: Norm,
+    pub(crate) query: Linear,
+    pub(crate) key: Linear,
+    pub(crate) value: Linear,
+    /// Over each head of the queries and of the keys.
+    pub(crate) head_norms: Option<(Norm, Norm)>,
+    pub(crate) attention_output: Linear,
+    /// Over what the attention adds.
+    pub(crate) attention_post_norm: Option<Norm>,
+    pub(crate) feed_forward_norm: Norm,
+    pub(crate) gate: Option<Linear>,
+    pub(crate) up: Linear,
+    pub(crate) down: Linear,
+    /// Over what the feed-forward block adds.
+    pub(crate) feed_forward_post_norm: Option<Norm>,
+}
+
+/// A matrix and what is added to its products.
+pub(crate) struct Linear {
+    pub(crate) weight: Matrix,
+    /// `(out)`.
+    pub(crate) bias: Option<Tensor>,
+}
+
+impl Linear {
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let product = self.weight.forward(x)?;
+        match &self.bias {
+            Some(bias) => product.broadcast_add(bias),
+            None => Ok(product),
+        }
+    }
+}
+
+/// A normalisation of the last dimension: by mean and variance where it has a bias, else by the root of the
+/// mean square.
+pub(crate) struct Norm {
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Option<Tensor>,
+    pub(crate) eps: f32,
+}
+
+impl Norm {
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.bias {
+            Some(bias) => layer_norm(x, &self.weight, bias, self.eps),
+            None => rms_norm(x, &self.weight, self.eps),
+        }
+    }
+}
+
+impl LayerWeights {
+    pub(super) fn feed_forward(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        let up = self.up.forward(x)?;
+        let inner = match &self.gate {
+            Some(gate) => (activation.forward(&gate.forward(x)?)? * up)?,
+            None => activation.forward(&up)?,
+        };
+        self.down.forward(&inner)
+    }
+}

@@ -127,8 +127,10 @@ fn gguf_files_of_other_kinds_are_named() {
         "TokenizerInvalid",
         "`tekken`; this server reads gpt-2, smollm",
     );
-    let model = with("tokenizer.ggml.model", "llama");
+    let model = with("tokenizer.ggml.model", "bert");
     assert_fails(model, "TokenizerInvalid", "this server reads `gpt2`");
+    let scoreless = with("tokenizer.ggml.model", "llama");
+    assert_fails(scoreless, "ConfigInvalid", "scores` is missing");
     let template = with("tokenizer.chat_template", "{% if %}");
     assert_fails(template, "TemplateInvalid", "not valid Jinja");
     assert_fails(

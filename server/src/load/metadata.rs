@@ -75,6 +75,15 @@ impl Header {
         }
     }
 
+    /// Numbers that have to be there.
+    pub(crate) fn floats(&self, key: &str) -> Result<&[f32], LoadError> {
+        match self.value(key) {
+            None => Err(self.wrong(key, "is missing")),
+            Some(Value::Floats(floats)) => Ok(floats),
+            Some(_) => Err(self.wrong(key, "must be an array of numbers")),
+        }
+    }
+
     /// The error that `key` cannot be used.
     pub(crate) fn wrong(&self, key: &str, problem: &str) -> LoadError {
         LoadError::config(self.file(), format!("metadata `{key}` {problem}"))

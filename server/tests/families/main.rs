@@ -4,6 +4,7 @@
 mod fixture;
 mod folder;
 mod gguf;
+mod sentencepiece;
 #[path = "../tiny/mod.rs"]
 mod tiny;
 

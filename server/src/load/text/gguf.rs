@@ -91,9 +91,10 @@ fn end_tokens(header: &Header, tokens: &[String]) -> Result<Vec<u32>, LoadError>
     Ok(ends.into_iter().collect())
 }
 
-/// Older files of the Llama 3 family leave the flag out and want the token.
+/// Older files of the Llama 3 family and those with SentencePiece leave the flag out and want the token.
 fn adds_bos(header: &Header) -> Result<bool, LoadError> {
-    let by_kind = header.text("tokenizer.ggml.pre")? == Some("llama-bpe");
+    let by_kind = header.text("tokenizer.ggml.pre")? == Some("llama-bpe")
+        || header.text(tokenizer::MODEL)? == Some(tokenizer::SENTENCEPIECE);
     Ok(header
         .flag("tokenizer.ggml.add_bos_token")?
         .unwrap_or(by_kind))

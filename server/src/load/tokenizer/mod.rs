@@ -12,12 +12,19 @@ use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer};
 use super::LoadError;
 use super::gguf::Header;
 
+mod sentencepiece;
+
 pub(crate) const TOKENS: &str = "tokenizer.ggml.tokens";
+/// Which kind of tokenizer a GGUF file has.
+pub(crate) const MODEL: &str = "tokenizer.ggml.model";
+/// What GGUF files call SentencePiece's pairs.
+pub(crate) const SENTENCEPIECE: &str = "llama";
 /// The one special token of GPT-2's vocabulary.
 const GPT2_END: &str = "<|endoftext|>";
 const KNOWN_SPLITS: &str = "gpt-2, smollm, llama-bpe, qwen2";
 
 // Codes of `tokenizer.ggml.token_type`.
+const NORMAL: i64 = 1;
 const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
 
@@ -74,22 +81,28 @@ pub(crate) fn from_vocabulary(vocabulary: Vocab, merges: &[u8]) -> Result<Tokeni
     Ok(tokenizer)
 }
 
-/// Builds the byte-level BPE tokenizer that a GGUF file describes.
+/// Builds the tokenizer that a GGUF file describes.
 ///
 /// # Errors
 /// [`LoadError::TokenizerInvalid`] for other kinds of tokenizer and for parts that do not fit
 /// each other.
 pub(crate) fn from_gguf(header: &Header) -> Result<Tokenizer, LoadError> {
-    let refuse = |problem: String| LoadError::tokenizer(header.file(), problem);
-    match header.text("tokenizer.ggml.model")? {
-        Some("gpt2") => {}
-        other => {
-            return Err(refuse(format!(
-                "`tokenizer.ggml.model` is `{}`; this server reads `gpt2` (byte-level BPE)",
+    match header.text(MODEL)? {
+        Some("gpt2") => byte_level(header),
+        Some(SENTENCEPIECE) => sentencepiece::build(header),
+        other => Err(LoadError::tokenizer(
+            header.file(),
+            format!(
+                "`{MODEL}` is `{}`; this server reads `gpt2` (byte-level BPE) and \
+                 `{SENTENCEPIECE}` (SentencePiece)",
                 other.unwrap_or("missing")
-            )));
-        }
+            ),
+        )),
     }
+}
+
+fn byte_level(header: &Header) -> Result<Tokenizer, LoadError> {
+    let refuse = |problem: String| LoadError::tokenizer(header.file(), problem);
     let split = header.text("tokenizer.ggml.pre")?.unwrap_or("missing");
     let pre_tokenizer = pre_tokenizer(split).ok_or_else(|| {
         refuse(format!(
@@ -139,17 +152,22 @@ fn merges(header: &Header) -> Result<Merges, LoadError> {
         .collect()
 }
 
-/// The tokens that stand for themselves in a text, before it is split.
-fn added_tokens(header: &Header, tokens: &[String]) -> Result<Vec<AddedToken>, LoadError> {
-    let kinds = header
-        .ints("tokenizer.ggml.token_type")?
-        .unwrap_or_default();
+/// The types of tokens; none where the file does not tell them.
+fn kinds<'a>(header: &'a Header, tokens: &[String]) -> Result<&'a [i64], LoadError> {
+    let kinds = header.ints("tokenizer.ggml.token_type")?;
+    let kinds = kinds.unwrap_or_default();
     if !kinds.is_empty() && kinds.len() != tokens.len() {
         return Err(LoadError::tokenizer(
             header.file(),
             format!("{} tokens have {} types", tokens.len(), kinds.len()),
         ));
     }
+    Ok(kinds)
+}
+
+/// The tokens that stand for themselves in a text, before it is split.
+fn added_tokens(header: &Header, tokens: &[String]) -> Result<Vec<AddedToken>, LoadError> {
+    let kinds = kinds(header, tokens)?;
     let added = tokens.iter().zip(kinds).filter_map(|(token, &kind)| {
         let stands_alone = matches!(kind, CONTROL | USER_DEFINED) && !token.is_empty();
         stands_alone.then(|| AddedToken::from(token.clone(), kind == CONTROL).normalized(false))

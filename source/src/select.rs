@@ -232,6 +232,28 @@ mod tests {
     }
 
     #[test]
+    fn a_chat_model_with_its_template_and_what_ends_its_answers() {
+        let wanted = [
+            "chat_template.jinja",
+            "config.json",
+            "generation_config.json",
+            "merges.txt",
+            "model.safetensors",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "vocab.json",
+        ];
+        let mut all = wanted.to_vec();
+        all.extend([
+            "README.md",
+            "onnx/model.onnx",
+            "original/consolidated.00.pth",
+            "pytorch_model.bin",
+        ]);
+        picks(&all, None, &wanted);
+    }
+
+    #[test]
     fn the_only_gguf_or_its_shards() {
         let all = ["config.json", "m.gguf", "mmproj-m.gguf"];
         picks(&all, None, &["config.json", "m.gguf"]);

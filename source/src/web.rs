@@ -27,6 +27,8 @@ const REQUIRED: &[&str] = &["config.json", "tokenizer.json"];
 /// And these are taken along where they are.
 const OPTIONAL: &[&str] = &[
     "1_Pooling/config.json",
+    "chat_template.jinja",
+    "generation_config.json",
     "modules.json",
     "sentence_bert_config.json",
     "special_tokens_map.json",

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::tiny;
 
 /// What the logits of a fixture are whole numbers of.
-const UNIT: f32 = 1e-4;
+pub(crate) const UNIT: f32 = 1e-4;
 
 #[derive(Clone, Deserialize)]
 pub(crate) struct Fixture {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::fixture::{Dtype, Fixture, attempt, fixture, model, model_with, safetensors};
-use crate::{Part, step, table, whole};
+use crate::{Part, TOLERANCE, step, table, whole};
 
 type Files = Vec<(&'static str, Vec<u8>)>;
 
@@ -28,6 +28,29 @@ fn files(changed: &[(&'static str, String)]) -> Files {
 fn reason(files: &Files) -> (&'static str, String) {
     let error = attempt(files, &LoadOptions::default()).expect_err("an error");
     (error.reason(), error.to_string())
+}
+
+#[test]
+fn the_other_form_of_gelu_is_told_apart() {
+    let mut gpt2 = fixture("gpt2");
+    gpt2.config["activation_function"] = json!("gelu");
+    let mut model = model(&gpt2.files(Dtype::F32));
+    let sequence = &gpt2.sequences[2];
+    let blocks = table(0);
+    let chunk = Chunk {
+        tokens: &sequence.tokens,
+        position: 0,
+        blocks: &blocks,
+        writes: true,
+    };
+    let logits = model
+        .lm
+        .forward(&[chunk])
+        .and_then(|it| it.get(0)?.to_vec1());
+    let logits: Vec<f32> = logits.expect("floats");
+    let expected = sequence.logits(sequence.tokens.len() - 1).expect("logits");
+    let apart = logits.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+    assert!(apart.fold(0f32, f32::max) > TOLERANCE);
 }
 
 #[test]
@@ -74,6 +97,11 @@ fn older_configurations_say_the_same_in_other_words() {
     rope["type"] = rope["rope_type"].clone();
     config.insert("rope_scaling".to_owned(), rope);
     check(model(&llama.files(Dtype::F32)), &llama);
+
+    let mut qwen = fixture("qwen2_window");
+    let config = qwen.config.as_object_mut().expect("an object");
+    config.remove("layer_types");
+    check(model(&qwen.files(Dtype::F32)), &qwen);
 
     let mut gemma = fixture("gemma3");
     let config = gemma.config.as_object_mut().expect("an object");

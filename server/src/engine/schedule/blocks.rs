@@ -93,9 +93,30 @@ impl Blocks {
         Some(block)
     }
 
-    /// Full blocks that hold the beginning of `tokens`, each with one more holder. At least one token is
-    /// left over, whose logits are wanted.
+    /// Full blocks that hold the beginning of `tokens`, each with one more holder.
     pub(crate) fn hold_beginning(&mut self, tokens: &[u32]) -> Beginning {
+        let beginning = self.known(tokens);
+        for block in &beginning.blocks {
+            let held = &mut self.blocks[*block as usize];
+            if held.holders == 0 {
+                self.free.remove(&held.place);
+            }
+            held.holders += 1;
+        }
+        beginning
+    }
+
+    /// How many blocks at the beginning of `tokens` are known, and how many of these have no holder: holding
+    /// them takes so many of the free ones.
+    pub(crate) fn known_and_free(&self, tokens: &[u32]) -> (usize, usize) {
+        let known = self.known(tokens).blocks;
+        let held = |block: &&BlockId| self.blocks[**block as usize].holders > 0;
+        (known.len(), known.len() - known.iter().filter(held).count())
+    }
+
+    /// Full blocks that hold the beginning of `tokens`. At least one token is left over, whose logits are
+    /// wanted.
+    fn known(&self, tokens: &[u32]) -> Beginning {
         let mut beginning = Beginning::default();
         let most = tokens.len().saturating_sub(1) / self.block_tokens;
         for tokens in tokens.chunks_exact(self.block_tokens).take(most) {
@@ -103,38 +124,13 @@ impl Blocks {
                 before: beginning.content,
                 tokens: tokens.into(),
             };
-            let Some((block, content)) = self.found_by.get(&content).copied() else {
-                break;
-            };
-            let held = &mut self.blocks[block as usize];
-            if held.holders == 0 {
-                self.free.remove(&held.place);
-            }
-            held.holders += 1;
-            beginning.blocks.push(block);
-            beginning.content = content;
-        }
-        beginning
-    }
-
-    /// Full blocks at the beginning of `tokens` that are known and have no holder: holding them takes so
-    /// many of the free ones.
-    pub(crate) fn known_and_free(&self, tokens: &[u32]) -> (usize, usize) {
-        let (mut known, mut free, mut before) = (0, 0, NOTHING);
-        let most = tokens.len().saturating_sub(1) / self.block_tokens;
-        for tokens in tokens.chunks_exact(self.block_tokens).take(most) {
-            let content = Content {
-                before,
-                tokens: tokens.into(),
-            };
             let Some((block, content)) = self.found_by.get(&content) else {
                 break;
             };
-            known += 1;
-            free += usize::from(self.blocks[*block as usize].holders == 0);
-            before = *content;
+            beginning.blocks.push(*block);
+            beginning.content = *content;
         }
-        (known, free)
+        beginning
     }
 
     /// A block is full: from now on it is found by its tokens and what came before. Where another block

@@ -8,7 +8,7 @@ use axum::response::Response;
 use super::generation::{Generation, answers};
 use super::params::{IGNORED, Params};
 use super::shape::{Kind, Shape};
-use super::{messages, off_thread};
+use super::{messages, off_thread, standing};
 use crate::engine::GenerateRequest;
 use crate::http::limits::read_fields;
 use crate::http::models::{check_model, text_task};
@@ -22,7 +22,7 @@ pub(in crate::http) async fn chat(
     request: Request,
 ) -> Result<Response, ApiError> {
     let path = request.uri().path().to_owned();
-    let headers = request.headers().clone();
+    let caller = standing::named_caller(request.headers());
     let mut fields = read_fields(request).await?;
     check_model(&app, &mut fields)?;
     let task = text_task(&app, &path)?;
@@ -31,7 +31,7 @@ pub(in crate::http) async fn chat(
     }
     let messages = messages::take(&mut fields)?;
     let most_answers = task.engine().queue_capacity();
-    let params = Params::take(&mut fields, &headers, task.vocab_size(), most_answers)?;
+    let params = Params::take(&mut fields, caller, task.vocab_size(), most_answers)?;
     fields.finish(IGNORED)?;
     task.engine().check_room()?;
     let prompt = {

@@ -8,7 +8,7 @@ use axum::response::Response;
 use super::generation::{Generation, answers};
 use super::params::{IGNORED, Params};
 use super::shape::{Kind, Shape};
-use super::{inputs, off_thread};
+use super::{inputs, off_thread, standing};
 use crate::engine::{Deadline, EventStream, GenerateRequest, Refused};
 use crate::http::limits::read_fields;
 use crate::http::models::{check_model, text_task};
@@ -25,7 +25,7 @@ pub(in crate::http) async fn completions(
     request: Request,
 ) -> Result<Response, ApiError> {
     let path = request.uri().path().to_owned();
-    let headers = request.headers().clone();
+    let caller = standing::named_caller(request.headers());
     let mut fields = read_fields(request).await?;
     check_model(&app, &mut fields)?;
     let task = text_task(&app, &path)?;
@@ -33,7 +33,7 @@ pub(in crate::http) async fn completions(
     let most = task.engine().queue_capacity();
     let inputs = inputs::take(&mut fields, "prompt", most)?;
     let most_answers = most / inputs.len().max(1);
-    let params = Params::take(&mut fields, &headers, task.vocab_size(), most_answers)?;
+    let params = Params::take(&mut fields, caller, task.vocab_size(), most_answers)?;
     fields.finish(IGNORED)?;
     task.engine().check_room()?;
     let prompts = {

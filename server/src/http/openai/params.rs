@@ -1,6 +1,5 @@
 //! The parameters that chat and completions share.
 
-use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::{sampling, standing};
@@ -103,21 +102,21 @@ fn is_nothing(value: &Value) -> bool {
 }
 
 impl Params {
-    /// Takes the parameters out of `fields` and of the request's headers; ids of tokens go up to `vocab`, and a request has at most
+    /// Takes the parameters out of `fields`, for the caller that was named, if one was; ids of tokens go up to `vocab`, and a request has at most
     /// `most` answers.
     ///
     /// # Errors
     /// 400 for the first that cannot be taken.
     pub(super) fn take(
         fields: &mut Fields,
-        headers: &HeaderMap,
+        named: Option<u64>,
         vocab: usize,
         most: usize,
     ) -> Result<Self, ApiError> {
         fields.refuse(UNSUPPORTED)?;
         Ok(Self {
             sampling: sampling::take(fields, vocab)?,
-            standing: standing::take(fields, headers)?,
+            standing: standing::take(fields, named)?,
             max_tokens: max_tokens(fields)?,
             n: answers(fields, most)?,
             stop: stop(fields)?,
@@ -195,7 +194,7 @@ mod tests {
 
     fn take(json: &Value) -> Result<Params, ApiError> {
         let mut fields = Fields::parse(json.to_string().as_bytes()).unwrap();
-        let params = Params::take(&mut fields, &HeaderMap::new(), 100, 8)?;
+        let params = Params::take(&mut fields, None, 100, 8)?;
         fields.finish(IGNORED)?;
         Ok(params)
     }

@@ -10,17 +10,20 @@ use crate::engine::Standing;
 use crate::http::ApiError;
 use crate::http::fields::{Fields, wrong};
 
-/// Takes what tells it out of `fields` and of the request's headers. The caller is the one that the
-/// gateway names, else the `user` of OpenAI's API; `priority` is vLLM's, the smaller goes first.
+/// The caller that the gateway names.
+pub(super) fn named_caller(headers: &HeaderMap) -> Option<u64> {
+    let name = headers.get(headers::CALLER)?;
+    Some(equal_for_equals(name.as_bytes()))
+}
+
+/// Takes what tells it out of `fields`. The caller is the one that was `named`, else the `user` of OpenAI's
+/// API; `priority` is vLLM's, the smaller goes first.
 ///
 /// # Errors
 /// 400 for a priority that is no whole number of 32 bits.
-pub(super) fn take(fields: &mut Fields, headers: &HeaderMap) -> Result<Standing, ApiError> {
+pub(super) fn take(fields: &mut Fields, named: Option<u64>) -> Result<Standing, ApiError> {
     let user = fields.take("user");
-    let caller = headers
-        .get(headers::CALLER)
-        .map(|name| equal_for_equals(name.as_bytes()))
-        .or_else(|| user.map(|user| equal_for_equals(user.to_string().as_bytes())));
+    let caller = named.or_else(|| user.map(|user| equal_for_equals(user.to_string().as_bytes())));
     Ok(Standing {
         caller: caller.unwrap_or_default(),
         priority: priority(fields)?,
@@ -56,7 +59,7 @@ mod tests {
         if let Some(caller) = caller {
             headers.insert(headers::CALLER, HeaderValue::from_static(caller));
         }
-        let standing = take(&mut fields, &headers)?;
+        let standing = take(&mut fields, named_caller(&headers))?;
         fields.finish(&[]).map(|()| standing)
     }
 

@@ -1,0 +1,257 @@
+//! Weights that are plain numbers, eight rows side by side.
+//!
+//! All is computed with 32 bits; numbers of 16 bits are widened in registers. A sum begins with the first column and
+//! goes on to the last, so that no tiling changes it; with AVX2 each product is added without rounding in between.
+
+use crate::half::{bfloat_to_f32, half_to_f32};
+use crate::quant::{ROWS, put};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Avx2;
+use crate::simd::Set;
+use crate::tasks::Task;
+use rayon::prelude::*;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::__m256;
+
+/// A number of a file.
+pub(crate) trait Number: Copy + Send + Sync {
+    /// Bytes of it in a file.
+    const BYTES: usize;
+    /// Zero.
+    const ZERO: Self;
+
+    /// From a file's bytes.
+    fn read(bytes: &[u8]) -> Self;
+
+    /// What it stands for.
+    fn value(self) -> f32;
+
+    /// Eight values.
+    #[cfg(target_arch = "x86_64")]
+    fn load(avx2: Avx2, numbers: &[Self; ROWS]) -> __m256;
+}
+
+/// A number of 32 bits.
+#[derive(Debug, Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct F32(f32);
+
+/// The upper half of a number of 32 bits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BF16(u16);
+
+/// A number of 16 bits as IEEE 754 has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct F16(u16);
+
+impl Number for F32 {
+    const BYTES: usize = 4;
+    const ZERO: Self = Self(0.0);
+
+    fn read(bytes: &[u8]) -> Self {
+        Self(f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    }
+
+    #[inline(always)]
+    fn value(self) -> f32 {
+        self.0
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn load(avx2: Avx2, numbers: &[Self; ROWS]) -> __m256 {
+        avx2.load_f32(&numbers.map(|number| number.0))
+    }
+}
+
+impl Number for BF16 {
+    const BYTES: usize = 2;
+    const ZERO: Self = Self(0);
+
+    fn read(bytes: &[u8]) -> Self {
+        Self(u16::from_le_bytes([bytes[0], bytes[1]]))
+    }
+
+    #[inline(always)]
+    fn value(self) -> f32 {
+        bfloat_to_f32(self.0)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn load(avx2: Avx2, numbers: &[Self; ROWS]) -> __m256 {
+        avx2.bfloat_to_f32(avx2.load_words(&numbers.map(|number| number.0)))
+    }
+}
+
+impl Number for F16 {
+    const BYTES: usize = 2;
+    const ZERO: Self = Self(0);
+
+    fn read(bytes: &[u8]) -> Self {
+        Self(u16::from_le_bytes([bytes[0], bytes[1]]))
+    }
+
+    #[inline(always)]
+    fn value(self) -> f32 {
+        half_to_f32(self.0)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn load(avx2: Avx2, numbers: &[Self; ROWS]) -> __m256 {
+        avx2.half_to_f32(avx2.load_words(&numbers.map(|number| number.0)))
+    }
+}
+
+/// A matrix of plain numbers: panels of eight rows, of each the columns one after the other.
+#[derive(Debug)]
+pub(crate) struct Dense<N> {
+    numbers: Vec<[N; ROWS]>,
+    columns: usize,
+}
+
+impl<N: Number> Dense<N> {
+    /// Repacks a file's bytes of `rows` · `columns` numbers, whose number the caller has checked.
+    pub(crate) fn pack(bytes: &[u8], rows: usize, columns: usize) -> Self {
+        let number = |row: usize, column: usize| match row {
+            row if row < rows => N::read(&bytes[(row * columns + column) * N::BYTES..]),
+            _ => N::ZERO,
+        };
+        let numbers = (0..rows.div_ceil(ROWS) * columns)
+            .into_par_iter()
+            .map(|at| {
+                std::array::from_fn(|offset| number(at / columns * ROWS + offset, at % columns))
+            })
+            .collect();
+        Self { numbers, columns }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&self.numbers[..])
+    }
+
+    /// Writes the weights of a row.
+    pub(crate) fn unpack(&self, row: usize, weights: &mut [f32]) {
+        for (numbers, weight) in self.panel(row / ROWS).iter().zip(weights) {
+            *weight = numbers[row % ROWS].value();
+        }
+    }
+
+    fn panel(&self, at: usize) -> &[[N; ROWS]] {
+        &self.numbers[at * self.columns..][..self.columns]
+    }
+
+    /// Does a part of a product.
+    pub(crate) fn run(&self, set: Set, task: &mut Task<'_, f32>) {
+        match set {
+            Set::Portable => self.run_portable(task),
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(avx2) => avx2.enter(
+                #[inline(always)]
+                || self.run_avx2(avx2, task),
+            ),
+        }
+    }
+
+    fn run_portable(&self, task: &mut Task<'_, f32>) {
+        for (index, panel) in task.panels.clone().enumerate() {
+            let panel = self.panel(panel);
+            for (x, out) in task.x.chunks_exact(self.columns).zip(&mut task.out) {
+                let mut sums = [0.0; ROWS];
+                for (numbers, x) in panel.iter().zip(x) {
+                    for (sum, number) in sums.iter_mut().zip(numbers) {
+                        *sum += number.value() * x;
+                    }
+                }
+                put(out, index, &sums);
+            }
+        }
+    }
+
+    /// Takes several panels at once, so that there are enough sums for the latency of an addition to hide in.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn run_avx2(&self, avx2: Avx2, task: &mut Task<'_, f32>) {
+        let few = task.out.len() <= 2;
+        let end = task.panels.len();
+        let mut index = 0;
+        while index < end {
+            match end - index {
+                4.. if few => index += self.panels_few(avx2, index, task),
+                2.. => index += self.panels::<2>(avx2, index, task),
+                _ => index += self.panels::<1>(avx2, index, task),
+            }
+        }
+    }
+
+    /// Four panels with one or two rows of the input.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn panels_few(&self, avx2: Avx2, index: usize, task: &mut Task<'_, f32>) -> usize {
+        let (x, out) = (task.x, &mut task.out[..]);
+        let first = task.panels.start + index;
+        let panels = std::array::from_fn(|offset| self.panel(first + offset));
+        match out.len() {
+            1 => tile::<N, 1, 4>(avx2, panels, x, index, out),
+            _ => tile::<N, 2, 4>(avx2, panels, x, index, out),
+        }
+        4
+    }
+
+    /// `P` panels with tiles of up to six rows.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn panels<const P: usize>(&self, avx2: Avx2, index: usize, task: &mut Task<'_, f32>) -> usize {
+        let first = task.panels.start + index;
+        let panels: [_; P] = std::array::from_fn(|offset| self.panel(first + offset));
+        let rows = crate::tasks::tile_rows(task.out.len(), 6);
+        let x = task.x.chunks(rows * self.columns);
+        for (x, out) in x.zip(task.out.chunks_mut(rows)) {
+            match out.len() {
+                1 => tile::<N, 1, P>(avx2, panels, x, index, out),
+                2 => tile::<N, 2, P>(avx2, panels, x, index, out),
+                3 => tile::<N, 3, P>(avx2, panels, x, index, out),
+                4 => tile::<N, 4, P>(avx2, panels, x, index, out),
+                5 => tile::<N, 5, P>(avx2, panels, x, index, out),
+                _ => tile::<N, 6, P>(avx2, panels, x, index, out),
+            }
+        }
+        P
+    }
+}
+
+/// The products of `P` panels with `M` rows of the input.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn tile<N: Number, const M: usize, const P: usize>(
+    avx2: Avx2,
+    panels: [&[[N; ROWS]]; P],
+    x: &[f32],
+    index: usize,
+    out: &mut [&mut [f32]],
+) {
+    let columns = panels[0].len();
+    let x: [&[f32]; M] = std::array::from_fn(|row| &x[row * columns..][..columns]);
+    let panels: [&[[N; ROWS]]; P] = std::array::from_fn(|panel| &panels[panel][..columns]);
+    let mut sums = [[avx2.zero_f32(); P]; M];
+    for column in 0..columns {
+        let mut weights = [avx2.zero_f32(); P];
+        for (weights, panel) in weights.iter_mut().zip(panels) {
+            *weights = N::load(avx2, &panel[column]);
+        }
+        for (sums, x) in sums.iter_mut().zip(x) {
+            let x = avx2.splat_f32(x[column]);
+            for (sum, weights) in sums.iter_mut().zip(weights) {
+                *sum = avx2.multiply_add(weights, x, *sum);
+            }
+        }
+    }
+    for (out, sums) in out.iter_mut().zip(sums) {
+        for (panel, sum) in sums.into_iter().enumerate() {
+            let mut numbers = [0.0; ROWS];
+            avx2.store_f32(&mut numbers, sum);
+            put(out, index + panel, &numbers);
+        }
+    }
+}

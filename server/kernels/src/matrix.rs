@@ -1,0 +1,281 @@
+//! A matrix of weights.
+
+use crate::dense::{self, Dense};
+use crate::format::Format;
+use crate::input::{Input, round_all};
+use crate::quant::ROWS;
+use crate::quant::{Block, Q4_0, Q4_1, Q4K, Q5K, Q6K, Q8_0, Quantised};
+use crate::simd::Instructions;
+use crate::tasks::{self, Shape};
+
+/// Why bytes are no matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MatrixError {
+    /// It has no rows or no columns.
+    #[error("a matrix of {rows} rows and {columns} columns is none")]
+    Empty {
+        /// Rows asked for.
+        rows: usize,
+        /// Columns asked for.
+        columns: usize,
+    },
+    /// A row would end within a block.
+    #[error("{columns} columns are no multiple of the {block} of a block of {format:?}")]
+    Columns {
+        /// How the weights are written.
+        format: Format,
+        /// Columns asked for.
+        columns: usize,
+        /// Columns of a block.
+        block: usize,
+    },
+    /// There are more or fewer bytes than the weights have, or more than can be counted.
+    #[error("{found} bytes are not those of {rows} rows and {columns} columns of {format:?}")]
+    Bytes {
+        /// How the weights are written.
+        format: Format,
+        /// Rows asked for.
+        rows: usize,
+        /// Columns asked for.
+        columns: usize,
+        /// Bytes given.
+        found: usize,
+    },
+}
+
+/// Why a product can't be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ProductError {
+    /// The input is not a whole number of rows.
+    #[error("{found} numbers are no rows of {columns}")]
+    Input {
+        /// Numbers given.
+        found: usize,
+        /// Columns of the weights.
+        columns: usize,
+    },
+    /// The result has not one row for each of the input.
+    #[error("a result of {found} numbers, where {expected} are computed")]
+    Output {
+        /// Room given.
+        found: usize,
+        /// Rows of the input times rows of the weights.
+        expected: usize,
+    },
+    /// There is no such row.
+    #[error("row {row} of {rows}")]
+    Row {
+        /// The row asked for.
+        row: usize,
+        /// Rows of the weights.
+        rows: usize,
+    },
+}
+
+/// A matrix of weights, `rows` (outputs) · `columns` (inputs).
+///
+/// It holds its own copy, as large as the file's but for what [`Matrix::bytes`] tells: `Q4_K` has 148 bytes where a
+/// file has 144, `Q5_K` 180 for 176 and `Q6_K` 212 for 210; rows are rounded up to a multiple of eight.
+#[derive(Debug)]
+pub struct Matrix {
+    format: Format,
+    rows: usize,
+    columns: usize,
+    weights: Weights,
+}
+
+#[derive(Debug)]
+enum Weights {
+    Q4_0(Quantised<Q4_0>),
+    Q4_1(Quantised<Q4_1>),
+    Q8_0(Quantised<Q8_0>),
+    Q4K(Quantised<Q4K>),
+    Q5K(Quantised<Q5K>),
+    Q6K(Quantised<Q6K>),
+    F32(Dense<dense::F32>),
+    BF16(Dense<dense::BF16>),
+    F16(Dense<dense::F16>),
+}
+
+/// Does the same with whatever the weights are, plain numbers apart.
+macro_rules! each {
+    ($weights:expr, $held:ident => $quantised:expr, $dense:expr) => {
+        match $weights {
+            Weights::Q4_0($held) => $quantised,
+            Weights::Q4_1($held) => $quantised,
+            Weights::Q8_0($held) => $quantised,
+            Weights::Q4K($held) => $quantised,
+            Weights::Q5K($held) => $quantised,
+            Weights::Q6K($held) => $quantised,
+            Weights::F32($held) => $dense,
+            Weights::BF16($held) => $dense,
+            Weights::F16($held) => $dense,
+        }
+    };
+}
+
+impl Matrix {
+    /// Repacks weights, on the current pool of threads; `bytes` are not needed any more after.
+    ///
+    /// They are `rows` rows one after the other, each of `columns / format.block_columns()` blocks, little-endian, as
+    /// a tensor of a GGUF or safetensors file is.
+    ///
+    /// # Errors
+    /// [`MatrixError`], where these are not the bytes of such a matrix.
+    pub fn new(
+        format: Format,
+        rows: usize,
+        columns: usize,
+        bytes: &[u8],
+    ) -> Result<Self, MatrixError> {
+        check(format, rows, columns, bytes.len())?;
+        let weights = match format {
+            Format::Q4_0 => Weights::Q4_0(Quantised::pack(bytes, rows, columns)),
+            Format::Q4_1 => Weights::Q4_1(Quantised::pack(bytes, rows, columns)),
+            Format::Q8_0 => Weights::Q8_0(Quantised::pack(bytes, rows, columns)),
+            Format::Q4K => Weights::Q4K(Quantised::pack(bytes, rows, columns)),
+            Format::Q5K => Weights::Q5K(Quantised::pack(bytes, rows, columns)),
+            Format::Q6K => Weights::Q6K(Quantised::pack(bytes, rows, columns)),
+            Format::F32 => Weights::F32(Dense::pack(bytes, rows, columns)),
+            Format::BF16 => Weights::BF16(Dense::pack(bytes, rows, columns)),
+            Format::F16 => Weights::F16(Dense::pack(bytes, rows, columns)),
+        };
+        Ok(Self {
+            format,
+            rows,
+            columns,
+            weights,
+        })
+    }
+
+    /// How the weights are written.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Rows: numbers of a result.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns: numbers of an input.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Bytes that the weights take in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        each!(&self.weights, weights => weights.bytes(), weights.bytes())
+    }
+
+    /// Writes the weights of a row, as an embedding needs them.
+    ///
+    /// # Errors
+    /// [`ProductError::Row`], and [`ProductError::Output`] if `weights` is not as long as a row.
+    pub fn row(&self, row: usize, weights: &mut [f32]) -> Result<(), ProductError> {
+        if row >= self.rows {
+            return Err(ProductError::Row {
+                row,
+                rows: self.rows,
+            });
+        }
+        check_output(weights.len(), self.columns)?;
+        each!(&self.weights, held => held.unpack(row, weights), held.unpack(row, weights));
+        Ok(())
+    }
+
+    /// The product `out = x · selfᵀ`: `x` has any number of rows of [`Matrix::columns`] numbers, `out` as many rows of
+    /// [`Matrix::rows`] numbers.
+    ///
+    /// It runs on the current pool of threads ([`rayon`]'s): a caller who is not one of its threads waits to be woken.
+    ///
+    /// # Errors
+    /// [`ProductError`], where lengths don't fit.
+    pub fn product(&self, x: &[f32], out: &mut [f32]) -> Result<(), ProductError> {
+        self.product_by(Instructions::best(), x, out)
+    }
+
+    /// [`Matrix::product`] by an instruction set that the caller chooses.
+    ///
+    /// # Errors
+    /// [`ProductError`], where lengths don't fit.
+    pub fn product_by(
+        &self,
+        instructions: Instructions,
+        x: &[f32],
+        out: &mut [f32],
+    ) -> Result<(), ProductError> {
+        if !x.len().is_multiple_of(self.columns) {
+            return Err(ProductError::Input {
+                found: x.len(),
+                columns: self.columns,
+            });
+        }
+        check_output(out.len(), x.len() / self.columns * self.rows)?;
+        each!(
+            &self.weights,
+            weights => self.quantised(weights, instructions, x, out),
+            tasks::run(self.shape(self.columns), x, out, |task| weights.run(instructions.0, task))
+        );
+        Ok(())
+    }
+
+    fn quantised<B: Block>(
+        &self,
+        weights: &Quantised<B>,
+        instructions: Instructions,
+        x: &[f32],
+        out: &mut [f32],
+    ) {
+        let x = round_all::<B::Input>(instructions, x);
+        let shape = self.shape(self.columns / B::Input::COLUMNS);
+        tasks::run(shape, &x, out, |task| weights.run(instructions.0, task));
+    }
+
+    fn shape(&self, width: usize) -> Shape {
+        Shape {
+            rows: self.rows,
+            width,
+            columns: self.columns,
+            panel_bytes: self.bytes() / self.rows.div_ceil(ROWS),
+        }
+    }
+}
+
+fn check(format: Format, rows: usize, columns: usize, found: usize) -> Result<(), MatrixError> {
+    if rows == 0 || columns == 0 {
+        return Err(MatrixError::Empty { rows, columns });
+    }
+    let block = format.block_columns();
+    if !columns.is_multiple_of(block) {
+        return Err(MatrixError::Columns {
+            format,
+            columns,
+            block,
+        });
+    }
+    let expected = (columns / block)
+        .checked_mul(rows)
+        .and_then(|blocks| blocks.checked_mul(format.block_bytes()));
+    if expected != Some(found) {
+        return Err(MatrixError::Bytes {
+            format,
+            rows,
+            columns,
+            found,
+        });
+    }
+    Ok(())
+}
+
+fn check_output(found: usize, expected: usize) -> Result<(), ProductError> {
+    if found == expected {
+        Ok(())
+    } else {
+        Err(ProductError::Output { found, expected })
+    }
+}

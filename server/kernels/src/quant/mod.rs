@@ -1,0 +1,178 @@
+//! Quantised weights, eight rows side by side.
+//!
+//! A *panel* is eight rows of the matrix. Of each block of columns a panel has one value of the types here: the scales
+//! of its eight rows, and their codes as vectors of 32 bytes. Byte 4·r + c of vector k is the code of row r and column
+//! 4·k + c; so four neighbouring columns of the input, copied to all places of a register, meet the weights of eight
+//! rows, and the sums of all eight stand in the eight places of one register.
+
+mod legacy;
+mod pack;
+mod q4_k;
+mod q5_k;
+mod q6_k;
+mod super_block;
+
+pub(crate) use legacy::{Q4_0, Q4_1, Q8_0};
+pub(crate) use q4_k::Q4K;
+pub(crate) use q5_k::Q5K;
+pub(crate) use q6_k::Q6K;
+
+use crate::input::Input;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Avx2;
+use crate::simd::Set;
+use crate::tasks::Task;
+use rayon::prelude::*;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::__m256;
+
+/// Rows of a panel.
+pub(crate) const ROWS: usize = 8;
+
+/// One block of columns of a panel.
+pub(crate) trait Block: Sized + Send + Sync {
+    /// What a block of the input is.
+    type Input: Input;
+    /// Bytes of a row's block in a file.
+    const BYTES: usize;
+
+    /// From the blocks of eight rows as a file has them.
+    fn pack(rows: [&[u8]; ROWS]) -> Self;
+
+    /// Writes the weights of one row.
+    fn unpack(&self, row: usize, weights: &mut [f32]);
+
+    /// Adds the product with a block of the input to each row's sum.
+    fn multiply(&self, x: &Self::Input, sums: &mut [f32; ROWS]);
+
+    /// The same for `M` rows of the input at once, with the same bits.
+    #[cfg(target_arch = "x86_64")]
+    fn multiply_avx2<const M: usize>(
+        &self,
+        avx2: Avx2,
+        x: [&Self::Input; M],
+        sums: &mut [__m256; M],
+    );
+}
+
+/// A quantised matrix: the blocks of its panels, one panel after the other.
+#[derive(Debug)]
+pub(crate) struct Quantised<B> {
+    blocks: Vec<B>,
+    /// Blocks of a row.
+    width: usize,
+}
+
+impl<B: Block> Quantised<B> {
+    /// Repacks a file's bytes of `rows` · `columns` weights, whose number the caller has checked.
+    pub(crate) fn pack(bytes: &[u8], rows: usize, columns: usize) -> Self {
+        let width = columns / B::Input::COLUMNS;
+        let row = |row: usize, block: usize| &bytes[(row * width + block) * B::BYTES..][..B::BYTES];
+        // Missing rows of the last panel are blocks of zero bytes, whose weights are zeros.
+        let zeros = vec![0; B::BYTES];
+        let blocks = (0..rows.div_ceil(ROWS) * width)
+            .into_par_iter()
+            .map(|at| {
+                let (first, block) = (at / width * ROWS, at % width);
+                B::pack(std::array::from_fn(|offset| match first + offset {
+                    at if at < rows => row(at, block),
+                    _ => &zeros[..],
+                }))
+            })
+            .collect();
+        Self { blocks, width }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&self.blocks[..])
+    }
+
+    /// Writes the weights of a row.
+    pub(crate) fn unpack(&self, row: usize, weights: &mut [f32]) {
+        let panel = self.panel(row / ROWS);
+        for (block, weights) in panel
+            .iter()
+            .zip(weights.chunks_exact_mut(B::Input::COLUMNS))
+        {
+            block.unpack(row % ROWS, weights);
+        }
+    }
+
+    fn panel(&self, at: usize) -> &[B] {
+        &self.blocks[at * self.width..][..self.width]
+    }
+
+    /// Does a part of a product.
+    pub(crate) fn run(&self, set: Set, task: &mut Task<'_, B::Input>) {
+        match set {
+            Set::Portable => self.run_portable(task),
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(avx2) => avx2.enter(
+                #[inline(always)]
+                || self.run_avx2(avx2, task),
+            ),
+        }
+    }
+
+    fn run_portable(&self, task: &mut Task<'_, B::Input>) {
+        for (index, panel) in task.panels.clone().enumerate() {
+            let panel = self.panel(panel);
+            for (x, out) in task.x.chunks_exact(self.width).zip(&mut task.out) {
+                let mut sums = [0.0; ROWS];
+                for (block, x) in panel.iter().zip(x) {
+                    block.multiply(x, &mut sums);
+                }
+                put(out, index, &sums);
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn run_avx2(&self, avx2: Avx2, task: &mut Task<'_, B::Input>) {
+        const TILE: usize = 4;
+        for (index, panel) in task.panels.clone().enumerate() {
+            let panel = self.panel(panel);
+            let x = task.x.chunks(TILE * self.width);
+            for (x, out) in x.zip(task.out.chunks_mut(TILE)) {
+                match out.len() {
+                    1 => tile::<B, 1>(avx2, panel, x, index, out),
+                    2 => tile::<B, 2>(avx2, panel, x, index, out),
+                    3 => tile::<B, 3>(avx2, panel, x, index, out),
+                    _ => tile::<B, TILE>(avx2, panel, x, index, out),
+                }
+            }
+        }
+    }
+}
+
+/// The products of a panel with `M` rows of the input.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn tile<B: Block, const M: usize>(
+    avx2: Avx2,
+    panel: &[B],
+    x: &[B::Input],
+    index: usize,
+    out: &mut [&mut [f32]],
+) {
+    let width = panel.len();
+    let x: [&[B::Input]; M] = std::array::from_fn(|row| &x[row * width..][..width]);
+    let mut sums = [avx2.zero_f32(); M];
+    for (at, block) in panel.iter().enumerate() {
+        block.multiply_avx2(avx2, std::array::from_fn(|row| &x[row][at]), &mut sums);
+    }
+    for (out, sum) in out.iter_mut().zip(sums) {
+        let mut numbers = [0.0; ROWS];
+        avx2.store_f32(&mut numbers, sum);
+        put(out, index, &numbers);
+    }
+}
+
+/// Writes a panel's results into its place of a row, which may end within it.
+#[inline(always)]
+pub(crate) fn put(out: &mut [f32], index: usize, numbers: &[f32; ROWS]) {
+    let out = &mut out[index * ROWS..];
+    let count = out.len().min(ROWS);
+    out[..count].copy_from_slice(&numbers[..count]);
+}

@@ -1,0 +1,95 @@
+//! `Q4_K` of `ggml-common.h`.
+
+use super::pack::{Codes, code_of, join_nibbles, lay_out, split_nibbles};
+use super::super_block::Scales;
+use super::{Block, ROWS};
+use crate::input::Wide;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Avx2;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256, __m256i};
+
+/// Codes of four bits. 148 bytes a row, of which a file has 144.
+#[derive(Debug)]
+#[repr(C, align(32))]
+pub(crate) struct Q4K {
+    nibbles: Codes<32>,
+    scales: Scales,
+}
+
+/// A row's code of four bits: a file has 64 columns in 32 bytes from byte `at`, the first 32 in their lower halves.
+#[inline]
+pub(super) fn nibble_of(row: &[u8], at: usize, column: usize) -> u8 {
+    let byte = row[at + column / 64 * 32 + column % 32];
+    if column % 64 < 32 {
+        byte & 15
+    } else {
+        byte >> 4
+    }
+}
+
+impl Block for Q4K {
+    type Input = Wide;
+    const BYTES: usize = 144;
+
+    fn pack(rows: [&[u8]; ROWS]) -> Self {
+        let codes: Codes<64> = lay_out(|row, column| nibble_of(rows[row], 16, column));
+        Self {
+            nibbles: join_nibbles(&codes),
+            scales: Scales::pack(&rows),
+        }
+    }
+
+    fn unpack(&self, row: usize, weights: &mut [f32]) {
+        let mut codes = [[0; 32]; 64];
+        split_nibbles(&self.nibbles, &mut codes);
+        let code = |column| code_of(&codes, row, column);
+        self.scales.unpack(row, code, weights);
+    }
+
+    fn multiply(&self, x: &Wide, sums: &mut [f32; ROWS]) {
+        let mut codes = [[0; 32]; 64];
+        split_nibbles(&self.nibbles, &mut codes);
+        self.scales.multiply(&codes, x, sums);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn multiply_avx2<const M: usize>(&self, avx2: Avx2, x: [&Wide; M], sums: &mut [__m256; M]) {
+        let mut products = [avx2.zero(); M];
+        for pair in 0..4 {
+            let scales = self.scales.pair(avx2, pair);
+            for (half, scale) in scales.into_iter().enumerate() {
+                let parts = self.sub_block(avx2, 2 * pair + half, x);
+                for row in 0..M {
+                    let part = avx2.multiply_words(parts[row], scale);
+                    products[row] = avx2.add32(products[row], part);
+                }
+            }
+        }
+        self.scales.finish(avx2, products, x, sums);
+    }
+}
+
+impl Q4K {
+    /// Sums over the even and the odd pairs of a sub-block's columns. Eight sums of two products are at most
+    /// 8 · 2 · 15 · 127, which 16 bits hold.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn sub_block<const M: usize>(&self, avx2: Avx2, sub: usize, x: [&Wide; M]) -> [__m256i; M] {
+        let mask = avx2.splat8(15);
+        let mut parts = [avx2.zero(); M];
+        for pair in 4 * sub..4 * sub + 4 {
+            let nibbles = avx2.load(&self.nibbles[pair]);
+            let low = avx2.and(nibbles, mask);
+            let high = avx2.and(avx2.right4(nibbles), mask);
+            for row in 0..M {
+                let x = &x[row].words;
+                let low = avx2.multiply_bytes(low, avx2.splat32(x[2 * pair]));
+                let high = avx2.multiply_bytes(high, avx2.splat32(x[2 * pair + 1]));
+                parts[row] = avx2.add16(parts[row], avx2.add16(low, high));
+            }
+        }
+        parts
+    }
+}

@@ -1,0 +1,111 @@
+//! `Q5_K` of `ggml-common.h`.
+
+use super::pack::{Codes, code_of, join_nibbles, lay_out, split_nibbles};
+use super::q4_k::nibble_of;
+use super::super_block::{SUBS, Scales};
+use super::{Block, ROWS};
+use crate::input::Wide;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Avx2;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256, __m256i};
+
+/// Codes of five bits. 180 bytes a row, of which a file has 176.
+#[derive(Debug)]
+#[repr(C, align(32))]
+pub(crate) struct Q5K {
+    nibbles: Codes<32>,
+    /// The fifth bits of a sub-block: bit k belongs to its vector k.
+    fifths: Codes<SUBS>,
+    scales: Scales,
+}
+
+impl Q5K {
+    fn codes(&self) -> Codes<64> {
+        let mut codes = [[0; 32]; 64];
+        split_nibbles(&self.nibbles, &mut codes);
+        for (group, codes) in codes.iter_mut().enumerate() {
+            for (code, fifths) in codes.iter_mut().zip(&self.fifths[group / 8]) {
+                *code |= (fifths >> (group % 8) & 1) << 4;
+            }
+        }
+        codes
+    }
+
+    /// Sums over two parts of a sub-block's columns, four vectors each: four sums of two products are at most
+    /// 4 · 2 · 31 · 127, which 16 bits hold, and so do both together.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn sub_block<const M: usize>(&self, avx2: Avx2, sub: usize, x: [&Wide; M]) -> [__m256i; M] {
+        let (mask, bit) = (avx2.splat8(15), avx2.splat8(16));
+        let fifths = avx2.load(&self.fifths[sub]);
+        // Bits 4 and up come down to the lowest ones, so that both halves go alike.
+        let mut bits = [avx2.left4(fifths), fifths];
+        let mut parts = [avx2.zero(); M];
+        for pair in 0..4 {
+            let nibbles = avx2.load(&self.nibbles[4 * sub + pair]);
+            let bits = &mut bits[pair / 2];
+            let low = avx2.or(avx2.and(nibbles, mask), avx2.and(*bits, bit));
+            *bits = avx2.right1(*bits);
+            let high = avx2.and(avx2.right4(nibbles), mask);
+            let high = avx2.or(high, avx2.and(*bits, bit));
+            *bits = avx2.right1(*bits);
+            for row in 0..M {
+                let x = &x[row].words[8 * sub + 2 * pair..][..2];
+                let low = avx2.multiply_bytes(low, avx2.splat32(x[0]));
+                let high = avx2.multiply_bytes(high, avx2.splat32(x[1]));
+                parts[row] = avx2.add16(parts[row], avx2.add16(low, high));
+            }
+        }
+        parts
+    }
+}
+
+impl Block for Q5K {
+    type Input = Wide;
+    const BYTES: usize = 176;
+
+    fn pack(rows: [&[u8]; ROWS]) -> Self {
+        let codes: Codes<64> = lay_out(|row, column| nibble_of(rows[row], 48, column));
+        // A file has the fifth bits of sub-block s in bits s of 32 bytes.
+        let fifth = |row: usize, column: usize| rows[row][16 + column % 32] >> (column / 32) & 1;
+        let mut fifths = [[0; 32]; SUBS];
+        for group in 0..64 {
+            for (at, bits) in fifths[group / 8].iter_mut().enumerate() {
+                *bits |= fifth(at / 4, group * 4 + at % 4) << (group % 8);
+            }
+        }
+        Self {
+            nibbles: join_nibbles(&codes),
+            fifths,
+            scales: Scales::pack(&rows),
+        }
+    }
+
+    fn unpack(&self, row: usize, weights: &mut [f32]) {
+        let codes = self.codes();
+        let code = |column| code_of(&codes, row, column);
+        self.scales.unpack(row, code, weights);
+    }
+
+    fn multiply(&self, x: &Wide, sums: &mut [f32; ROWS]) {
+        self.scales.multiply(&self.codes(), x, sums);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn multiply_avx2<const M: usize>(&self, avx2: Avx2, x: [&Wide; M], sums: &mut [__m256; M]) {
+        let mut products = [avx2.zero(); M];
+        for pair in 0..4 {
+            let scales = self.scales.pair(avx2, pair);
+            for (half, scale) in scales.into_iter().enumerate() {
+                let parts = self.sub_block(avx2, 2 * pair + half, x);
+                for row in 0..M {
+                    let part = avx2.multiply_words(parts[row], scale);
+                    products[row] = avx2.add32(products[row], part);
+                }
+            }
+        }
+        self.scales.finish(avx2, products, x, sums);
+    }
+}

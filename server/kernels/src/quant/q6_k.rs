@@ -1,0 +1,176 @@
+//! `Q6_K` of `ggml-common.h`.
+
+use super::pack::{Codes, code_of, dot, join_nibbles, lay_out, split_nibbles};
+use super::super_block::duplicate;
+use super::{Block, ROWS};
+use crate::half::half_to_f32;
+use crate::input::Wide;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Avx2;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256, __m256i};
+
+/// Sub-blocks of 16 columns.
+const SUBS: usize = 16;
+
+/// A weight is `d · scale · (code - 32)`, with a code of six bits and a scale of eight. 212 bytes a row, of which a
+/// file has 210: `d` has 32 bits, so that vectors lie on their boundaries.
+#[derive(Debug)]
+#[repr(C, align(32))]
+pub(crate) struct Q6K {
+    nibbles: Codes<32>,
+    /// The upper two bits of a sub-block: those of its vector k from bit 2·k on.
+    uppers: Codes<SUBS>,
+    /// Byte 2·r + s of pair p belongs to row r and sub-block 2·p + s.
+    scales: [[u8; 2 * ROWS]; SUBS / 2],
+    d: [f32; ROWS],
+}
+
+/// Where a file has a column's code: the byte of its lower four bits and how far they are shifted, then of its upper two.
+///
+/// 128 columns lie in 64 bytes of lower and 32 bytes of upper bits. The first 64 have the lower halves of the former;
+/// each 32 have two bits of the latter.
+fn places(column: usize) -> (usize, usize, usize, usize) {
+    let (half, at) = (column / 128, column % 128);
+    let low = half * 64 + at % 64;
+    let high = 128 + half * 32 + at % 32;
+    (low, at / 64 * 4, high, at / 32 * 2)
+}
+
+impl Q6K {
+    fn codes(&self) -> Codes<64> {
+        let mut codes = [[0; 32]; 64];
+        split_nibbles(&self.nibbles, &mut codes);
+        for (group, codes) in codes.iter_mut().enumerate() {
+            for (code, uppers) in codes.iter_mut().zip(&self.uppers[group / 4]) {
+                *code |= (uppers >> (group % 4 * 2) & 3) << 4;
+            }
+        }
+        codes
+    }
+
+    fn scale(&self, row: usize, sub: usize) -> i32 {
+        i32::from(self.scales[sub / 2][2 * row + sub % 2] as i8)
+    }
+
+    /// The four vectors of a sub-block's codes.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn vectors(&self, avx2: Avx2, sub: usize) -> [__m256i; 4] {
+        let first = avx2.load(&self.nibbles[2 * sub]);
+        let second = avx2.load(&self.nibbles[2 * sub + 1]);
+        let uppers = avx2.load(&self.uppers[sub]);
+        [
+            join(avx2, first, avx2.left4(uppers)),
+            join(avx2, avx2.right4(first), avx2.left2(uppers)),
+            join(avx2, second, uppers),
+            join(avx2, avx2.right4(second), avx2.right2(uppers)),
+        ]
+    }
+
+    /// Adds a sub-block's scaled products. Two sums of two products are at most 2 · 2 · 63 · 127, which 16 bits hold.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn sub_block<const M: usize>(
+        &self,
+        avx2: Avx2,
+        (sub, scale): (usize, __m256i),
+        x: [&Wide; M],
+        products: &mut [__m256i; M],
+    ) {
+        let codes = self.vectors(avx2, sub);
+        for row in 0..M {
+            let x = &x[row].words[4 * sub..][..4];
+            let mut parts = codes;
+            for (part, x) in parts.iter_mut().zip(x) {
+                *part = avx2.multiply_bytes(*part, avx2.splat32(*x));
+            }
+            let first = avx2.multiply_words(avx2.add16(parts[0], parts[1]), scale);
+            let second = avx2.multiply_words(avx2.add16(parts[2], parts[3]), scale);
+            products[row] = avx2.add32(products[row], avx2.add32(first, second));
+        }
+    }
+}
+
+/// Codes of their lower four and upper two bits, where each stands in its place among others.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn join(avx2: Avx2, lower: __m256i, upper: __m256i) -> __m256i {
+    let lower = avx2.and(lower, avx2.splat8(15));
+    avx2.or(lower, avx2.and(upper, avx2.splat8(48)))
+}
+
+impl Block for Q6K {
+    type Input = Wide;
+    const BYTES: usize = 210;
+
+    fn pack(rows: [&[u8]; ROWS]) -> Self {
+        let codes: Codes<64> = lay_out(|row, column| {
+            let (low, low_shift, high, high_shift) = places(column);
+            rows[row][low] >> low_shift & 15 | (rows[row][high] >> high_shift & 3) << 4
+        });
+        let mut uppers = [[0; 32]; SUBS];
+        for (group, codes) in codes.iter().enumerate() {
+            for (bits, code) in uppers[group / 4].iter_mut().zip(codes) {
+                *bits |= code >> 4 << (group % 4 * 2);
+            }
+        }
+        let scale = |row: usize, sub: usize| rows[row][192 + sub];
+        Self {
+            nibbles: join_nibbles(&codes),
+            uppers,
+            scales: std::array::from_fn(|pair| {
+                std::array::from_fn(|at| scale(at / 2, 2 * pair + at % 2))
+            }),
+            d: rows.map(|row| half_to_f32(u16::from_le_bytes([row[208], row[209]]))),
+        }
+    }
+
+    fn unpack(&self, row: usize, weights: &mut [f32]) {
+        let codes = self.codes();
+        for (column, weight) in weights.iter_mut().enumerate() {
+            let code = f32::from(code_of(&codes, row, column)) - 32.0;
+            *weight = self.d[row] * self.scale(row, column / 16) as f32 * code;
+        }
+    }
+
+    fn multiply(&self, x: &Wide, sums: &mut [f32; ROWS]) {
+        let codes = self.codes();
+        let mut products = [0; ROWS];
+        for sub in 0..SUBS {
+            let total = i32::from((x.sums16[sub / 2] >> (16 * (sub % 2))) as i16);
+            let mut parts = [-32 * total; ROWS];
+            dot(&codes[4 * sub..][..4], &x.words[4 * sub..][..4], &mut parts);
+            for (row, part) in parts.iter().enumerate() {
+                products[row] += self.scale(row, sub) * part;
+            }
+        }
+        for ((sum, product), d) in sums.iter_mut().zip(products).zip(self.d) {
+            *sum = (d * x.scale).mul_add(product as f32, *sum);
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn multiply_avx2<const M: usize>(&self, avx2: Avx2, x: [&Wide; M], sums: &mut [__m256; M]) {
+        let mut products = [avx2.zero(); M];
+        // What the input's sums take away, 32 times.
+        let mut offsets = [avx2.zero(); M];
+        for (pair, scales) in self.scales.iter().enumerate() {
+            let scales = avx2.widen_i8(avx2.load16(scales));
+            for row in 0..M {
+                let part = avx2.multiply_words(scales, avx2.splat32(x[row].sums16[pair]));
+                offsets[row] = avx2.add32(offsets[row], part);
+            }
+            let [first, second] = duplicate(avx2, scales);
+            self.sub_block(avx2, (2 * pair, first), x, &mut products);
+            self.sub_block(avx2, (2 * pair + 1, second), x, &mut products);
+        }
+        let d = avx2.load_f32(&self.d);
+        for row in 0..M {
+            let product = avx2.sub32(products[row], avx2.times32(offsets[row]));
+            let d = avx2.multiply(d, avx2.splat_f32(x[row].scale));
+            sums[row] = avx2.multiply_add(d, avx2.to_f32(product), sums[row]);
+        }
+    }
+}

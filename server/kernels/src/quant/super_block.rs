@@ -1,0 +1,139 @@
+//! What `Q4_K` and `Q5_K` share: scales and minimums of six bits for each 32 of 256 columns.
+
+use super::ROWS;
+use super::pack::dot;
+use crate::half::half_to_f32;
+use crate::input::Wide;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Avx2;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256, __m256i};
+
+/// Sub-blocks of 32 columns.
+pub(super) const SUBS: usize = 8;
+
+/// A weight is `d · scale · code - dmin · min`.
+///
+/// A file packs six bits a number, here it is eight, so that vectors of them are read as they are: 20 bytes a row in
+/// place of 16. Byte 2·r + s of pair p belongs to row r and sub-block 2·p + s.
+#[derive(Debug)]
+pub(super) struct Scales {
+    d: [u16; ROWS],
+    dmin: [u16; ROWS],
+    scales: [[u8; 2 * ROWS]; SUBS / 2],
+    mins: [[u8; 2 * ROWS]; SUBS / 2],
+}
+
+impl Scales {
+    /// From the first 16 bytes of each row's block.
+    pub(super) fn pack(rows: &[&[u8]; ROWS]) -> Self {
+        let word = |at: usize| rows.map(|row| u16::from_le_bytes([row[at], row[at + 1]]));
+        let mut scales = [[0; 2 * ROWS]; SUBS / 2];
+        let mut mins = scales;
+        for (row, bytes) in rows.iter().enumerate() {
+            for sub in 0..SUBS {
+                let (scale, min) = six_bits(&bytes[4..16], sub);
+                scales[sub / 2][2 * row + sub % 2] = scale;
+                mins[sub / 2][2 * row + sub % 2] = min;
+            }
+        }
+        Self {
+            d: word(0),
+            dmin: word(2),
+            scales,
+            mins,
+        }
+    }
+
+    /// Writes the weights of one row, whose codes are given by column.
+    pub(super) fn unpack(&self, row: usize, code: impl Fn(usize) -> u8, weights: &mut [f32]) {
+        let (d, dmin) = (half_to_f32(self.d[row]), half_to_f32(self.dmin[row]));
+        for (column, weight) in weights.iter_mut().enumerate() {
+            let sub = column / 32;
+            let at = 2 * row + sub % 2;
+            let scale = d * f32::from(self.scales[sub / 2][at]);
+            let min = dmin * f32::from(self.mins[sub / 2][at]);
+            *weight = scale * f32::from(code(column)) - min;
+        }
+    }
+
+    /// Adds the product of the weights, whose codes these are, to each row's sum.
+    pub(super) fn multiply(&self, codes: &[[u8; 32]; 64], x: &Wide, sums: &mut [f32; ROWS]) {
+        let (mut products, mut mins) = ([0; ROWS], [0; ROWS]);
+        for sub in 0..SUBS {
+            let mut parts = [0; ROWS];
+            dot(&codes[8 * sub..][..8], &x.words[8 * sub..][..8], &mut parts);
+            let total = i32::from((x.sums32[sub / 2] >> (16 * (sub % 2))) as i16);
+            for row in 0..ROWS {
+                let at = 2 * row + sub % 2;
+                products[row] += i32::from(self.scales[sub / 2][at]) * parts[row];
+                mins[row] += i32::from(self.mins[sub / 2][at]) * total;
+            }
+        }
+        for (row, sum) in sums.iter_mut().enumerate() {
+            let d = half_to_f32(self.d[row]) * x.scale;
+            let dmin = half_to_f32(self.dmin[row]) * x.scale;
+            *sum = d.mul_add(products[row] as f32, *sum);
+            *sum = (-dmin).mul_add(mins[row] as f32, *sum);
+        }
+    }
+
+    /// The scales of two sub-blocks, each twice in the places of its rows.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(super) fn pair(&self, avx2: Avx2, pair: usize) -> [__m256i; 2] {
+        duplicate(avx2, avx2.widen_u8(avx2.load16(&self.scales[pair])))
+    }
+
+    /// Adds products of scaled codes, and takes the minimums' part away.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(super) fn finish<const M: usize>(
+        &self,
+        avx2: Avx2,
+        products: [__m256i; M],
+        x: [&Wide; M],
+        sums: &mut [__m256; M],
+    ) {
+        let mut parts = [avx2.zero(); M];
+        for (pair, mins) in self.mins.iter().enumerate() {
+            let mins = avx2.widen_u8(avx2.load16(mins));
+            for row in 0..M {
+                let part = avx2.multiply_words(mins, avx2.splat32(x[row].sums32[pair]));
+                parts[row] = avx2.add32(parts[row], part);
+            }
+        }
+        let d = avx2.half_to_f32(avx2.load_words(&self.d));
+        let dmin = avx2.half_to_f32(avx2.load_words(&self.dmin));
+        for row in 0..M {
+            let scale = avx2.splat_f32(x[row].scale);
+            let d = avx2.multiply(d, scale);
+            let dmin = avx2.multiply(dmin, scale);
+            sums[row] = avx2.multiply_add(d, avx2.to_f32(products[row]), sums[row]);
+            sums[row] = avx2.multiply_subtract(dmin, avx2.to_f32(parts[row]), sums[row]);
+        }
+    }
+}
+
+/// Of pairs of words of 16 bits the first ones twice, and the second ones.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn duplicate(avx2: Avx2, pairs: __m256i) -> [__m256i; 2] {
+    const FIRST: [u8; 16] = [0, 1, 0, 1, 4, 5, 4, 5, 8, 9, 8, 9, 12, 13, 12, 13];
+    const SECOND: [u8; 16] = [2, 3, 2, 3, 6, 7, 6, 7, 10, 11, 10, 11, 14, 15, 14, 15];
+    let first = avx2.shuffle(pairs, avx2.twice(avx2.load16(&FIRST)));
+    let second = avx2.shuffle(pairs, avx2.twice(avx2.load16(&SECOND)));
+    [first, second]
+}
+
+/// The scale and the minimum of a sub-block from the 12 bytes that hold those of all eight: the first four of each in
+/// the lower six bits of a byte, of the others four bits in a byte of their own and two on top of the first ones.
+fn six_bits(bytes: &[u8], sub: usize) -> (u8, u8) {
+    if sub < 4 {
+        return (bytes[sub] & 63, bytes[sub + 4] & 63);
+    }
+    let low = bytes[sub + 4];
+    let scale = low & 15 | bytes[sub - 4] >> 6 << 4;
+    let min = low >> 4 | bytes[sub] >> 6 << 4;
+    (scale, min)
+}

@@ -1,0 +1,218 @@
+//! Which vector instructions the machine has, and those of AVX2 as safe functions.
+//!
+//! The one file with `unsafe` of this crate: vector instructions may be executed only where the processor has them. An
+//! [`Avx2`] is made by asking it, so that who holds one may execute them.
+
+#![allow(unsafe_code)]
+
+use crate::input::Input;
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+/// An instruction set that this machine has.
+#[derive(Debug, Clone, Copy)]
+pub struct Instructions(pub(crate) Set);
+
+/// The instruction sets that there is code for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Set {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+}
+
+impl Instructions {
+    /// Plain Rust, on any machine.
+    pub const PORTABLE: Self = Self(Set::Portable);
+
+    /// The fastest of this machine.
+    #[must_use]
+    pub fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(avx2) = Avx2::detect() {
+            return Self(Set::Avx2(avx2));
+        }
+        Self::PORTABLE
+    }
+
+    /// Every one of this machine, the plain one first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let best = Self::best();
+        let more = match best.0 {
+            Set::Portable => None,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(_) => Some(best),
+        };
+        std::iter::once(Self::PORTABLE).chain(more)
+    }
+
+    /// What they are called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Set::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(_) => "avx2",
+        }
+    }
+
+    /// Blocks of the input from so many values, by the same code compiled for each set.
+    pub(crate) fn round<I: Input>(self, values: &[f32]) -> Vec<I> {
+        match self.0 {
+            Set::Portable => round(values),
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(avx2) => avx2.enter(
+                #[inline(always)]
+                || round(values),
+            ),
+        }
+    }
+}
+
+#[inline(always)]
+fn round<I: Input>(values: &[f32]) -> Vec<I> {
+    let mut blocks = Vec::with_capacity(values.len() / I::COLUMNS);
+    for values in values.chunks_exact(I::COLUMNS) {
+        blocks.push(I::round(values));
+    }
+    blocks
+}
+
+/// The right to execute AVX2, FMA and F16C.
+///
+/// Its functions compile to one instruction each where they are inlined into [`Avx2::enter`]; so all between is
+/// `#[inline(always)]`.
+#[cfg(target_arch = "x86_64")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx2(());
+
+#[cfg(target_arch = "x86_64")]
+impl Avx2 {
+    /// Asks the processor, and the operating system whether it keeps the registers.
+    fn detect() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        has.then_some(Self(()))
+    }
+
+    /// Does `work`, compiled for these instructions.
+    #[inline(always)]
+    pub(crate) fn enter<T>(self, work: impl FnOnce() -> T) -> T {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn compiled<T>(work: impl FnOnce() -> T) -> T {
+            work()
+        }
+        // SAFETY: `self` exists only where `detect` found the instructions.
+        unsafe { compiled(work) }
+    }
+
+    /// 32 bytes of memory.
+    #[inline(always)]
+    pub(crate) fn load(self, bytes: &[u8; 32]) -> __m256i {
+        // SAFETY: `self` proves the instruction, the reference 32 bytes of any alignment.
+        unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+    }
+
+    /// 16 bytes of memory.
+    #[inline(always)]
+    pub(crate) fn load16(self, bytes: &[u8; 16]) -> __m128i {
+        // SAFETY: as in `load`, 16 bytes.
+        unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+    }
+
+    /// Eight words of 16 bits of memory.
+    #[inline(always)]
+    pub(crate) fn load_words(self, words: &[u16; 8]) -> __m128i {
+        // SAFETY: as in `load`, 16 bytes.
+        unsafe { _mm_loadu_si128(words.as_ptr().cast()) }
+    }
+
+    /// Eight numbers of memory.
+    #[inline(always)]
+    pub(crate) fn load_f32(self, numbers: &[f32; 8]) -> __m256 {
+        // SAFETY: as in `load`, 32 bytes.
+        unsafe { _mm256_loadu_ps(numbers.as_ptr()) }
+    }
+
+    /// Writes eight numbers to memory.
+    #[inline(always)]
+    pub(crate) fn store_f32(self, numbers: &mut [f32; 8], value: __m256) {
+        // SAFETY: as in `load`, 32 bytes that are ours alone.
+        unsafe { _mm256_storeu_ps(numbers.as_mut_ptr(), value) }
+    }
+}
+
+/// Instructions that touch registers only.
+#[cfg(target_arch = "x86_64")]
+macro_rules! instructions {
+    ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $out:ty = $call:expr;)*) => {
+        impl Avx2 {$(
+            $(#[$doc])*
+            #[inline(always)]
+            pub(crate) fn $name(self, $($arg: $type),*) -> $out {
+                // SAFETY: `self` exists only where the processor has the instruction, which reads and writes
+                // nothing but its arguments and result.
+                unsafe { $call }
+            }
+        )*}
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+instructions! {
+    /// All bits zero.
+    zero() -> __m256i = _mm256_setzero_si256();
+    /// A byte in all 32 places.
+    splat8(value: u8) -> __m256i = _mm256_set1_epi8(value as i8);
+    /// A word of 16 bits in all 16 places.
+    splat16(value: i16) -> __m256i = _mm256_set1_epi16(value);
+    /// A word of 32 bits in all 8 places.
+    splat32(value: i32) -> __m256i = _mm256_set1_epi32(value);
+    /// The same 16 bytes in both halves.
+    twice(value: __m128i) -> __m256i = _mm256_broadcastsi128_si256(value);
+    /// Bytes to words of 16 bits without a sign.
+    widen_u8(value: __m128i) -> __m256i = _mm256_cvtepu8_epi16(value);
+    /// Bytes to words of 16 bits with their sign.
+    widen_i8(value: __m128i) -> __m256i = _mm256_cvtepi8_epi16(value);
+    /// Bytes chosen by `order` within each half.
+    shuffle(value: __m256i, order: __m256i) -> __m256i = _mm256_shuffle_epi8(value, order);
+    and(a: __m256i, b: __m256i) -> __m256i = _mm256_and_si256(a, b);
+    or(a: __m256i, b: __m256i) -> __m256i = _mm256_or_si256(a, b);
+    /// Words of 16 bits to the right by 4.
+    right4(value: __m256i) -> __m256i = _mm256_srli_epi16::<4>(value);
+    /// Words of 16 bits to the right by 2.
+    right2(value: __m256i) -> __m256i = _mm256_srli_epi16::<2>(value);
+    /// Words of 16 bits to the right by 1.
+    right1(value: __m256i) -> __m256i = _mm256_srli_epi16::<1>(value);
+    /// Words of 16 bits to the left by 4.
+    left4(value: __m256i) -> __m256i = _mm256_slli_epi16::<4>(value);
+    /// Words of 16 bits to the left by 2.
+    left2(value: __m256i) -> __m256i = _mm256_slli_epi16::<2>(value);
+    add16(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi16(a, b);
+    add32(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi32(a, b);
+    sub32(a: __m256i, b: __m256i) -> __m256i = _mm256_sub_epi32(a, b);
+    /// Words of 32 bits to the left by 5.
+    times32(value: __m256i) -> __m256i = _mm256_slli_epi32::<5>(value);
+    /// Bytes of `a` without and of `b` with a sign: products, two neighbours added to 16 bits.
+    multiply_bytes(a: __m256i, b: __m256i) -> __m256i = _mm256_maddubs_epi16(a, b);
+    /// Words of 16 bits: products, two neighbours added to 32 bits.
+    multiply_words(a: __m256i, b: __m256i) -> __m256i = _mm256_madd_epi16(a, b);
+    /// Magnitudes of bytes.
+    abs8(value: __m256i) -> __m256i = _mm256_abs_epi8(value);
+    /// Bytes of `value`, negated where `sign` is negative and zero where it is zero.
+    sign8(value: __m256i, sign: __m256i) -> __m256i = _mm256_sign_epi8(value, sign);
+    zero_f32() -> __m256 = _mm256_setzero_ps();
+    splat_f32(value: f32) -> __m256 = _mm256_set1_ps(value);
+    /// Whole numbers to the nearest ones of 32 bits.
+    to_f32(value: __m256i) -> __m256 = _mm256_cvtepi32_ps(value);
+    half_to_f32(value: __m128i) -> __m256 = _mm256_cvtph_ps(value);
+    bfloat_to_f32(value: __m128i) -> __m256 =
+        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(value)));
+    multiply(a: __m256, b: __m256) -> __m256 = _mm256_mul_ps(a, b);
+    /// `a · b + c`, rounded once.
+    multiply_add(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fmadd_ps(a, b, c);
+    /// `c - a · b`, rounded once.
+    multiply_subtract(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fnmadd_ps(a, b, c);
+}

@@ -249,9 +249,7 @@ fn tile<N: Number, const M: usize, const P: usize>(
     }
     for (out, sums) in out.iter_mut().zip(sums) {
         for (panel, sum) in sums.into_iter().enumerate() {
-            let mut numbers = [0.0; ROWS];
-            avx2.store_f32(&mut numbers, sum);
-            put(out, index + panel, &numbers);
+            put(out, index + panel, &avx2.numbers(sum));
         }
     }
 }

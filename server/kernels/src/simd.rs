@@ -9,6 +9,8 @@ use crate::input::Input;
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
+#[cfg(target_arch = "x86_64")]
+use std::mem::transmute;
 
 /// An instruction set that this machine has.
 #[derive(Debug, Clone, Copy)]
@@ -111,36 +113,36 @@ impl Avx2 {
     /// 32 bytes of memory.
     #[inline(always)]
     pub(crate) fn load(self, bytes: &[u8; 32]) -> __m256i {
-        // SAFETY: `self` proves the instruction, the reference 32 bytes of any alignment.
-        unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+        // SAFETY: both are 32 bytes, and any bits are a value of either. The same holds of those below.
+        unsafe { transmute::<[u8; 32], __m256i>(*bytes) }
     }
 
     /// 16 bytes of memory.
     #[inline(always)]
     pub(crate) fn load16(self, bytes: &[u8; 16]) -> __m128i {
-        // SAFETY: as in `load`, 16 bytes.
-        unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+        // SAFETY: as in `load`.
+        unsafe { transmute::<[u8; 16], __m128i>(*bytes) }
     }
 
     /// Eight words of 16 bits of memory.
     #[inline(always)]
     pub(crate) fn load_words(self, words: &[u16; 8]) -> __m128i {
-        // SAFETY: as in `load`, 16 bytes.
-        unsafe { _mm_loadu_si128(words.as_ptr().cast()) }
+        // SAFETY: as in `load`.
+        unsafe { transmute::<[u16; 8], __m128i>(*words) }
     }
 
     /// Eight numbers of memory.
     #[inline(always)]
     pub(crate) fn load_f32(self, numbers: &[f32; 8]) -> __m256 {
-        // SAFETY: as in `load`, 32 bytes.
-        unsafe { _mm256_loadu_ps(numbers.as_ptr()) }
+        // SAFETY: as in `load`.
+        unsafe { transmute::<[f32; 8], __m256>(*numbers) }
     }
 
-    /// Writes eight numbers to memory.
+    /// Eight numbers as memory has them.
     #[inline(always)]
-    pub(crate) fn store_f32(self, numbers: &mut [f32; 8], value: __m256) {
-        // SAFETY: as in `load`, 32 bytes that are ours alone.
-        unsafe { _mm256_storeu_ps(numbers.as_mut_ptr(), value) }
+    pub(crate) fn numbers(self, value: __m256) -> [f32; 8] {
+        // SAFETY: as in `load`.
+        unsafe { transmute::<__m256, [f32; 8]>(value) }
     }
 }
 

@@ -163,9 +163,7 @@ fn tile<B: Block, const M: usize>(
         block.multiply_avx2(avx2, std::array::from_fn(|row| &x[row][at]), &mut sums);
     }
     for (out, sum) in out.iter_mut().zip(sums) {
-        let mut numbers = [0.0; ROWS];
-        avx2.store_f32(&mut numbers, sum);
-        put(out, index, &numbers);
+        put(out, index, &avx2.numbers(sum));
     }
 }
 

@@ -138,6 +138,18 @@ impl Avx2 {
         unsafe { transmute::<[f32; 8], __m256>(*numbers) }
     }
 
+    /// Asks for the `bytes` that lie `ahead` bytes behind the beginning of `value`, wherever that may be.
+    ///
+    /// The processor foresees a sequence of reads by itself, but not beyond a page of 4 KiB.
+    #[inline(always)]
+    pub(crate) fn prefetch<T>(self, value: &T, ahead: usize) {
+        let begin = std::ptr::from_ref(value).cast::<i8>();
+        for line in (0..size_of::<T>()).step_by(64) {
+            // SAFETY: it is a hint, which reads nothing and fails at no address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(begin.wrapping_add(ahead + line)) }
+        }
+    }
+
     /// Eight numbers as memory has them.
     #[inline(always)]
     pub(crate) fn numbers(self, value: __m256) -> [f32; 8] {

@@ -146,6 +146,10 @@ impl<B: Block> Quantised<B> {
     }
 }
 
+/// How far ahead of the computation weights are asked for.
+#[cfg(target_arch = "x86_64")]
+const AHEAD: usize = 4096;
+
 /// The products of a panel with `M` rows of the input.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
@@ -160,6 +164,7 @@ fn tile<B: Block, const M: usize>(
     let x: [&[B::Input]; M] = std::array::from_fn(|row| &x[row * width..][..width]);
     let mut sums = [avx2.zero_f32(); M];
     for (at, block) in panel.iter().enumerate() {
+        avx2.prefetch(block, AHEAD);
         block.multiply_avx2(avx2, std::array::from_fn(|row| &x[row][at]), &mut sums);
     }
     for (out, sum) in out.iter_mut().zip(sums) {

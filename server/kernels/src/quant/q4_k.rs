@@ -13,8 +13,8 @@ use std::arch::x86_64::{__m256, __m256i};
 #[derive(Debug)]
 #[repr(C, align(32))]
 pub(crate) struct Q4K {
-    nibbles: Codes<32>,
     scales: Scales,
+    nibbles: Codes<32>,
 }
 
 /// A row's code of four bits: a file has 64 columns in 32 bytes from byte `at`, the first 32 in their lower halves.

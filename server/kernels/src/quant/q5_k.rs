@@ -14,19 +14,46 @@ use std::arch::x86_64::{__m256, __m256i};
 #[derive(Debug)]
 #[repr(C, align(32))]
 pub(crate) struct Q5K {
-    nibbles: Codes<32>,
-    /// The fifth bits of a sub-block: bit k belongs to its vector k.
-    fifths: Codes<SUBS>,
     scales: Scales,
+    subs: [Sub; SUBS],
+}
+
+/// The codes of a sub-block, in the order in which they are read.
+#[derive(Debug)]
+#[repr(C)]
+struct Sub {
+    /// The fifth bits: bit k belongs to vector k.
+    fifths: [u8; 32],
+    nibbles: Codes<4>,
+}
+
+impl Sub {
+    fn pack(rows: &[&[u8]; ROWS], sub: usize) -> Self {
+        let codes: Codes<8> = lay_out(|row, column| nibble_of(rows[row], 48, 32 * sub + column));
+        // A file has the fifth bits of sub-block s in bits s of 32 bytes.
+        let fifth = |row: usize, column: usize| rows[row][16 + column] >> sub & 1;
+        let mut fifths = [0; 32];
+        for group in 0..8 {
+            for (at, bits) in fifths.iter_mut().enumerate() {
+                *bits |= fifth(at / 4, group * 4 + at % 4) << group;
+            }
+        }
+        Self {
+            fifths,
+            nibbles: join_nibbles(&codes),
+        }
+    }
 }
 
 impl Q5K {
     fn codes(&self) -> Codes<64> {
         let mut codes = [[0; 32]; 64];
-        split_nibbles(&self.nibbles, &mut codes);
-        for (group, codes) in codes.iter_mut().enumerate() {
-            for (code, fifths) in codes.iter_mut().zip(&self.fifths[group / 8]) {
-                *code |= (fifths >> (group % 8) & 1) << 4;
+        for (sub, codes) in self.subs.iter().zip(codes.as_chunks_mut::<8>().0) {
+            split_nibbles(&sub.nibbles, codes);
+            for (group, codes) in codes.iter_mut().enumerate() {
+                for (code, fifths) in codes.iter_mut().zip(&sub.fifths) {
+                    *code |= (fifths >> group & 1) << 4;
+                }
             }
         }
         codes
@@ -38,12 +65,12 @@ impl Q5K {
     #[inline(always)]
     fn sub_block<const M: usize>(&self, avx2: Avx2, sub: usize, x: [&Wide; M]) -> [__m256i; M] {
         let (mask, bit) = (avx2.splat8(15), avx2.splat8(16));
-        let fifths = avx2.load(&self.fifths[sub]);
+        let fifths = avx2.load(&self.subs[sub].fifths);
         // Bits 4 and up come down to the lowest ones, so that both halves go alike.
         let mut bits = [avx2.left4(fifths), fifths];
         let mut parts = [avx2.zero(); M];
         for pair in 0..4 {
-            let nibbles = avx2.load(&self.nibbles[4 * sub + pair]);
+            let nibbles = avx2.load(&self.subs[sub].nibbles[pair]);
             let bits = &mut bits[pair / 2];
             let low = avx2.or(avx2.and(nibbles, mask), avx2.and(*bits, bit));
             *bits = avx2.right1(*bits);
@@ -66,19 +93,9 @@ impl Block for Q5K {
     const BYTES: usize = 176;
 
     fn pack(rows: [&[u8]; ROWS]) -> Self {
-        let codes: Codes<64> = lay_out(|row, column| nibble_of(rows[row], 48, column));
-        // A file has the fifth bits of sub-block s in bits s of 32 bytes.
-        let fifth = |row: usize, column: usize| rows[row][16 + column % 32] >> (column / 32) & 1;
-        let mut fifths = [[0; 32]; SUBS];
-        for group in 0..64 {
-            for (at, bits) in fifths[group / 8].iter_mut().enumerate() {
-                *bits |= fifth(at / 4, group * 4 + at % 4) << (group % 8);
-            }
-        }
         Self {
-            nibbles: join_nibbles(&codes),
-            fifths,
             scales: Scales::pack(&rows),
+            subs: std::array::from_fn(|sub| Sub::pack(&rows, sub)),
         }
     }
 

@@ -18,12 +18,19 @@ const SUBS: usize = 16;
 #[derive(Debug)]
 #[repr(C, align(32))]
 pub(crate) struct Q6K {
-    nibbles: Codes<32>,
-    /// The upper two bits of a sub-block: those of its vector k from bit 2·k on.
-    uppers: Codes<SUBS>,
     /// Byte 2·r + s of pair p belongs to row r and sub-block 2·p + s.
     scales: [[u8; 2 * ROWS]; SUBS / 2],
     d: [f32; ROWS],
+    subs: [Sub; SUBS],
+}
+
+/// The codes of a sub-block, in the order in which they are read.
+#[derive(Debug)]
+#[repr(C)]
+struct Sub {
+    nibbles: Codes<2>,
+    /// The upper two bits: those of vector k from bit 2·k on.
+    uppers: [u8; 32],
 }
 
 /// Where a file has a column's code: the byte of its lower four bits and how far they are shifted, then of its upper two.
@@ -37,13 +44,34 @@ fn places(column: usize) -> (usize, usize, usize, usize) {
     (low, at / 64 * 4, high, at / 32 * 2)
 }
 
+impl Sub {
+    fn pack(rows: &[&[u8]; ROWS], sub: usize) -> Self {
+        let codes: Codes<4> = lay_out(|row, column| {
+            let (low, low_shift, high, high_shift) = places(16 * sub + column);
+            rows[row][low] >> low_shift & 15 | (rows[row][high] >> high_shift & 3) << 4
+        });
+        let mut uppers = [0; 32];
+        for (group, codes) in codes.iter().enumerate() {
+            for (bits, code) in uppers.iter_mut().zip(codes) {
+                *bits |= code >> 4 << (2 * group);
+            }
+        }
+        Self {
+            nibbles: join_nibbles(&codes),
+            uppers,
+        }
+    }
+}
+
 impl Q6K {
     fn codes(&self) -> Codes<64> {
         let mut codes = [[0; 32]; 64];
-        split_nibbles(&self.nibbles, &mut codes);
-        for (group, codes) in codes.iter_mut().enumerate() {
-            for (code, uppers) in codes.iter_mut().zip(&self.uppers[group / 4]) {
-                *code |= (uppers >> (group % 4 * 2) & 3) << 4;
+        for (sub, codes) in self.subs.iter().zip(codes.as_chunks_mut::<4>().0) {
+            split_nibbles(&sub.nibbles, codes);
+            for (group, codes) in codes.iter_mut().enumerate() {
+                for (code, uppers) in codes.iter_mut().zip(&sub.uppers) {
+                    *code |= (uppers >> (2 * group) & 3) << 4;
+                }
             }
         }
         codes
@@ -57,9 +85,10 @@ impl Q6K {
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     fn vectors(&self, avx2: Avx2, sub: usize) -> [__m256i; 4] {
-        let first = avx2.load(&self.nibbles[2 * sub]);
-        let second = avx2.load(&self.nibbles[2 * sub + 1]);
-        let uppers = avx2.load(&self.uppers[sub]);
+        let sub = &self.subs[sub];
+        let first = avx2.load(&sub.nibbles[0]);
+        let second = avx2.load(&sub.nibbles[1]);
+        let uppers = avx2.load(&sub.uppers);
         [
             join(avx2, first, avx2.left4(uppers)),
             join(avx2, avx2.right4(first), avx2.left2(uppers)),
@@ -105,24 +134,13 @@ impl Block for Q6K {
     const BYTES: usize = 210;
 
     fn pack(rows: [&[u8]; ROWS]) -> Self {
-        let codes: Codes<64> = lay_out(|row, column| {
-            let (low, low_shift, high, high_shift) = places(column);
-            rows[row][low] >> low_shift & 15 | (rows[row][high] >> high_shift & 3) << 4
-        });
-        let mut uppers = [[0; 32]; SUBS];
-        for (group, codes) in codes.iter().enumerate() {
-            for (bits, code) in uppers[group / 4].iter_mut().zip(codes) {
-                *bits |= code >> 4 << (group % 4 * 2);
-            }
-        }
         let scale = |row: usize, sub: usize| rows[row][192 + sub];
         Self {
-            nibbles: join_nibbles(&codes),
-            uppers,
             scales: std::array::from_fn(|pair| {
                 std::array::from_fn(|at| scale(at / 2, 2 * pair + at % 2))
             }),
             d: rows.map(|row| half_to_f32(u16::from_le_bytes([row[208], row[209]]))),
+            subs: std::array::from_fn(|sub| Sub::pack(&rows, sub)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Weights files as memory: the one place with `unsafe` in this project.
+//! Weights files as memory: the one place with `unsafe` in this crate.
 
 use std::fs::File;
 use std::ops::Deref;

@@ -9,7 +9,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("chandler-crds", &[]),
     ("chandler-core", &["chandler-crds"]),
     ("chandler-source", &["chandler-crds"]),
-    ("chandler-server", &["chandler-crds", "chandler-source"]),
+    ("chandler-kernels", &[]),
+    (
+        "chandler-server",
+        &["chandler-crds", "chandler-kernels", "chandler-source"],
+    ),
     ("chandler-gateway", &["chandler-core", "chandler-crds"]),
     ("chandler-sim", &["chandler-core", "chandler-crds"]),
     ("chandler-probe", &["chandler-core", "chandler-crds"]),

@@ -31,6 +31,17 @@ pub(crate) struct Wide {
     pub(crate) words: [i32; 64],
 }
 
+/// What input weights take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// As it is.
+    Plain,
+    /// As blocks of [`Narrow`].
+    Narrow,
+    /// As blocks of [`Wide`].
+    Wide,
+}
+
 /// A block of the input.
 pub(crate) trait Input: Sized + Copy + Send + Sync {
     /// Columns that it holds.

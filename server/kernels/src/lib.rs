@@ -23,5 +23,5 @@ mod simd;
 mod tasks;
 
 pub use format::Format;
-pub use matrix::{Matrix, MatrixError, ProductError};
+pub use matrix::{Matrix, MatrixError, ProductError, products};
 pub use simd::Instructions;

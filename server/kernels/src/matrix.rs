@@ -2,11 +2,10 @@
 
 use crate::dense::{self, Dense};
 use crate::format::Format;
-use crate::input::{Input, round_all};
-use crate::quant::ROWS;
-use crate::quant::{Block, Q4_0, Q4_1, Q4K, Q5K, Q6K, Q8_0, Quantised};
-use crate::simd::Instructions;
-use crate::tasks::{self, Shape};
+use crate::input::{Kind, Narrow, Wide, round_all};
+use crate::quant::{Q4_0, Q4_1, Q4K, Q5K, Q6K, Q8_0, Quantised, ROWS};
+use crate::simd::{Instructions, Set};
+use crate::tasks::{Shape, Work};
 
 /// Why bytes are no matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -97,21 +96,32 @@ enum Weights {
     F16(Dense<dense::F16>),
 }
 
-/// Does the same with whatever the weights are, plain numbers apart.
+/// Does something with the weights as their type is: the same with all, or by the kind of input they take.
 macro_rules! each {
-    ($weights:expr, $held:ident => $quantised:expr, $dense:expr) => {
+    ($weights:expr, $held:ident => $all:expr) => {
+        each!($weights, $held => $all, $all, $all)
+    };
+    ($weights:expr, $held:ident => $narrow:expr, $wide:expr, $plain:expr) => {
         match $weights {
-            Weights::Q4_0($held) => $quantised,
-            Weights::Q4_1($held) => $quantised,
-            Weights::Q8_0($held) => $quantised,
-            Weights::Q4K($held) => $quantised,
-            Weights::Q5K($held) => $quantised,
-            Weights::Q6K($held) => $quantised,
-            Weights::F32($held) => $dense,
-            Weights::BF16($held) => $dense,
-            Weights::F16($held) => $dense,
+            Weights::Q4_0($held) => $narrow,
+            Weights::Q4_1($held) => $narrow,
+            Weights::Q8_0($held) => $narrow,
+            Weights::Q4K($held) => $wide,
+            Weights::Q5K($held) => $wide,
+            Weights::Q6K($held) => $wide,
+            Weights::F32($held) => $plain,
+            Weights::BF16($held) => $plain,
+            Weights::F16($held) => $plain,
         }
     };
+}
+
+/// An input, as it is and rounded for weights that want it so; empty where none do.
+#[derive(Clone, Copy)]
+struct Inputs<'a> {
+    plain: &'a [f32],
+    narrow: &'a [Narrow],
+    wide: &'a [Wide],
 }
 
 impl Matrix {
@@ -169,7 +179,7 @@ impl Matrix {
     /// Bytes that the weights take in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        each!(&self.weights, weights => weights.bytes(), weights.bytes())
+        each!(&self.weights, weights => weights.bytes())
     }
 
     /// Writes the weights of a row, as an embedding needs them.
@@ -184,7 +194,7 @@ impl Matrix {
             });
         }
         check_output(weights.len(), self.columns)?;
-        each!(&self.weights, held => held.unpack(row, weights), held.unpack(row, weights));
+        each!(&self.weights, held => held.unpack(row, weights));
         Ok(())
     }
 
@@ -209,41 +219,80 @@ impl Matrix {
         x: &[f32],
         out: &mut [f32],
     ) -> Result<(), ProductError> {
+        products_by(instructions, x, &mut [(self, out)])
+    }
+
+    fn check(&self, x: &[f32], out: &[f32]) -> Result<(), ProductError> {
         if !x.len().is_multiple_of(self.columns) {
             return Err(ProductError::Input {
                 found: x.len(),
                 columns: self.columns,
             });
         }
-        check_output(out.len(), x.len() / self.columns * self.rows)?;
+        check_output(out.len(), x.len() / self.columns * self.rows)
+    }
+
+    fn kind(&self) -> Kind {
+        each!(&self.weights, _weights => Kind::Narrow, Kind::Wide, Kind::Plain)
+    }
+
+    fn add<'a>(&'a self, set: Set, x: Inputs<'a>, out: &'a mut [f32], work: &mut Work<'a>) {
+        let shape = self.shape();
         each!(
             &self.weights,
-            weights => self.quantised(weights, instructions, x, out),
-            tasks::run(self.shape(self.columns), x, out, |task| weights.run(instructions.0, task))
+            weights => work.add(shape, x.narrow, out, move |task| weights.run(set, task)),
+            work.add(shape, x.wide, out, move |task| weights.run(set, task)),
+            work.add(shape, x.plain, out, move |task| weights.run(set, task))
         );
-        Ok(())
     }
 
-    fn quantised<B: Block>(
-        &self,
-        weights: &Quantised<B>,
-        instructions: Instructions,
-        x: &[f32],
-        out: &mut [f32],
-    ) {
-        let x = round_all::<B::Input>(instructions, x);
-        let shape = self.shape(self.columns / B::Input::COLUMNS);
-        tasks::run(shape, &x, out, |task| weights.run(instructions.0, task));
-    }
-
-    fn shape(&self, width: usize) -> Shape {
+    fn shape(&self) -> Shape {
         Shape {
             rows: self.rows,
-            width,
+            width: self.columns / self.format.block_columns(),
             columns: self.columns,
             panel_bytes: self.bytes() / self.rows.div_ceil(ROWS),
         }
     }
+}
+
+/// [`Matrix::product`] of one input with several matrices, such as those of queries, keys and values: the input is
+/// rounded once and threads are woken once. Each result has the bits that it has alone.
+///
+/// # Errors
+/// [`ProductError`], where lengths don't fit; then nothing was computed.
+pub fn products(x: &[f32], parts: &mut [(&Matrix, &mut [f32])]) -> Result<(), ProductError> {
+    products_by(Instructions::best(), x, parts)
+}
+
+fn products_by(
+    instructions: Instructions,
+    x: &[f32],
+    parts: &mut [(&Matrix, &mut [f32])],
+) -> Result<(), ProductError> {
+    let (mut cost, mut narrow, mut wide) = (0, Vec::new(), Vec::new());
+    for (matrix, out) in parts.iter() {
+        matrix.check(x, out)?;
+        cost += matrix.shape().cost_ns(x.len() / matrix.columns);
+    }
+    for (matrix, _) in parts.iter() {
+        match matrix.kind() {
+            Kind::Narrow if narrow.is_empty() => narrow = round_all(instructions, x),
+            Kind::Wide if wide.is_empty() => wide = round_all(instructions, x),
+            _ => {}
+        }
+    }
+    let inputs = Inputs {
+        plain: x,
+        narrow: &narrow,
+        wide: &wide,
+    };
+    let mut work = Work::new(cost);
+    for (matrix, out) in parts {
+        matrix.add(instructions.0, inputs, out, &mut work);
+    }
+    work.finish();
+    Ok(())
 }
 
 fn check(format: Format, rows: usize, columns: usize, found: usize) -> Result<(), MatrixError> {

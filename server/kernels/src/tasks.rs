@@ -30,41 +30,76 @@ pub(crate) struct Shape {
 
 /// Rows of the input that a panel meets before the next one: so many that they stay in the second cache beside it.
 const BLOCK: usize = 64;
-/// A task should take this long: far more than handing it over, and little enough to balance.
-const TASK_NS: usize = 25_000;
-/// A product that takes less is done by the caller: waking a thread may take as long.
+/// A task takes at least this long, far more than handing it over does,
+const LEAST_NS: usize = 8_000;
+/// and at most this long, little enough to balance.
+const MOST_NS: usize = 30_000;
+/// Work that takes less is done by the caller: waking a thread may take as long.
 const ALONE_NS: usize = 20_000;
 
-/// Calls `work` for tasks that together are the product, on the current pool of threads.
-pub(crate) fn run<X: Sync>(
-    shape: Shape,
-    x: &[X],
-    out: &mut [f32],
-    work: impl Fn(&mut Task<'_, X>) + Sync + Send,
-) {
-    let count = out.len() / shape.rows;
-    let rows = tile_rows(count, BLOCK);
-    let panels = shape.rows.div_ceil(ROWS);
-    let cost = cost_ns(shape, rows);
-    let alone = cost * panels * count.div_ceil(rows) <= ALONE_NS;
-    // A multiple of four: plain numbers are taken four panels at a time.
-    let per_task = (TASK_NS / cost).next_multiple_of(4).max(4);
-    let mut tasks = Vec::new();
-    let inputs = x.chunks(rows * shape.width);
-    for (x, out) in inputs.zip(out.chunks_mut(rows * shape.rows)) {
-        split(
-            shape.rows,
-            if alone { panels } else { per_task },
-            x,
-            out,
-            &mut tasks,
-        );
+impl Shape {
+    /// About how long a product with so many rows of the input takes on one thread.
+    pub(crate) fn cost_ns(self, count: usize) -> usize {
+        let rows = tile_rows(count, BLOCK);
+        self.panel_ns(rows) * self.rows.div_ceil(ROWS) * count.div_ceil(rows)
     }
-    if alone || tasks.len() == 1 {
-        tasks.iter_mut().for_each(work);
-    } else {
-        let tasks = tasks.par_iter_mut().with_max_len(1);
-        tasks.for_each(work);
+
+    /// About how long a panel takes for so many rows of the input: it comes from memory at some ten bytes a
+    /// nanosecond, or it is the sixty products a nanosecond that limit.
+    fn panel_ns(self, rows: usize) -> usize {
+        let memory = self.panel_bytes / 10;
+        let products = ROWS * self.columns * rows / 60;
+        memory.max(products).max(1)
+    }
+}
+
+/// Tasks of one or several products that are done together.
+#[allow(missing_debug_implementations)]
+pub(crate) struct Work<'a> {
+    cost_ns: usize,
+    tasks: Vec<Box<dyn FnOnce() + Send + 'a>>,
+}
+
+impl<'a> Work<'a> {
+    /// Of products that take so long on one thread.
+    pub(crate) fn new(cost_ns: usize) -> Self {
+        Self {
+            cost_ns,
+            tasks: Vec::new(),
+        }
+    }
+
+    /// Adds a product: `run` does a part of it.
+    pub(crate) fn add<X: Sync>(
+        &mut self,
+        shape: Shape,
+        x: &'a [X],
+        out: &'a mut [f32],
+        run: impl Fn(&mut Task<'a, X>) + Copy + Send + 'a,
+    ) {
+        let rows = tile_rows(out.len() / shape.rows, BLOCK);
+        let share = self.cost_ns / (4 * rayon::current_num_threads());
+        let aim = share.clamp(LEAST_NS, MOST_NS);
+        // A multiple of four: plain numbers are taken four panels at a time.
+        let per_task = (aim / shape.panel_ns(rows)).next_multiple_of(4).max(4);
+        let mut tasks = Vec::new();
+        let inputs = x.chunks(rows * shape.width);
+        for (x, out) in inputs.zip(out.chunks_mut(rows * shape.rows)) {
+            split(shape.rows, per_task, x, out, &mut tasks);
+        }
+        for mut task in tasks {
+            self.tasks.push(Box::new(move || run(&mut task)));
+        }
+    }
+
+    /// Does it all, on the current pool of threads if that is worth it.
+    pub(crate) fn finish(self) {
+        if self.cost_ns <= ALONE_NS || self.tasks.len() == 1 {
+            self.tasks.into_iter().for_each(|task| task());
+        } else {
+            let tasks = self.tasks.into_par_iter().with_max_len(1);
+            tasks.for_each(|task| task());
+        }
     }
 }
 
@@ -93,14 +128,6 @@ fn split<'a, X>(
     }
 }
 
-/// About how long a panel takes for so many rows of the input: it comes from memory at some ten bytes a nanosecond, or
-/// it is the sixty products a nanosecond that limit.
-fn cost_ns(shape: Shape, rows: usize) -> usize {
-    let memory = shape.panel_bytes / 10;
-    let products = ROWS * shape.columns * rows / 60;
-    memory.max(products).max(1)
-}
-
 /// `count` rows in tiles of about the same size, `most` at most: so many in a tile.
 pub(crate) fn tile_rows(count: usize, most: usize) -> usize {
     let tiles = count.div_ceil(most).max(1);
@@ -122,7 +149,8 @@ mod tests {
             };
             let x: Vec<_> = (0..count * shape.width).collect();
             let mut out = vec![0.0; rows * count];
-            run(shape, &x, &mut out, |task| {
+            let mut work = Work::new(shape.cost_ns(count));
+            work.add(shape, &x, &mut out, |task| {
                 for (row, out) in task.out.iter_mut().enumerate() {
                     let end = task.panels.end * ROWS;
                     assert_eq!(out.len(), end.min(rows) - task.panels.start * ROWS);
@@ -131,6 +159,7 @@ mod tests {
                     }
                 }
             });
+            work.finish();
             for (row, out) in out.chunks(rows).enumerate() {
                 assert!(out.iter().all(|value| *value == 1.0 + (2 * row) as f32));
             }

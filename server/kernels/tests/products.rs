@@ -2,7 +2,7 @@
 
 mod common;
 
-use chandler_kernels::{Format, Instructions, Matrix, MatrixError, ProductError};
+use chandler_kernels::{Format, Instructions, Matrix, MatrixError, ProductError, products};
 use common::{random_input, random_matrix};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -142,6 +142,43 @@ fn the_number_of_threads_changes_no_bit() {
             assert_eq!(results[0], results[2], "{format:?}");
         }
     }
+}
+
+#[test]
+fn products_of_one_input_have_the_bits_that_they_have_alone() {
+    for count in [1, 3, 70] {
+        let x = random_input(count, 512, 7);
+        let matrices: Vec<_> = (1..)
+            .zip(Format::ALL)
+            .map(|(seed, format)| random_matrix(format, 100 * seed as usize + 3, 512, seed))
+            .collect();
+        let mut together: Vec<_> = matrices
+            .iter()
+            .map(|matrix| vec![f32::NAN; count * matrix.rows()])
+            .collect();
+        let mut parts: Vec<(&Matrix, &mut [f32])> = Vec::new();
+        parts.extend(
+            matrices
+                .iter()
+                .zip(together.iter_mut().map(|out| &mut out[..])),
+        );
+        products(&x, &mut parts).expect("lengths fit");
+        for (matrix, together) in matrices.iter().zip(together) {
+            let alone = product(matrix, Instructions::best(), &x);
+            assert_eq!(bits(&alone), bits(&together), "{:?}", matrix.format());
+        }
+    }
+}
+
+#[test]
+fn of_several_products_none_is_begun_if_one_does_not_fit() {
+    let first = random_matrix(Format::Q4K, 8, 256, 1);
+    let second = random_matrix(Format::Q6K, 8, 512, 2);
+    let (mut one, mut other) = ([7.0; 16], [7.0; 8]);
+    let x = random_input(2, 256, 3);
+    let fits = products(&x, &mut [(&first, &mut one), (&second, &mut other[..7])]);
+    assert!(matches!(fits, Err(ProductError::Output { .. })));
+    assert_eq!(one, [7.0; 16]);
 }
 
 #[test]

@@ -95,12 +95,11 @@ fn compare((format, dtype): (Format, GgmlDType), (rows, columns): (usize, usize)
     Ok(())
 }
 
+/// Computes a product with an input and drops it.
+type Product = Box<dyn Fn(&Tensor) -> Result<()>>;
+
 /// A product by candle: of numbers with 32 bits its plain one, else its quantised one.
-fn their_product(
-    quantised: QTensor,
-    weights: Tensor,
-    dtype: GgmlDType,
-) -> Result<Box<dyn Fn(&Tensor) -> Result<()>>> {
+fn their_product(quantised: QTensor, weights: Tensor, dtype: GgmlDType) -> Result<Product> {
     let dtype = match dtype {
         GgmlDType::F32 => DType::F32,
         GgmlDType::BF16 => DType::BF16,

@@ -54,7 +54,6 @@ impl Shape {
 }
 
 /// Tasks of one or several products that are done together.
-#[allow(missing_debug_implementations)]
 pub(crate) struct Work<'a> {
     cost_ns: usize,
     tasks: Vec<Box<dyn FnOnce() + Send + 'a>>,

@@ -18,9 +18,12 @@ const HERD: usize = 20;
 async fn an_idle_model_sleeps_and_a_herd_wakes_it_once() {
     in_space("sleep", async |space| {
         let served = space.name.clone();
+        // On a slow machine a herd may rightly be followed by a second replica, soon after the first
+        // woke; here only the waking counts.
         let spec = format!(
             "{{model: {{source: {EMBEDDINGS}, servedName: {served}}}, \
-             autoscaling: {{minReplicas: 0, maxReplicas: 4, idleAfter: 15s}}, \
+             autoscaling: {{minReplicas: 0, maxReplicas: 4, idleAfter: 15s, \
+             behavior: {{scaleUp: {{stabilization: 2m}}}}}}, \
              server: {{drainSeconds: 2}}}}"
         );
         space.apply_model("m", &spec).await?;

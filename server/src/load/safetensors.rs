@@ -149,6 +149,12 @@ impl<'a> Opened<'a> {
         Some(&self.tensors.get(name)?.shape)
     }
 
+    /// Bytes of all tensors together.
+    pub(crate) fn tensor_bytes(&self) -> u64 {
+        let bytes = self.tensors.values().map(|info| info.bytes as u64);
+        bytes.fold(0, u64::saturating_add)
+    }
+
     /// Values of all tensors together.
     pub(crate) fn elements(&self) -> u64 {
         let count = |info: &Info| info.shape.iter().map(|&n| n as u64).product();

@@ -7,8 +7,8 @@ use candle_core::{
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::Chunk;
 use super::attention::Attention;
+use super::{Chunk, floats};
 
 /// How a cache is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,13 +221,5 @@ impl CustomOp3 for Attend<'_> {
             });
         });
         Ok((CpuStorage::F32(mixed), queries_layout.shape().clone()))
-    }
-}
-
-/// The numbers of a contiguous tensor.
-fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match (storage, layout.contiguous_offsets()) {
-        (CpuStorage::F32(all), Some((from, to))) => Ok(&all[from..to]),
-        _ => bail!("f32 without gaps is asked for"),
     }
 }

@@ -10,7 +10,7 @@ mod gelu;
 pub(crate) mod matrix;
 pub(crate) mod registry;
 
-use candle_core::{Result, Tensor};
+use candle_core::{CpuStorage, Layout, Result, Tensor, bail};
 
 pub use cache::CacheSize;
 
@@ -55,4 +55,12 @@ pub trait CausalLm: Send {
     /// # Errors
     /// What candle reports. What the blocks of these chunks hold is not known then.
     fn forward(&mut self, chunks: &[Chunk<'_>]) -> Result<Tensor>;
+}
+
+/// The numbers of a contiguous tensor.
+fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(all), Some((from, to))) => Ok(&all[from..to]),
+        _ => bail!("f32 without gaps is asked for"),
+    }
 }

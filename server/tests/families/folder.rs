@@ -6,13 +6,13 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::fixture::{Dtype, Fixture, attempt, fixture, model, model_with, safetensors};
-use crate::{Part, TOLERANCE, step, table, whole};
+use crate::{Part, Subject, TOLERANCE, step, table, whole};
 
 type Files = Vec<(&'static str, Vec<u8>)>;
 
 /// The short sequence, at every position.
-fn check(mut model: TextModel, fixture: &Fixture) {
-    whole(&mut model, &fixture.sequences[2..]);
+fn check(model: TextModel, fixture: &Fixture) {
+    whole(&mut Subject::new(model), &fixture.sequences[2..]);
 }
 
 /// The files of the tiny Llama, with these besides or instead.
@@ -54,7 +54,7 @@ fn the_other_form_of_gelu_is_told_apart() {
 }
 
 #[test]
-fn halves_and_brain_floats_are_widened() {
+fn halves_and_brain_floats_are_computed_as_stored() {
     let fixture = fixture("gpt2");
     for dtype in [Dtype::F16, Dtype::Bf16] {
         check(model(&fixture.files(dtype)), &fixture);
@@ -130,7 +130,7 @@ fn a_context_that_is_no_longer_than_the_original_takes_the_short_factors() {
         max_model_len: Some(8),
         ..LoadOptions::default()
     };
-    let mut model = model_with(&long.files(Dtype::F32), &options);
+    let mut subject = Subject::new(model_with(&long.files(Dtype::F32), &options));
     let blocks = table(0);
     for to in 1..=8 {
         let part = Part {
@@ -139,7 +139,7 @@ fn a_context_that_is_no_longer_than_the_original_takes_the_short_factors() {
             to,
             blocks: &blocks,
         };
-        step(&mut model, &[part]);
+        step(&mut subject, &[part]);
     }
 }
 

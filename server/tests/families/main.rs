@@ -8,6 +8,8 @@ mod sentencepiece;
 #[path = "../tiny/mod.rs"]
 mod tiny;
 
+use std::collections::HashMap;
+
 use chandler_server::load::TextModel;
 use chandler_server::models::Chunk;
 
@@ -31,8 +33,30 @@ struct Part<'a> {
     blocks: &'a [u32],
 }
 
+/// A model, and the logits that it gave after these tokens.
+struct Subject {
+    model: TextModel,
+    told: HashMap<Vec<u32>, Vec<f32>>,
+}
+
+impl Subject {
+    fn new(model: TextModel) -> Self {
+        Self {
+            model,
+            told: HashMap::new(),
+        }
+    }
+
+    /// Whatever is beside a sequence, and however it is cut, its logits have the same bits.
+    fn same(&mut self, part: &Part<'_>, logits: &[f32]) {
+        let tokens = part.sequence.tokens[..part.to].to_vec();
+        let before = self.told.entry(tokens).or_insert_with(|| logits.to_vec());
+        assert_eq!(before, logits, "at {} from {}", part.to - 1, part.from);
+    }
+}
+
 /// Computes a step, and compares the logits after each part, where the reference has them.
-fn step(model: &mut TextModel, parts: &[Part<'_>]) {
+fn step(subject: &mut Subject, parts: &[Part<'_>]) {
     let chunks = parts.iter().map(|part| Chunk {
         tokens: &part.sequence.tokens[part.from..part.to],
         position: part.from,
@@ -40,10 +64,11 @@ fn step(model: &mut TextModel, parts: &[Part<'_>]) {
         writes: true,
     });
     let chunks: Vec<Chunk<'_>> = chunks.collect();
-    let logits = model.lm.forward(&chunks).expect("logits");
-    assert_eq!(logits.dims(), [parts.len(), model.vocab_size]);
+    let logits = subject.model.lm.forward(&chunks).expect("logits");
+    assert_eq!(logits.dims(), [parts.len(), subject.model.vocab_size]);
     let logits: Vec<Vec<f32>> = logits.to_vec2().expect("floats");
     for (found, part) in logits.iter().zip(parts) {
+        subject.same(part, found);
         let Some(expected) = part.sequence.logits(part.to - 1) else {
             continue;
         };
@@ -55,7 +80,7 @@ fn step(model: &mut TextModel, parts: &[Part<'_>]) {
 }
 
 /// Every sequence by itself, up to every position.
-fn whole(model: &mut TextModel, sequences: &[Sequence]) {
+fn whole(subject: &mut Subject, sequences: &[Sequence]) {
     let blocks = table(0);
     for sequence in sequences {
         for to in 1..=sequence.tokens.len() {
@@ -65,14 +90,14 @@ fn whole(model: &mut TextModel, sequences: &[Sequence]) {
                 to,
                 blocks: &blocks,
             };
-            step(model, &[part]);
+            step(subject, &[part]);
         }
     }
 }
 
 /// Sequences join one after the other with a chunk of their own length, go on by one token a step, and leave
 /// as they end.
-fn ragged(model: &mut TextModel, sequences: &[Sequence]) {
+fn ragged(subject: &mut Subject, sequences: &[Sequence]) {
     let tables: Vec<Vec<u32>> = (0..sequences.len()).map(table).collect();
     let joins = [(0, 17), (2, 30), (5, 1)];
     for now in 0..64 {
@@ -92,13 +117,13 @@ fn ragged(model: &mut TextModel, sequences: &[Sequence]) {
         });
         let parts: Vec<Part<'_>> = parts.collect();
         if !parts.is_empty() {
-            step(model, &parts);
+            step(subject, &parts);
         }
     }
 }
 
 /// The first sequence in chunks of every length that does not divide a block.
-fn chunked(model: &mut TextModel, sequence: &Sequence) {
+fn chunked(subject: &mut Subject, sequence: &Sequence) {
     for length in [3, 5, 6, 7, 11, 18] {
         let blocks = table(1);
         for from in (0..sequence.tokens.len()).step_by(length) {
@@ -108,13 +133,13 @@ fn chunked(model: &mut TextModel, sequence: &Sequence) {
                 to: sequence.tokens.len().min(from + length),
                 blocks: &blocks,
             };
-            step(model, &[part]);
+            step(subject, &[part]);
         }
     }
 }
 
 /// The second sequence goes on from two blocks of the first, which was computed before or is in the same step.
-fn shared(model: &mut TextModel, [first, second, _]: [&Sequence; 3]) {
+fn shared(subject: &mut Subject, [first, second, _]: [&Sequence; 3]) {
     let owner = table(2);
     let borrower = [&owner[..2], &table(3)[..2]].concat();
     for at_once in [true, false] {
@@ -131,20 +156,20 @@ fn shared(model: &mut TextModel, [first, second, _]: [&Sequence; 3]) {
             blocks: &borrower,
         };
         match at_once {
-            true => step(model, &[whole, rest(32, 33)]),
+            true => step(subject, &[whole, rest(32, 33)]),
             false => {
-                step(model, &[whole]);
-                step(model, &[rest(32, 33)]);
+                step(subject, &[whole]);
+                step(subject, &[rest(32, 33)]);
             }
         }
         for at in 33..second.tokens.len() {
-            step(model, &[rest(at, at + 1)]);
+            step(subject, &[rest(at, at + 1)]);
         }
     }
 }
 
 /// The first sequence loses its blocks to the others, and is computed anew in blocks that held something else.
-fn preempted(model: &mut TextModel, [first, second, third]: [&Sequence; 3]) {
+fn preempted(subject: &mut Subject, [first, second, third]: [&Sequence; 3]) {
     let (lost, other) = (table(0), table(1));
     let part = |sequence, from, to, blocks| Part {
         sequence,
@@ -153,43 +178,44 @@ fn preempted(model: &mut TextModel, [first, second, third]: [&Sequence; 3]) {
         blocks,
     };
     step(
-        model,
+        subject,
         &[part(first, 0, 24, &lost), part(third, 0, 5, &other)],
     );
     let (whole, short) = (second.tokens.len(), third.tokens.len());
     step(
-        model,
+        subject,
         &[part(second, 0, whole, &lost), part(third, 5, short, &other)],
     );
-    step(model, &[part(first, 0, 24, &other)]);
+    step(subject, &[part(first, 0, 24, &other)]);
     for at in 24..first.tokens.len() {
-        step(model, &[part(first, at, at + 1, &other)]);
+        step(subject, &[part(first, at, at + 1, &other)]);
     }
 }
 
 /// The one test that all families must pass.
-fn agree(model: &mut TextModel, fixture: &Fixture) {
+fn agree(model: TextModel, fixture: &Fixture) {
+    let subject = &mut Subject::new(model);
     let [first, second, third] = &fixture.sequences[..] else {
         panic!("a fixture has three sequences");
     };
     assert_eq!(first.tokens[..32], second.tokens[..32]);
     let all = [first, second, third];
-    whole(model, &fixture.sequences);
-    ragged(model, &fixture.sequences);
-    chunked(model, first);
-    shared(model, all);
-    preempted(model, all);
+    whole(subject, &fixture.sequences);
+    ragged(subject, &fixture.sequences);
+    chunked(subject, first);
+    shared(subject, all);
+    preempted(subject, all);
 }
 
 fn check_folder(name: &str) {
     let fixture = fixture(name);
-    agree(&mut model(&fixture.files(Dtype::F32)), &fixture);
+    agree(model(&fixture.files(Dtype::F32)), &fixture);
 }
 
 fn check_gguf(name: &str, architecture: &str) {
     let fixture = fixture(name);
     let bytes = fixture.gguf(architecture).bytes();
-    agree(&mut model(&[(tiny::GGUF, bytes)]), &fixture);
+    agree(model(&[(tiny::GGUF, bytes)]), &fixture);
 }
 
 macro_rules! cases {
@@ -230,7 +256,7 @@ fn gemma3_from_gguf() {
         tiny::u32_value(2),
     );
     let gguf = fixture.gguf("gemma3").with(pattern.0, pattern.1);
-    agree(&mut model(&[(tiny::GGUF, gguf.bytes())]), &fixture);
+    agree(model(&[(tiny::GGUF, gguf.bytes())]), &fixture);
 }
 
 #[test]
@@ -241,5 +267,5 @@ fn phi3_for_long_contexts_from_gguf() {
     let gguf = fixture
         .gguf("phi3")
         .with("phi3.rope.scaling.attn_factor", scale);
-    agree(&mut model(&[(tiny::GGUF, gguf.bytes())]), &fixture);
+    agree(model(&[(tiny::GGUF, gguf.bytes())]), &fixture);
 }

@@ -5,7 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use chandler_server::load::{EmbeddingModel, LoadOptions, LoadedModel, TextModel, load};
+use chandler_server::load::{
+    DtypeChoice, EmbeddingModel, LoadOptions, LoadedModel, TextModel, load,
+};
 
 /// Folder of the model `name`.
 ///
@@ -40,20 +42,33 @@ pub(crate) fn files(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn load_model(name: &str) -> LoadedModel {
+fn load_model(name: &str, dtype: DtypeChoice) -> LoadedModel {
     let root = folder(name);
-    load(&root, &files(&root), &LoadOptions::default(), &|_, _| {}).expect("a model")
+    let options = LoadOptions {
+        dtype,
+        ..LoadOptions::default()
+    };
+    load(&root, &files(&root), &options, &|_, _| {}).expect("a model")
 }
 
 pub(crate) fn smollm2() -> TextModel {
-    match load_model("smollm2-135m-instruct") {
+    smollm2_as(DtypeChoice::Auto)
+}
+
+/// Without rounding of what flows through the network.
+pub(crate) fn smollm2_widened() -> TextModel {
+    smollm2_as(DtypeChoice::F32)
+}
+
+fn smollm2_as(dtype: DtypeChoice) -> TextModel {
+    match load_model("smollm2-135m-instruct", dtype) {
         LoadedModel::Text(model) => model,
         LoadedModel::Embedding(_) => panic!("a model of the wrong kind"),
     }
 }
 
 pub(crate) fn minilm() -> EmbeddingModel {
-    match load_model("all-minilm-l6-v2") {
+    match load_model("all-minilm-l6-v2", DtypeChoice::Auto) {
         LoadedModel::Embedding(model) => model,
         LoadedModel::Text(_) => panic!("a model of the wrong kind"),
     }

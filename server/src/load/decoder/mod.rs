@@ -53,18 +53,14 @@ pub(super) fn from_gguf(
     request: &Request<'_>,
 ) -> Result<Loaded, LoadError> {
     let plan = families::from_gguf(family, header, bytes, request.options)?;
-    let widened = widened_bytes(header.elements());
-    let arithmetic = plan::arithmetic(widened, request.options.dtype);
+    let arithmetic = plan::arithmetic(request.options.dtype);
     let store = GgufStore {
         header,
         bytes,
         device: &request.device,
     };
-    let weight_bytes = match arithmetic {
-        Arithmetic::AsStored => header.tensor_bytes(),
-        Arithmetic::Widened => widened,
-    };
-    build(&store, plan, arithmetic, weight_bytes, request)
+    let bytes = plan::weight_bytes(arithmetic, header.tensor_bytes(), header.elements());
+    build(&store, plan, arithmetic, bytes, request)
 }
 
 /// Loads the decoder whose configuration is the file called `name`, from the safetensors beside it.
@@ -85,12 +81,9 @@ pub(super) fn from_folder(
         opened: &opened,
         device: &request.device,
     };
-    let weight_bytes = widened_bytes(opened.elements());
-    build(&store, plan, Arithmetic::Widened, weight_bytes, request)
-}
-
-fn widened_bytes(elements: u64) -> u64 {
-    elements.saturating_mul(size_of::<f32>() as u64)
+    let arithmetic = plan::arithmetic(request.options.dtype);
+    let bytes = plan::weight_bytes(arithmetic, opened.tensor_bytes(), opened.elements());
+    build(&store, plan, arithmetic, bytes, request)
 }
 
 fn build(

@@ -3,7 +3,7 @@
 use crate::load::{DtypeChoice, LoadError};
 use crate::models::CacheSize;
 use crate::models::decoder::Description;
-use crate::models::matrix::Arithmetic;
+use crate::models::matrix::{Arithmetic, PACKED_EXTRA};
 
 const MIB: u64 = 1 << 20;
 /// Tokens of a block of the cache.
@@ -13,16 +13,19 @@ const BLOCK_TOKENS: usize = 16;
 const TOKENS_A_SEQUENCE: usize = 512;
 /// Share of the memory that weights leave, that more than one sequence may fill.
 const CACHE_SHARE: u64 = 2;
-/// Weights that take no more than this as f32 are widened: exact, and on processors faster, as
-/// long as the caches and the memory bus keep up.
-const WIDEN_UP_TO: u64 = 1 << 30;
+/// The arithmetic for weights that may be of less than 32 bits.
+pub(super) fn arithmetic(dtype: DtypeChoice) -> Arithmetic {
+    match dtype {
+        DtypeChoice::F32 => Arithmetic::Widened,
+        DtypeChoice::Auto | DtypeChoice::F16 | DtypeChoice::Bf16 => Arithmetic::AsStored,
+    }
+}
 
-/// The arithmetic for quantised weights that take `widened` bytes as f32.
-pub(super) fn arithmetic(widened: u64, dtype: DtypeChoice) -> Arithmetic {
-    if widened <= WIDEN_UP_TO || dtype == DtypeChoice::F32 {
-        Arithmetic::Widened
-    } else {
-        Arithmetic::AsStored
+/// Bytes that weights take: `stored` in their files, `elements` numbers.
+pub(super) fn weight_bytes(arithmetic: Arithmetic, stored: u64, elements: u64) -> u64 {
+    match arithmetic {
+        Arithmetic::AsStored => stored.saturating_add(stored / PACKED_EXTRA),
+        Arithmetic::Widened => elements.saturating_mul(size_of::<f32>() as u64),
     }
 }
 

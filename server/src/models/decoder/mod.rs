@@ -94,14 +94,13 @@ impl Decoder {
             .flat_map(|chunk| chunk.tokens)
             .copied()
             .collect();
-        let ids = Tensor::new(tokens, &self.device)?;
-        let mut hidden = self.weights.embedding.rows(&ids)?;
+        let mut hidden = self.weights.embedding.rows(&tokens, &self.device)?;
         if let Some(scale) = self.description.embedding_scale {
             hidden = (hidden * f64::from(scale))?;
         }
         if let Some(table) = &self.weights.positions {
             let positions: Vec<u32> = places.positions().map(|at| at as u32).collect();
-            hidden = (hidden + table.rows(&Tensor::new(positions, &self.device)?)?)?;
+            hidden = (hidden + table.rows(&positions, &self.device)?)?;
         }
         Ok(hidden)
     }
@@ -146,9 +145,10 @@ impl Decoder {
         };
         let norms = weights.head_norms.as_ref();
         let (query_norm, key_norm) = norms.map(|(query, key)| (query, key)).unzip();
-        let query = prepare(weights.query.forward(x)?, heads, query_norm)?;
-        let key = prepare(weights.key.forward(x)?, kv_heads, key_norm)?;
-        cache.write(&key, &weights.value.forward(x)?, &step.places)?;
+        let [query, key, value] = Linear::products(weights.query_key_value(), x)?;
+        let query = prepare(query, heads, query_norm)?;
+        let key = prepare(key, kv_heads, key_norm)?;
+        cache.write(&key, &value, &step.places)?;
         let heads = Heads {
             queries: heads,
             keys: kv_heads,
@@ -190,6 +190,16 @@ impl CausalLm for Decoder {
 
     fn forward(&mut self, chunks: &[Chunk<'_>]) -> Result<Tensor> {
         self.check(chunks)?;
+        // On a thread of the pool that products are spread over: one from outside would wait to be woken
+        // after each of them.
+        let model = &*self;
+        rayon::scope(|_| model.compute(chunks))
+    }
+}
+
+impl Decoder {
+    /// The logits of the chunks that write.
+    fn compute(&self, chunks: &[Chunk<'_>]) -> Result<Tensor> {
         let hidden = self.feed(chunks)?;
         let ends = chunks.iter().scan(0, |end, chunk| {
             *end += chunk.tokens.len() as u32;

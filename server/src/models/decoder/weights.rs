@@ -46,7 +46,19 @@ pub(crate) struct Linear {
 
 impl Linear {
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let product = self.weight.forward(x)?;
+        self.shift(self.weight.forward(x)?)
+    }
+
+    /// What several give for the same rows of `x`.
+    pub(super) fn products<const N: usize>(all: [&Self; N], x: &Tensor) -> Result<[Tensor; N]> {
+        let mut products = Matrix::products(all.map(|linear| &linear.weight), x)?;
+        for (product, linear) in products.iter_mut().zip(all) {
+            *product = linear.shift(product.clone())?;
+        }
+        Ok(products)
+    }
+
+    fn shift(&self, product: Tensor) -> Result<Tensor> {
         match &self.bias {
             Some(bias) => product.broadcast_add(bias),
             None => Ok(product),
@@ -72,11 +84,17 @@ impl Norm {
 }
 
 impl LayerWeights {
+    pub(super) fn query_key_value(&self) -> [&Linear; 3] {
+        [&self.query, &self.key, &self.value]
+    }
+
     pub(super) fn feed_forward(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        let up = self.up.forward(x)?;
         let inner = match &self.gate {
-            Some(gate) => (activation.forward(&gate.forward(x)?)? * up)?,
-            None => activation.forward(&up)?,
+            Some(gate) => {
+                let [gate, up] = Linear::products([gate, &self.up], x)?;
+                (activation.forward(&gate)? * up)?
+            }
+            None => activation.forward(&self.up.forward(x)?)?,
         };
         self.down.forward(&inner)
     }

@@ -1,0 +1,127 @@
+//! Matrices of weights: what a file stores, and what multiplies.
+
+mod packed;
+
+use candle_core::quantized::{QMatMul, QTensor};
+use candle_core::{DType, Device, Module, Result, Tensor};
+
+use packed::Packed;
+
+/// A matrix as a file stores it, `(out, in)`.
+pub(crate) enum Stored {
+    /// f32, f16 or bf16.
+    Floats(Tensor),
+    /// Quantised, or floats of a GGUF file.
+    Blocks(QTensor),
+}
+
+/// How products with weights of less than 32 bits are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arithmetic {
+    /// On the weights as they are stored; with quantised ones what flows through the network is rounded
+    /// to 8 bits.
+    AsStored,
+    /// In f32, on weights that are widened when they are loaded.
+    Widened,
+}
+
+/// A matrix `(out, in)` that is ready to multiply. A clone shares the weights.
+#[derive(Clone)]
+pub(crate) struct Matrix(Held);
+
+#[derive(Clone)]
+enum Held {
+    /// On the processor, in formats that our kernels have.
+    Packed(Packed),
+    /// On other devices, and in other formats.
+    Candle(QMatMul),
+}
+
+impl Matrix {
+    /// Prepares what is `stored`.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub(crate) fn new(stored: Stored, arithmetic: Arithmetic) -> Result<Self> {
+        let stored = match (stored, arithmetic) {
+            (Stored::Floats(floats), Arithmetic::Widened) => {
+                Stored::Floats(floats.to_dtype(DType::F32)?)
+            }
+            (Stored::Blocks(blocks), Arithmetic::Widened) => {
+                Stored::Floats(blocks.dequantize(&blocks.device())?)
+            }
+            (stored, Arithmetic::AsStored) => stored,
+        };
+        if let Some(packed) = Packed::new(&stored)? {
+            return Ok(Self(Held::Packed(packed)));
+        }
+        let matrix = match stored {
+            // Candle's products take inputs of the weights' own type.
+            Stored::Floats(floats) => QMatMul::Tensor(floats.to_dtype(DType::F32)?),
+            Stored::Blocks(blocks) => QMatMul::from_qtensor(blocks)?,
+        };
+        Ok(Self(Held::Candle(matrix)))
+    }
+
+    /// The products with the rows of `x`, `(rows, in)`: `(rows, out)`, f32.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let [product] = Self::products([self], x)?;
+        Ok(product)
+    }
+
+    /// The products of several matrices with the rows of `x`, which are cheaper together.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub(crate) fn products<const N: usize>(
+        matrices: [&Self; N],
+        x: &Tensor,
+    ) -> Result<[Tensor; N]> {
+        let packed: Vec<&Packed> = matrices.iter().filter_map(|it| it.packed()).collect();
+        let products = match <[&Packed; N]>::try_from(packed) {
+            Ok(packed) => Packed::products(packed, x)?,
+            Err(_) => matrices
+                .iter()
+                .map(|matrix| matrix.alone(x))
+                .collect::<Result<_>>()?,
+        };
+        let count = products.len();
+        products
+            .try_into()
+            .map_err(|_| candle_core::Error::msg(format!("{count} products of {N} matrices")))
+    }
+
+    fn packed(&self) -> Option<&Packed> {
+        match &self.0 {
+            Held::Packed(packed) => Some(packed),
+            Held::Candle(_) => None,
+        }
+    }
+
+    fn alone(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.0 {
+            Held::Packed(packed) => Packed::products([packed], x)?
+                .pop()
+                .ok_or_else(|| candle_core::Error::msg("a product is missing")),
+            Held::Candle(matrix) => matrix.forward(x),
+        }
+    }
+
+    /// Its rows at `ids`, as f32: `(ids, in)`.
+    ///
+    /// # Errors
+    /// What candle reports, and an id that there is no row for.
+    pub(crate) fn rows(&self, ids: &[u32], device: &Device) -> Result<Tensor> {
+        match &self.0 {
+            Held::Packed(packed) => packed.rows(ids),
+            Held::Candle(matrix) => matrix.embedding(&Tensor::new(ids, device)?),
+        }
+    }
+}
+
+/// Most bytes that a matrix holds beyond those of its file, as a share of 1 in so many: repacked super-blocks have their
+/// scales unfolded.
+pub(crate) const PACKED_EXTRA: u64 = 32;

@@ -7,7 +7,7 @@ use candle_core::{
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::attention::Attention;
+use super::attention::{Attention, HeadCache, LANES, Query};
 use super::{Chunk, floats};
 
 /// How a cache is cut.
@@ -39,10 +39,9 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The row of the cache.
-    fn slot(&self, block_tokens: usize) -> usize {
-        let block = self.blocks[self.position / block_tokens] as usize;
-        block * block_tokens + self.position % block_tokens
+    /// The block that it lies in.
+    fn block(&self, block_tokens: usize) -> u32 {
+        self.blocks[self.position / block_tokens]
     }
 }
 
@@ -69,15 +68,26 @@ impl<'a> Places<'a> {
         })
     }
 
+    /// Rows of one chunk that lie next to each other, a few at a time.
+    fn runs(&self) -> impl Iterator<Item = &[Place<'a>]> {
+        let chunks = self.rows.chunk_by(|one, next| {
+            std::ptr::eq(one.blocks, next.blocks) && one.position + 1 == next.position
+        });
+        chunks.flat_map(|rows| rows.chunks(TASK_ROWS))
+    }
+
     /// Positions in their sequences.
     pub(super) fn positions(&self) -> impl Iterator<Item = usize> {
         self.rows.iter().map(|row| row.position)
     }
 }
 
-/// Keys and values of one layer, each `(tokens, kv_heads · head_dim)`.
+/// Keys and values of one layer.
 pub(super) struct LayerCache {
+    /// `(blocks, kv_heads, head_dim, block_tokens)`: the tokens of a block side by side, so that their scores are
+    /// computed together.
     keys: Tensor,
+    /// `(blocks, kv_heads, block_tokens, head_dim)`.
     values: Tensor,
 }
 
@@ -103,15 +113,21 @@ impl Heads {
 }
 
 impl LayerCache {
-    /// Room for all blocks. The system gives the memory when it is first written.
+    /// Room for all blocks, of so many heads of so many numbers. The system gives the memory when it is first
+    /// written.
     ///
     /// # Errors
-    /// What candle reports.
-    pub(super) fn new(size: CacheSize, width: usize, device: &Device) -> Result<Self> {
-        let empty = || Tensor::zeros((size.tokens(), width), DType::F32, device);
+    /// What candle reports, and blocks of no multiple of 16 tokens.
+    pub(super) fn new(size: CacheSize, heads: usize, dim: usize, device: &Device) -> Result<Self> {
+        let tokens = size.block_tokens;
+        if !tokens.is_multiple_of(LANES) {
+            bail!("a block of {tokens} tokens is no multiple of {LANES}");
+        }
+        let blocks = size.blocks as usize;
+        let empty = |shape: (usize, usize, usize, usize)| Tensor::zeros(shape, DType::F32, device);
         Ok(Self {
-            keys: empty()?,
-            values: empty()?,
+            keys: empty((blocks, heads, dim, tokens))?,
+            values: empty((blocks, heads, tokens, dim))?,
         })
     }
 
@@ -120,8 +136,15 @@ impl LayerCache {
     /// # Errors
     /// What candle reports.
     pub(super) fn write(&self, keys: &Tensor, values: &Tensor, places: &Places<'_>) -> Result<()> {
-        self.keys.inplace_op2(keys, &Write(places))?;
-        self.values.inplace_op2(values, &Write(places))
+        let (_, heads, dim, _) = self.keys.dims4()?;
+        let write = |across| Write {
+            places,
+            heads,
+            dim,
+            across,
+        };
+        self.keys.inplace_op2(keys, &write(true))?;
+        self.values.inplace_op2(values, &write(false))
     }
 
     /// What each row of `queries`, `(rows, heads · head_dim)`, mixes from the values of its sequence up to
@@ -140,7 +163,27 @@ impl LayerCache {
     }
 }
 
-struct Write<'a>(&'a Places<'a>);
+struct Write<'a> {
+    places: &'a Places<'a>,
+    heads: usize,
+    dim: usize,
+    /// Whether the tokens of a block lie side by side.
+    across: bool,
+}
+
+impl Write<'_> {
+    /// Writes one head of the token at `slot` of its block.
+    fn head(&self, numbers: &[f32], slot: usize, block: &mut [f32]) {
+        if self.across {
+            let places = block[slot..].iter_mut().step_by(self.places.block_tokens);
+            for (place, number) in places.zip(numbers) {
+                *place = *number;
+            }
+        } else {
+            block[slot * self.dim..][..self.dim].copy_from_slice(numbers);
+        }
+    }
+}
 
 impl InplaceOp2 for Write<'_> {
     fn name(&self) -> &'static str {
@@ -161,14 +204,15 @@ impl InplaceOp2 for Write<'_> {
         if cache_layout.start_offset() != 0 {
             bail!("the cache begins elsewhere");
         }
-        let Places {
-            block_tokens,
-            rows: places,
-        } = self.0;
-        let width = rows.len() / places.len().max(1);
-        for (row, place) in rows.chunks_exact(width.max(1)).zip(places) {
-            let at = place.slot(*block_tokens) * width;
-            cache[at..at + width].copy_from_slice(row);
+        let tokens = self.places.block_tokens;
+        let heads = rows.chunks_exact(self.dim).enumerate();
+        for (at, numbers) in heads {
+            let (row, head) = (at / self.heads, at % self.heads);
+            let place = &self.places.rows[row];
+            let block = place.block(tokens) as usize * self.heads + head;
+            let length = self.dim * tokens;
+            let block = &mut cache[block * length..][..length];
+            self.head(numbers, place.position % tokens, block);
         }
         Ok(())
     }
@@ -177,6 +221,50 @@ impl InplaceOp2 for Write<'_> {
 struct Attend<'a> {
     heads: Heads,
     places: &'a Places<'a>,
+}
+
+/// Rows of a chunk whose attention is one task.
+const TASK_ROWS: usize = 8;
+
+/// The rows of one sequence, to one head of its keys and values.
+struct Task<'a> {
+    queries: Vec<Query<'a>>,
+    head: usize,
+    blocks: &'a [u32],
+}
+
+impl<'a> Attend<'a> {
+    /// All there is to do. Neighbouring rows of a sequence are together, since they see almost the same.
+    fn tasks(&self, queries: &'a [f32], mixed: &'a mut [f32]) -> Vec<Task<'a>>
+    where
+        Self: 'a,
+    {
+        let Heads { dim, keys, .. } = self.heads;
+        let group = self.heads.queries / keys;
+        let width = self.heads.queries * dim;
+        let mut tasks = Vec::new();
+        let (mut queries, mut mixed) = (queries.chunks_exact(width), mixed.chunks_exact_mut(width));
+        for rows in self.places.runs() {
+            let first = tasks.len();
+            tasks.extend((0..keys).map(|head| Task {
+                queries: Vec::with_capacity(rows.len() * group),
+                head,
+                blocks: rows[0].blocks,
+            }));
+            for ((place, queries), mixed) in rows.iter().zip(&mut queries).zip(&mut mixed) {
+                let heads = queries.chunks_exact(dim).zip(mixed.chunks_exact_mut(dim));
+                for (at, (query, mixed)) in heads.enumerate() {
+                    tasks[first + at / group].queries.push(Query {
+                        query,
+                        first: self.heads.first(place.position),
+                        end: place.position + 1,
+                        mixed,
+                    });
+                }
+            }
+        }
+        tasks
+    }
 }
 
 impl CustomOp3 for Attend<'_> {
@@ -196,28 +284,22 @@ impl CustomOp3 for Attend<'_> {
         let queries = floats(queries, queries_layout)?;
         let keys = floats(keys, keys_layout)?;
         let values = floats(values, values_layout)?;
-        let Heads { dim, scale, .. } = self.heads;
-        let group = self.heads.queries / self.heads.keys * dim;
         let mut mixed = vec![0f32; queries.len()];
-        let parts = mixed.par_chunks_mut(group).zip(queries.par_chunks(group));
+        let tasks = self.tasks(queries, &mut mixed);
         let arch = Arch::new();
-        parts.enumerate().for_each(|(part, (mixed, queries))| {
-            let (row, head) = (part / self.heads.keys, part % self.heads.keys);
-            let place = &self.places.rows[row];
-            let first = self.heads.first(place.position);
+        tasks.into_par_iter().for_each(|mut task| {
             arch.dispatch(Attention {
-                queries,
-                keys,
-                values,
-                width: self.heads.keys * dim,
-                offset: head * dim,
-                dim,
-                first,
-                seen: place.position + 1 - first,
-                blocks: place.blocks,
-                block_tokens: self.places.block_tokens,
-                scale,
-                mixed,
+                queries: &mut task.queries,
+                cache: HeadCache {
+                    keys,
+                    values,
+                    heads: self.heads.keys,
+                    head: task.head,
+                    dim: self.heads.dim,
+                    block_tokens: self.places.block_tokens,
+                },
+                blocks: task.blocks,
+                scale: self.heads.scale,
             });
         });
         Ok((CpuStorage::F32(mixed), queries_layout.shape().clone()))

@@ -6,6 +6,7 @@ mod attention;
 pub(crate) mod bert;
 mod cache;
 pub(crate) mod decoder;
+mod exp;
 mod gelu;
 pub(crate) mod matrix;
 pub(crate) mod registry;

@@ -46,11 +46,11 @@ impl Decoder {
         weights: DecoderWeights,
         device: Device,
     ) -> Result<Self> {
-        let width = description.key_width();
+        let (heads, dim) = (description.kv_heads, description.head_dim);
         let caches = weights
             .layers
             .iter()
-            .map(|_| LayerCache::new(size, width, &device));
+            .map(|_| LayerCache::new(size, heads, dim, &device));
         Ok(Self {
             size,
             caches: caches.collect::<Result<_>>()?,

@@ -48,6 +48,12 @@ impl Server {
         Ok(server)
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// A client of it.
     #[must_use]
     pub fn api(&self) -> &Api {

@@ -8,7 +8,9 @@ use super::safetensors::{self, Weights};
 use super::sentence::SentenceConfig;
 use super::{EmbeddingModel, LoadError, LoadOptions, Task, activation_named, tokenizer};
 use crate::models::activation::Activation;
-use crate::models::bert::{Bert, BertLayer, Linear, Norm};
+use crate::models::bert::{Bert, BertLayer, Norm};
+use crate::models::linear::Linear;
+use crate::models::matrix::{Arithmetic, Matrix, Stored};
 use crate::models::registry::Encoder;
 
 /// A text has at least the two special tokens and one of its own.
@@ -172,41 +174,30 @@ impl BertWeights<'_> {
         })
     }
 
-    /// The layers called `names` side by side, each from `inputs` to `outputs` values.
-    fn linear(
-        &mut self,
-        names: &[String],
-        inputs: usize,
-        outputs: usize,
-    ) -> Result<Linear, LoadError> {
-        let (mut weights, mut biases) = (Vec::new(), Vec::new());
-        for name in names {
-            weights.push(self.tensor(&format!("{name}.weight"), &[outputs, inputs])?);
-            biases.push(self.tensor(&format!("{name}.bias"), &[outputs])?);
-        }
-        let join = || {
-            Ok(Linear {
-                weight: Tensor::cat(&weights, 0)?.t()?.contiguous()?,
-                bias: Tensor::cat(&biases, 0)?,
-            })
-        };
-        join().map_err(|e: candle_core::Error| LoadError::weights(&names.join(", "), e.to_string()))
+    /// The layer called `name`, from `inputs` to `outputs` values.
+    fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Linear, LoadError> {
+        let weight = self.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
+        let weight = Matrix::new(Stored::Floats(weight), Arithmetic::AsStored);
+        Ok(Linear {
+            weight: weight.map_err(|e| LoadError::weights(name, e.to_string()))?,
+            bias: Some(self.tensor(&format!("{name}.bias"), &[outputs])?),
+        })
     }
 
     fn layer(&mut self, index: usize) -> Result<BertLayer, LoadError> {
         let at = format!("encoder.layer.{index}");
         let (hidden, inner) = (self.config.hidden_size, self.config.intermediate_size);
-        let parts = ["query", "key", "value"].map(|p| format!("{at}.attention.self.{p}"));
+        let mut square = |part: &str| self.linear(&format!("{at}.{part}"), hidden, hidden);
         Ok(BertLayer {
-            query_key_value: self.linear(&parts, hidden, hidden)?,
-            attention_output: self.linear(
-                &[format!("{at}.attention.output.dense")],
-                hidden,
-                hidden,
-            )?,
+            query_key_value: [
+                square("attention.self.query")?,
+                square("attention.self.key")?,
+                square("attention.self.value")?,
+            ],
+            attention_output: square("attention.output.dense")?,
             attention_norm: self.norm(&format!("{at}.attention.output"))?,
-            intermediate: self.linear(&[format!("{at}.intermediate.dense")], hidden, inner)?,
-            output: self.linear(&[format!("{at}.output.dense")], inner, hidden)?,
+            intermediate: self.linear(&format!("{at}.intermediate.dense"), hidden, inner)?,
+            output: self.linear(&format!("{at}.output.dense"), inner, hidden)?,
             output_norm: self.norm(&format!("{at}.output"))?,
         })
     }

@@ -1,24 +1,22 @@
 //! BERT encoders with pooling, in f32.
 //!
-//! Sequences lie end to end without padding: the linear layers see one matrix of all tokens, and
-//! attention runs once for each run of sequences of equal length. So nothing is computed for
-//! padding, and nothing needs a mask.
+//! Sequences lie end to end without padding: the linear layers see one matrix of all tokens, and each token attends
+//! to its own sequence. So nothing is computed for padding, nothing needs a mask, and what is beside a text changes
+//! nothing of its vector.
 
 use candle_core::{D, Device, Result, Tensor, bail};
-use candle_nn::ops::{layer_norm, softmax_last_dim};
+use candle_nn::ops::layer_norm;
 
-use super::Embedder;
 use super::activation::Activation;
+use super::cache::{CacheSize, Heads, LayerCache, Places, Sight};
+use super::linear::Linear;
+use super::{Chunk, Embedder};
 use crate::load::Pooling;
 
 /// Tokens computed at once: more would not fit the caches of a processor.
 const CHUNK: usize = 1024;
-
-/// A matrix `(in, out)` and a bias `(out)`.
-pub(crate) struct Linear {
-    pub(crate) weight: Tensor,
-    pub(crate) bias: Tensor,
-}
+/// Tokens of a block of keys and values.
+const BLOCK_TOKENS: usize = 16;
 
 /// Scale and shift of a layer normalisation.
 pub(crate) struct Norm {
@@ -29,8 +27,7 @@ pub(crate) struct Norm {
 
 /// Weights of one layer.
 pub(crate) struct BertLayer {
-    /// Query, key and value side by side: `(hidden, 3 * hidden)`.
-    pub(crate) query_key_value: Linear,
+    pub(crate) query_key_value: [Linear; 3],
     pub(crate) attention_output: Linear,
     pub(crate) attention_norm: Norm,
     pub(crate) intermediate: Linear,
@@ -57,26 +54,6 @@ pub(crate) struct Bert {
     pub(crate) device: Device,
 }
 
-/// Sequences of equal length that lie next to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Run {
-    start: usize,
-    count: usize,
-    length: usize,
-}
-
-impl Run {
-    fn rows(&self) -> usize {
-        self.count * self.length
-    }
-}
-
-impl Linear {
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.matmul(&self.weight)?.broadcast_add(&self.bias)
-    }
-}
-
 impl Norm {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         layer_norm(x, &self.weight, &self.bias, self.eps)
@@ -84,8 +61,32 @@ impl Norm {
 }
 
 impl Bert {
-    /// One row a sequence, `(sequences, hidden)`, for sequences that are sorted by length.
+    /// The vectors of all tokens, `(tokens, hidden)`, one sequence after the other.
     fn encode(&self, sequences: &[&[u32]]) -> Result<Tensor> {
+        let mut hidden = self.words(sequences)?;
+        let tables = tables(sequences);
+        let size = CacheSize {
+            blocks: tables.iter().map(|blocks| blocks.len() as u32).sum(),
+            block_tokens: BLOCK_TOKENS,
+        };
+        let chunks = sequences.iter().zip(&tables).map(|(tokens, blocks)| Chunk {
+            tokens,
+            position: 0,
+            blocks,
+            writes: false,
+        });
+        let chunks: Vec<Chunk<'_>> = chunks.collect();
+        let places = Places::of(&chunks, size)?;
+        // All layers use the same one after the other.
+        let cache = LayerCache::new(size, self.heads, self.hidden / self.heads, &self.device)?;
+        for layer in &self.layers {
+            hidden = self.layer(layer, &hidden, &cache, &places)?;
+        }
+        Ok(hidden)
+    }
+
+    /// What goes into the first layer, `(tokens, hidden)`.
+    fn words(&self, sequences: &[&[u32]]) -> Result<Tensor> {
         let ids: Vec<u32> = sequences.concat();
         let positions: Vec<u32> = sequences
             .iter()
@@ -96,20 +97,28 @@ impl Bert {
             .index_select(&Tensor::new(ids, &self.device)?, 0)?;
         let positions = Tensor::new(positions, &self.device)?;
         let places = self.positions.index_select(&positions, 0)?;
-        let summed = (words + places)?.broadcast_add(&self.segment)?;
-        let mut hidden = self.norm.forward(&summed)?;
-        let runs = runs(sequences);
-        for layer in &self.layers {
-            hidden = self.layer(layer, &hidden, &runs)?;
-        }
-        let pooled = runs.iter().map(|run| self.pool(&hidden, run));
-        Tensor::cat(&pooled.collect::<Result<Vec<_>>>()?, 0)
+        self.norm
+            .forward(&(words + places)?.broadcast_add(&self.segment)?)
     }
 
-    fn layer(&self, layer: &BertLayer, hidden: &Tensor, runs: &[Run]) -> Result<Tensor> {
-        let projected = layer.query_key_value.forward(hidden)?;
-        let mixed = runs.iter().map(|run| self.attention(&projected, run));
-        let mixed = Tensor::cat(&mixed.collect::<Result<Vec<_>>>()?, 0)?;
+    fn layer(
+        &self,
+        layer: &BertLayer,
+        hidden: &Tensor,
+        cache: &LayerCache,
+        places: &Places<'_>,
+    ) -> Result<Tensor> {
+        let [query, key, value] = Linear::products(layer.query_key_value.each_ref(), hidden)?;
+        cache.write(&key, &value, places)?;
+        let dim = self.hidden / self.heads;
+        let heads = Heads {
+            queries: self.heads,
+            keys: self.heads,
+            dim,
+            scale: (dim as f32).powf(-0.5),
+            sight: Sight::Whole,
+        };
+        let mixed = cache.attend(&query, heads, places)?;
         let attended = (layer.attention_output.forward(&mixed)? + hidden)?;
         let attended = layer.attention_norm.forward(&attended)?;
         let inner = layer.intermediate.forward(&attended)?;
@@ -118,40 +127,30 @@ impl Bert {
         layer.output_norm.forward(&output)
     }
 
-    /// Attention within each sequence of `run`; `projected` holds query, key and value of all
-    /// tokens, `(tokens, 3 * hidden)`.
-    fn attention(&self, projected: &Tensor, run: &Run) -> Result<Tensor> {
-        let head_dim = self.hidden / self.heads;
-        let shape = (run.count, run.length, 3, self.heads, head_dim);
-        let parts = projected
-            .narrow(0, run.start, run.rows())?
-            .reshape(shape)?
-            .permute((2, 0, 3, 1, 4))?
-            .contiguous()?;
-        let query = (parts.get(0)? * (head_dim as f64).powf(-0.5))?;
-        let scores = query.matmul(&parts.get(1)?.t()?)?;
-        softmax_last_dim(&scores)?
-            .matmul(&parts.get(2)?)?
-            .transpose(1, 2)?
-            .reshape((run.rows(), self.hidden))
-    }
-
-    fn pool(&self, hidden: &Tensor, run: &Run) -> Result<Tensor> {
-        let tokens = hidden.narrow(0, run.start, run.rows())?.reshape((
-            run.count,
-            run.length,
-            self.hidden,
-        ))?;
+    /// The vector of one sequence, whose tokens' vectors are `tokens`, `(tokens, hidden)`.
+    fn pool(&self, tokens: &Tensor) -> Result<Vec<f32>> {
         let pooled = match self.pooling {
-            Pooling::Mean => tokens.mean(1)?,
-            Pooling::Cls => tokens.narrow(1, 0, 1)?.squeeze(1)?,
-            Pooling::Max => tokens.max(1)?,
+            Pooling::Mean => tokens.mean(0)?,
+            Pooling::Cls => tokens.get(0)?,
+            Pooling::Max => tokens.max(0)?,
         };
         if !self.normalize {
-            return Ok(pooled);
+            return pooled.to_vec1();
         }
         let norm = pooled.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
-        pooled.broadcast_div(&norm.maximum(1e-12)?)
+        pooled.broadcast_div(&norm.maximum(1e-12)?)?.to_vec1()
+    }
+
+    /// The vectors of sequences that are computed together.
+    fn vectors(&self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        let hidden = self.encode(sequences)?;
+        let mut start = 0;
+        let parts = sequences.iter().map(|sequence| {
+            let part = hidden.narrow(0, start, sequence.len())?;
+            start += sequence.len();
+            self.pool(&part)
+        });
+        parts.collect()
     }
 
     fn check(&self, batch: &[&[u32]]) -> Result<()> {
@@ -188,9 +187,11 @@ impl Embedder for Bert {
         let mut vectors = vec![Vec::new(); batch.len()];
         for indices in chunks(&order, |i| batch[i].len()) {
             let sequences: Vec<&[u32]> = indices.iter().map(|&i| batch[i]).collect();
-            let rows = self.encode(&sequences)?.to_vec2()?;
-            for (&i, row) in indices.iter().zip(rows) {
-                vectors[i] = row;
+            // On a thread of the pool that products are spread over, which others would wait for.
+            let model = &*self;
+            let found = rayon::scope(|_| model.vectors(&sequences))?;
+            for (&i, vector) in indices.iter().zip(found) {
+                vectors[i] = vector;
             }
         }
         Ok(vectors)
@@ -214,20 +215,15 @@ fn chunks(order: &[usize], length: impl Fn(usize) -> usize) -> Vec<&[usize]> {
     pieces
 }
 
-fn runs(sequences: &[&[u32]]) -> Vec<Run> {
-    let mut start = 0;
-    let equal = sequences.chunk_by(|a, b| a.len() == b.len());
-    equal
-        .map(|group| {
-            let run = Run {
-                start,
-                count: group.len(),
-                length: group.first().map_or(0, |s| s.len()),
-            };
-            start += run.rows();
-            run
-        })
-        .collect()
+/// Blocks of keys and values for each sequence.
+fn tables(sequences: &[&[u32]]) -> Vec<Vec<u32>> {
+    let mut next = 0;
+    let tables = sequences.iter().map(|sequence| {
+        let first = next;
+        next += sequence.len().div_ceil(BLOCK_TOKENS) as u32;
+        (first..next).collect()
+    });
+    tables.collect()
 }
 
 #[cfg(test)]
@@ -243,14 +239,9 @@ mod tests {
     }
 
     #[test]
-    fn equal_lengths_form_one_run() {
-        let (a, b) = ([1, 2], [3, 4, 5]);
-        let found = runs(&[&a, &a, &b]);
-        let expected = [(0, 2, 2), (4, 1, 3)].map(|(start, count, length)| Run {
-            start,
-            count,
-            length,
-        });
-        assert_eq!(found, expected);
+    fn each_sequence_has_blocks_of_its_own() {
+        let (short, long) = ([1; 16], [2; 17]);
+        let found = tables(&[&short, &long, &short]);
+        assert_eq!(found, [vec![0], vec![1, 2], vec![3]]);
     }
 }

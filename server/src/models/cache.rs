@@ -35,6 +35,8 @@ pub(super) struct Places<'a> {
 
 struct Place<'a> {
     position: usize,
+    /// Where its chunk ends.
+    end: usize,
     blocks: &'a [u32],
 }
 
@@ -60,7 +62,11 @@ impl<'a> Places<'a> {
             if let Some(block) = blocks.iter().find(|block| **block >= size.blocks) {
                 bail!("block {block} is beyond the {} there are", size.blocks);
             }
-            rows.extend((chunk.position..end).map(|position| Place { position, blocks }));
+            rows.extend((chunk.position..end).map(|position| Place {
+                position,
+                end,
+                blocks,
+            }));
         }
         Ok(Self {
             block_tokens: size.block_tokens,
@@ -100,15 +106,29 @@ pub(super) struct Heads {
     pub(super) dim: usize,
     /// Multiplies products of queries and keys.
     pub(super) scale: f32,
-    /// Tokens that one sees at most, itself the last.
-    pub(super) window: Option<usize>,
+    pub(super) sight: Sight,
 }
 
-impl Heads {
-    /// The first token that the one at `position` sees.
-    fn first(self, position: usize) -> usize {
-        self.window
-            .map_or(0, |window| (position + 1).saturating_sub(window))
+/// What a token sees of its sequence.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sight {
+    /// Itself and what is before it, of which the last `window` tokens where there is one.
+    Before { window: Option<usize> },
+    /// All that was computed until the end of its chunk.
+    Whole,
+}
+
+impl Sight {
+    /// The first token that one sees, and the one after the last.
+    fn range(self, place: &Place<'_>) -> (usize, usize) {
+        let own = place.position + 1;
+        match self {
+            Self::Before { window } => {
+                let first = window.map_or(0, |window| own.saturating_sub(window));
+                (first, own)
+            }
+            Self::Whole => (0, place.end),
+        }
     }
 }
 
@@ -253,11 +273,12 @@ impl<'a> Attend<'a> {
             }));
             for ((place, queries), mixed) in rows.iter().zip(&mut queries).zip(&mut mixed) {
                 let heads = queries.chunks_exact(dim).zip(mixed.chunks_exact_mut(dim));
+                let (seen, end) = self.heads.sight.range(place);
                 for (at, (query, mixed)) in heads.enumerate() {
                     tasks[first + at / group].queries.push(Query {
                         query,
-                        first: self.heads.first(place.position),
-                        end: place.position + 1,
+                        first: seen,
+                        end,
                         mixed,
                     });
                 }

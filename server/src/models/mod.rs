@@ -8,6 +8,7 @@ mod cache;
 pub(crate) mod decoder;
 mod exp;
 mod gelu;
+pub(crate) mod linear;
 pub(crate) mod matrix;
 pub(crate) mod registry;
 

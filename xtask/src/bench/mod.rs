@@ -38,7 +38,7 @@ const NOISY: &str = "* the machine was busy with something else: measure again w
 /// What can be measured. The results go to `target/bench` as well.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Text generation over HTTP, against llama.cpp in its own process.
+    /// Text generation over HTTP, against llama.cpp's own server.
     Generate(Runs),
     /// Embeddings over HTTP, against sentence-transformers in its own process.
     Embeddings(Runs),

@@ -5,8 +5,9 @@ use candle_core::Tensor;
 use super::store::{Part, Tensors};
 use crate::load::LoadError;
 use crate::models::decoder::{
-    DecoderWeights, Description, LayerWeights, Linear, Norm, NormKind, Placement, Positions,
+    DecoderWeights, Description, LayerWeights, Norm, NormKind, Placement, Positions,
 };
+use crate::models::linear::Linear;
 use crate::models::matrix::Matrix;
 
 /// Matrices that are used side by side.

@@ -6,7 +6,8 @@ mod weights;
 
 use candle_core::{Device, Result, Tensor, bail};
 
-use super::cache::{CacheSize, Heads, LayerCache, Places};
+use super::cache::{CacheSize, Heads, LayerCache, Places, Sight};
+use super::linear::Linear;
 use super::{CausalLm, Chunk};
 
 pub(crate) use description::{
@@ -14,7 +15,7 @@ pub(crate) use description::{
     Sizes,
 };
 pub(crate) use rotary::{Pairs, Rotary};
-pub(crate) use weights::{DecoderWeights, LayerWeights, Linear, Norm};
+pub(crate) use weights::{DecoderWeights, LayerWeights, Norm};
 
 use rotary::Angles;
 
@@ -154,7 +155,9 @@ impl Decoder {
             keys: kv_heads,
             dim: head_dim,
             scale: attention_scale,
-            window: kind.window,
+            sight: Sight::Before {
+                window: kind.window,
+            },
         };
         let mixed = cache.attend(&query, heads, &step.places)?;
         weights.attention_output.forward(&mixed)

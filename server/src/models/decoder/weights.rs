@@ -4,6 +4,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::ops::{layer_norm, rms_norm};
 
 use crate::models::activation::Activation;
+use crate::models::linear::Linear;
 use crate::models::matrix::Matrix;
 
 /// Weights of the whole model.
@@ -35,35 +36,6 @@ pub(crate) struct LayerWeights {
     pub(crate) down: Linear,
     /// Over what the feed-forward block adds.
     pub(crate) feed_forward_post_norm: Option<Norm>,
-}
-
-/// A matrix and what is added to its products.
-pub(crate) struct Linear {
-    pub(crate) weight: Matrix,
-    /// `(out)`.
-    pub(crate) bias: Option<Tensor>,
-}
-
-impl Linear {
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.shift(self.weight.forward(x)?)
-    }
-
-    /// What several give for the same rows of `x`.
-    pub(super) fn products<const N: usize>(all: [&Self; N], x: &Tensor) -> Result<[Tensor; N]> {
-        let mut products = Matrix::products(all.map(|linear| &linear.weight), x)?;
-        for (product, linear) in products.iter_mut().zip(all) {
-            *product = linear.shift(product.clone())?;
-        }
-        Ok(products)
-    }
-
-    fn shift(&self, product: Tensor) -> Result<Tensor> {
-        match &self.bias {
-            Some(bias) => product.broadcast_add(bias),
-            None => Ok(product),
-        }
-    }
 }
 
 /// A normalisation of the last dimension: by mean and variance where it has a bias, else by the root of the

@@ -1,5 +1,6 @@
 //! The fields of a request, read one by one, so that every error can name its parameter.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
@@ -10,6 +11,8 @@ use super::errors::ApiError;
 #[derive(Debug)]
 pub(super) struct Fields {
     map: Map<String, Value>,
+    /// Names that were asked for: the parameters that the endpoint has.
+    known: Vec<&'static str>,
 }
 
 /// A parameter of OpenAI's API that this server has no use for, and the values that ask nothing
@@ -30,7 +33,10 @@ impl Fields {
     /// When it is no JSON, telling where, or no object.
     pub(super) fn parse(body: &[u8]) -> Result<Self, ApiError> {
         match serde_json::from_slice(body) {
-            Ok(Value::Object(map)) => Ok(Self { map }),
+            Ok(Value::Object(map)) => Ok(Self {
+                map,
+                known: Vec::new(),
+            }),
             Ok(other) => Err(ApiError::bad_request(format!(
                 "the body must be a JSON object, not {}",
                 describe(&other)
@@ -43,7 +49,8 @@ impl Fields {
     }
 
     /// Takes a field of any type.
-    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+    pub(super) fn take(&mut self, name: &'static str) -> Option<Value> {
+        self.known.push(name);
         self.map.remove(name).filter(|value| !value.is_null())
     }
 
@@ -51,7 +58,7 @@ impl Fields {
     ///
     /// # Errors
     /// When it is something else.
-    pub(super) fn string(&mut self, name: &str) -> Result<Option<String>, ApiError> {
+    pub(super) fn string(&mut self, name: &'static str) -> Result<Option<String>, ApiError> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -63,7 +70,7 @@ impl Fields {
     ///
     /// # Errors
     /// When it is something else.
-    pub(super) fn boolean(&mut self, name: &str) -> Result<Option<bool>, ApiError> {
+    pub(super) fn boolean(&mut self, name: &'static str) -> Result<Option<bool>, ApiError> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(flag)),
@@ -77,7 +84,7 @@ impl Fields {
     /// When it is outside or something else.
     pub(super) fn number(
         &mut self,
-        name: &str,
+        name: &'static str,
         range: RangeInclusive<f64>,
     ) -> Result<Option<f64>, ApiError> {
         let Some(value) = self.take(name) else {
@@ -92,7 +99,11 @@ impl Fields {
     ///
     /// # Errors
     /// When it is less or something else.
-    pub(super) fn integer(&mut self, name: &str, least: u64) -> Result<Option<u64>, ApiError> {
+    pub(super) fn integer(
+        &mut self,
+        name: &'static str,
+        least: u64,
+    ) -> Result<Option<u64>, ApiError> {
         let Some(value) = self.take(name) else {
             return Ok(None);
         };
@@ -122,16 +133,19 @@ impl Fields {
     /// Ends the reading; what is left and not in `ignored` is unknown.
     ///
     /// # Errors
-    /// For the first unknown field.
+    /// For the first unknown field, with the names of those that there are.
     pub(super) fn finish(self, ignored: &[&str]) -> Result<(), ApiError> {
         let mut left = self.map.keys();
-        match left.find(|name| !ignored.contains(&name.as_str())) {
-            None => Ok(()),
-            Some(name) => {
-                let message = format!("`{name}` is not a parameter of this endpoint; leave it out");
-                Err(ApiError::invalid(name.as_str(), message).with_code("unknown_parameter"))
-            }
-        }
+        let Some(name) = left.find(|name| !ignored.contains(&name.as_str())) else {
+            return Ok(());
+        };
+        let known: BTreeSet<&str> = self.known.iter().chain(ignored).copied().collect();
+        let known: Vec<&str> = known.into_iter().collect();
+        let message = format!(
+            "`{name}` is not a parameter of this endpoint; leave it out, or write one of {}",
+            known.join(", ")
+        );
+        Err(ApiError::invalid(name.as_str(), message).with_code("unknown_parameter"))
     }
 }
 
@@ -210,7 +224,7 @@ mod tests {
         assert_eq!(fields.string("a"), Ok(None));
         let (message, param) = error(fields.finish(&["user"]));
         assert_eq!(param, "topp");
-        assert!(message.contains("leave it out"));
+        assert!(message.ends_with("leave it out, or write one of a, user"));
     }
 
     #[test]

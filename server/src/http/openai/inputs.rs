@@ -10,7 +10,11 @@ use crate::tasks::Input;
 ///
 /// # Errors
 /// 400 that names the field and, in a list, the item.
-pub(super) fn take(fields: &mut Fields, name: &str, most: usize) -> Result<Vec<Input>, ApiError> {
+pub(super) fn take(
+    fields: &mut Fields,
+    name: &'static str,
+    most: usize,
+) -> Result<Vec<Input>, ApiError> {
     let forms = "a string, an array of strings, an array of token ids or an array of such arrays";
     let value = fields.take(name).unwrap_or_default();
     let items = match &value {

@@ -12,7 +12,7 @@ use crate::http::fields::{Fields, wrong};
 /// 400 for the first that cannot be taken.
 pub(super) fn take(fields: &mut Fields, vocab: usize) -> Result<Sampling, ApiError> {
     let default = Sampling::default();
-    let mut number = |name: &str, range, absent: f32| {
+    let mut number = |name: &'static str, range, absent: f32| {
         let number = fields.number(name, range)?;
         Ok::<_, ApiError>(number.map_or(absent, |number| number as f32))
     };

@@ -1,9 +1,11 @@
 //! Where the process stands: how far the model is loaded, whether new requests are welcome, and
 //! how many are being answered.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use tokio::sync::watch;
@@ -11,7 +13,7 @@ use tokio::sync::watch;
 use crate::engine::Deadline;
 
 /// What the process does before, and once, it serves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Finds out which files the source stands for.
@@ -59,7 +61,7 @@ impl Phase {
 }
 
 /// How far the load is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
     /// What is being done.
@@ -70,6 +72,7 @@ pub struct Progress {
     pub bytes_total: u64,
     /// Time spent in each phase that is over, in seconds.
     #[serde(serialize_with = "in_seconds")]
+    #[schemars(with = "BTreeMap<String, f64>")]
     pub phases: Vec<(Phase, Duration)>,
     /// A CamelCase word, once it failed.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -163,6 +163,8 @@ pub mod api {
     pub const MODELS: &str = "/v1/models";
     /// One of them, as a route of axum; served names may hold slashes.
     pub const ONE_MODEL: &str = "/v1/models/{*name}";
+    /// The API as an OpenAPI document.
+    pub const OPENAPI: &str = "/openapi.json";
 }
 
 /// Keys of a source's credentials that are no environment variables as well.

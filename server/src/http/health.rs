@@ -6,34 +6,68 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{ApiError, App};
 use crate::engine::{EngineStats, Liveness};
 use crate::lifecycle::{Closed, Phase, Progress};
 
+/// Whether the engine's heart beats.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Alive {
+    alive: bool,
+    /// A CamelCase word, where it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+/// Whether new requests are welcome.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Ready {
+    ready: bool,
+    /// A CamelCase word, where they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
 /// 200 while the engine's thread beats, busy or not, and while there is none yet.
-pub(super) async fn live(State(app): State<Arc<App>>) -> Response {
-    let reason = match liveness(&app) {
-        Liveness::Alive => return (StatusCode::OK, Json(json!({"alive": true}))).into_response(),
-        Liveness::Dead => "EngineDead",
-        Liveness::Stalled(_) => "EngineStalled",
-    };
-    let body = json!({"alive": false, "reason": reason});
-    (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+pub(super) async fn live(State(app): State<Arc<App>>) -> (StatusCode, Json<Alive>) {
+    let reason = why_not_alive(&app);
+    let alive = reason.is_none();
+    (status(alive), Json(Alive { alive, reason }))
+}
+
+fn why_not_alive(app: &App) -> Option<&'static str> {
+    match liveness(app) {
+        Liveness::Alive => None,
+        Liveness::Dead => Some("EngineDead"),
+        Liveness::Stalled(_) => Some("EngineStalled"),
+    }
 }
 
 /// 200 while new requests are welcome.
-pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
-    let reason = match app.lifecycle.check() {
-        Err(Closed::Draining) => "Draining",
-        Err(Closed::Loading(Phase::Failed)) => "LoadFailed",
-        Err(Closed::Loading(_)) => "Loading",
-        Ok(()) if liveness(&app) == Liveness::Dead => "EngineDead",
-        Ok(()) => return (StatusCode::OK, Json(json!({"ready": true}))).into_response(),
-    };
-    let body = json!({"ready": false, "reason": reason});
-    (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+pub(super) async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Ready>) {
+    let reason = why_not_ready(&app);
+    let ready = reason.is_none();
+    (status(ready), Json(Ready { ready, reason }))
+}
+
+fn why_not_ready(app: &App) -> Option<&'static str> {
+    match app.lifecycle.check() {
+        Err(Closed::Draining) => Some("Draining"),
+        Err(Closed::Loading(Phase::Failed)) => Some("LoadFailed"),
+        Err(Closed::Loading(_)) => Some("Loading"),
+        Ok(()) if liveness(app) == Liveness::Dead => Some("EngineDead"),
+        Ok(()) => None,
+    }
+}
+
+fn status(well: bool) -> StatusCode {
+    match well {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    }
 }
 
 /// How far the load is; 200 once it is over.

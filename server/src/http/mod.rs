@@ -7,6 +7,8 @@ mod health;
 mod limits;
 mod models;
 mod openai;
+mod openapi;
+mod routes;
 #[cfg(test)]
 mod tests;
 
@@ -17,11 +19,11 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
-use chandler_crds::names::{api, paths};
+use chandler_crds::names::api;
 
 pub use errors::ApiError;
 pub use limits::MAX_BODY;
+use routes::{Door, ROUTES};
 
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::metrics::Metrics;
@@ -69,19 +71,15 @@ impl App {
 
 /// All routes.
 pub fn router(app: Arc<App>) -> Router {
-    let api = Router::new()
-        .route(api::CHAT, post(openai::chat))
-        .route(api::COMPLETIONS, post(openai::completions))
-        .route(api::EMBEDDINGS, post(openai::embeddings))
-        .route(api::MODELS, get(models::list))
-        .route(api::ONE_MODEL, get(models::one))
-        .layer(from_fn_with_state(Arc::clone(&app), gate::gate));
-    Router::new()
-        .route(paths::LIVE, get(health::live))
-        .route(paths::READY, get(health::ready))
-        .route(paths::STARTUP, get(health::startup))
-        .route(paths::METRICS, get(health::metrics))
-        .merge(api)
+    let behind = |door: Door| {
+        let routes = ROUTES.iter().filter(|route| route.door == door);
+        routes.fold(Router::new(), |router, route| {
+            router.route(route.path, (route.handler)())
+        })
+    };
+    let gate = from_fn_with_state(Arc::clone(&app), gate::gate);
+    behind(Door::Open)
+        .merge(behind(Door::Gate).layer(gate))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .with_state(app)
@@ -89,9 +87,9 @@ pub fn router(app: Arc<App>) -> Router {
 
 async fn unknown_path(uri: Uri) -> ApiError {
     let message = format!(
-        "there is nothing at `{}`; see /v1/models, /v1/chat/completions, /v1/completions and \
-         /v1/embeddings",
-        uri.path()
+        "there is nothing at `{}`; {} tells what there is",
+        uri.path(),
+        api::OPENAPI
     );
     ApiError::new(StatusCode::NOT_FOUND, message).with_code("unknown_path")
 }

@@ -6,7 +6,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use chandler_crds::names::api;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::fields::Fields;
 use super::{ApiError, App};
@@ -14,32 +15,64 @@ use crate::lifecycle::Closed;
 use crate::load::Task;
 use crate::tasks::{EmbeddingTask, Served, TextTask};
 
+/// The models that are served.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ModelList")]
+pub(super) struct List {
+    #[schemars(extend("const" = "list"))]
+    object: &'static str,
+    /// The one.
+    data: [Card; 1],
+}
+
+/// What a model is: OpenAI's fields, and what clients may want to know besides.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Model")]
+pub(super) struct Card {
+    /// The name that requests call it by.
+    id: String,
+    #[schemars(extend("const" = "model"))]
+    object: &'static str,
+    /// Unix seconds of the server's start.
+    created: u64,
+    owned_by: &'static str,
+    /// What it is served for: `chat`, `completion` or `embedding`.
+    task: &'static str,
+    /// Longest sequence in tokens, prompt and answer together, where it writes text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_model_len: Option<usize>,
+}
+
 /// All models: the one.
-pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Value>, ApiError> {
-    Ok(Json(json!({"object": "list", "data": [card(&app)?]})))
+pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<List>, ApiError> {
+    Ok(Json(List {
+        object: "list",
+        data: [card(&app)?],
+    }))
 }
 
 /// One model by name.
 pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Card>, ApiError> {
     check_name(&app, &id)?;
     card(&app).map(Json)
 }
 
-fn card(app: &App) -> Result<Value, ApiError> {
-    let mut card = json!({
-        "id": app.name,
-        "object": "model",
-        "created": app.created,
-        "owned_by": "chandler",
-        "task": served(app)?.task().as_str(),
-    });
-    if let Served::Text(task) = served(app)? {
-        card["max_model_len"] = json!(task.context());
-    }
-    Ok(card)
+fn card(app: &App) -> Result<Card, ApiError> {
+    let served = served(app)?;
+    Ok(Card {
+        id: app.name.clone(),
+        object: "model",
+        created: app.created,
+        owned_by: "chandler",
+        task: served.task().as_str(),
+        max_model_len: match served {
+            Served::Text(task) => Some(task.context()),
+            Served::Embedding(_) => None,
+        },
+    })
 }
 
 /// Takes `model` and checks that it is the one served.

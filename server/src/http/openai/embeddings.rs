@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::{Extension, Request, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::{inputs, off_thread};
 use crate::engine::EngineError;
@@ -18,7 +18,7 @@ use crate::http::{ApiError, App};
 use crate::lifecycle::Ticket;
 
 /// Most inputs of a request.
-const MAX_INPUTS: usize = 2048;
+pub(in crate::http) const MAX_INPUTS: usize = 2048;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Encoding {
@@ -28,22 +28,37 @@ enum Encoding {
 
 /// Typed where the rest of the API is written as loose JSON: there is much of it, and a `f32`
 /// takes half the digits of the number that loose JSON would make of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EmbeddingAnswer", description = "The vectors of texts.")]
 pub(in crate::http) struct Answer {
+    #[schemars(extend("const" = "list"))]
     object: &'static str,
     data: Vec<Item>,
     model: String,
-    usage: Value,
+    usage: Read,
 }
 
-#[derive(Debug, Serialize)]
+/// What a request took.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EmbeddingUsage")]
+struct Read {
+    prompt_tokens: usize,
+    /// The same.
+    total_tokens: usize,
+}
+
+/// The vector of one text.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EmbeddingItem")]
 struct Item {
+    #[schemars(extend("const" = "embedding"))]
     object: &'static str,
     index: usize,
     embedding: Embedding,
 }
 
-#[derive(Debug, Serialize)]
+/// A vector.
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum Embedding {
     Float(Vec<f32>),
@@ -76,7 +91,10 @@ pub(in crate::http) async fn embeddings(
         ending = ticket.ended() => return Err(ending.into()),
     };
     let items = vectors.into_iter().enumerate();
-    let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
+    let usage = Read {
+        prompt_tokens: tokens,
+        total_tokens: tokens,
+    };
     Ok(Json(Answer {
         object: "list",
         data: items

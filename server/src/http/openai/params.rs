@@ -8,7 +8,7 @@ use crate::http::ApiError;
 use crate::http::fields::{Fields, Unsupported, wrong};
 
 /// Most stop strings of a request.
-const MAX_STOPS: usize = 4;
+pub(in crate::http) const MAX_STOPS: usize = 4;
 
 /// How an answer is to be written and told.
 #[derive(Clone, Debug, PartialEq)]

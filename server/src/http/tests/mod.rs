@@ -4,6 +4,7 @@ mod deadlines;
 mod drain;
 mod embeddings;
 mod logs;
+mod openapi;
 mod refusals;
 mod text;
 

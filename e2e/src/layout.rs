@@ -9,6 +9,8 @@ pub const EMBEDDING_MODEL: &str = "target/models/all-minilm-l6-v2";
 pub const CHAT_MODEL: &str = "target/models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf";
 /// The virtual environment of the official client, below the repository's root.
 pub const CLIENT_VENV: &str = "target/venv-client";
+/// The virtual environment of what checks OpenAPI documents, below the repository's root.
+pub const OPENAPI_VENV: &str = "target/venv-openapi";
 
 /// The packages of the official JavaScript client, below the repository's root.
 pub const CLIENT_NPM: &str = "target/client-npm";
@@ -59,9 +61,21 @@ pub fn file_source(path: &Path) -> String {
 /// # Errors
 /// When that environment has not been made.
 pub fn client_python() -> Result<PathBuf> {
-    let path = root().join(CLIENT_VENV).join("bin/python");
+    python(CLIENT_VENV)
+}
+
+/// The Python of what checks OpenAPI documents; its programs lie beside it.
+///
+/// # Errors
+/// When that environment has not been made.
+pub fn openapi_python() -> Result<PathBuf> {
+    python(OPENAPI_VENV)
+}
+
+fn python(environment: &str) -> Result<PathBuf> {
+    let path = root().join(environment).join("bin/python");
     if !path.exists() {
-        bail!("{CLIENT_VENV} is missing: run `cargo xtask ci` first, which makes it");
+        bail!("{environment} is missing: run `cargo xtask ci` first, which makes it");
     }
     Ok(path)
 }

@@ -9,6 +9,8 @@ use std::path::Path;
 
 /// What the official client's environment is made from.
 pub(crate) const CLIENT_REQUIREMENTS: &str = "e2e/client/requirements.txt";
+/// What the environment is made from that checks OpenAPI documents.
+const OPENAPI_REQUIREMENTS: &str = "e2e/openapi/requirements.txt";
 
 /// Runs all; the first failure ends it.
 ///
@@ -18,6 +20,7 @@ pub(crate) fn run() -> Result<()> {
     step("models", || models::fetch(Path::new(models::FOLDER)))?;
     step("clients", || {
         let python = venv::ensure(layout::CLIENT_VENV, CLIENT_REQUIREMENTS)?;
+        venv::ensure(layout::OPENAPI_VENV, OPENAPI_REQUIREMENTS)?;
         npm::ensure(&python)
     })?;
     step("fmt", || execute(&mut cargo(&["fmt", "--all", "--check"])))?;

@@ -116,7 +116,12 @@ pub async fn prepare(args: &ServeArgs, app: &Arc<App>) -> Result<Served, StartEr
     app.lifecycle.advance(Phase::Loading, 0, 0);
     let model = load_files(args, files, app).await?;
     let limits = args.engine_limits();
-    let served = Served::start(model, args.task, limits, Arc::clone(&app.metrics))?;
+    let (task, metrics) = (args.task, Arc::clone(&app.metrics));
+    let starting = spawn_blocking(move || Served::start(model, task, limits, metrics));
+    let served = match starting.await {
+        Ok(served) => served?,
+        Err(error) => return Err(StartError::LoadPanicked(error.to_string())),
+    };
     app.lifecycle.enter(Phase::Warming);
     served.warm().await.map_err(StartError::Warm)?;
     Ok(served)

@@ -6,7 +6,8 @@ use std::cell::Cell;
 use std::path::PathBuf;
 
 use chandler_server::load::{
-    DeviceChoice, DtypeChoice, LoadError, LoadOptions, LoadedModel, Task, TextModel, load,
+    ChatMessage, DeviceChoice, DtypeChoice, LoadError, LoadOptions, LoadedModel, Task, TextModel,
+    load,
 };
 use chandler_server::models::Chunk;
 use proptest::prelude::*;
@@ -71,6 +72,28 @@ fn a_prompt_begins_with_one_bos_token_whether_or_not_the_text_has_it() {
     let silent = tiny::llama().with("tokenizer.ggml.add_bos_token", tiny::bool_value(false));
     let model = text(load_gguf(silent.bytes()).expect("a model"));
     assert_eq!(model.encode("ab").expect("ids"), [258]);
+}
+
+#[test]
+fn a_conversation_begins_with_one_bos_token_whether_the_template_or_the_file_asks_for_it() {
+    let prompt = |gguf: tiny::Gguf| {
+        let model = text(load_gguf(gguf.bytes()).expect("a model"));
+        let message = ChatMessage {
+            role: "user".to_owned(),
+            content: "ab".to_owned(),
+        };
+        let template = model.template.as_ref().expect("a template");
+        let prompt = template.render(&[message], true).expect("a prompt");
+        model.encode(&prompt).expect("ids")
+    };
+    let add = |add: bool| tiny::llama().with("tokenizer.ggml.add_bos_token", tiny::bool_value(add));
+    let silent = tiny::text_value("{% for m in messages %}{{ m.content }}{% endfor %}");
+    let silent = |gguf: tiny::Gguf| gguf.with("tokenizer.chat_template", silent.clone());
+    // Both, one of them, none.
+    assert_eq!(prompt(add(true)), [256, 258]);
+    assert_eq!(prompt(add(false)), [256, 258]);
+    assert_eq!(prompt(silent(add(true))), [256, 258]);
+    assert_eq!(prompt(silent(add(false))), [258]);
 }
 
 #[test]

@@ -38,9 +38,25 @@ pub(super) struct Card {
     owned_by: &'static str,
     /// What it is served for: `chat`, `completion` or `embedding`.
     task: &'static str,
-    /// Longest sequence in tokens, prompt and answer together, where it writes text.
+    /// Paths of what it may be asked, by POST, with a body that names it.
+    endpoints: &'static [&'static str],
+    /// Longest sequence in tokens: prompt and answer together, or a text to be embedded.
+    max_model_len: usize,
+    /// Length of its vectors, where it makes such.
     #[serde(skip_serializing_if = "Option::is_none")]
-    max_model_len: Option<usize>,
+    dimensions: Option<usize>,
+    fingerprints: Fingerprints,
+}
+
+/// What decides how a request becomes tokens, each by the first 16 hexadecimal digits of a SHA-256. Replicas of
+/// one model that differ in one of them read the same prompt differently.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Fingerprints {
+    /// Of the tokenizer's definition as the server has it in memory, whichever file it comes from.
+    tokenizer: String,
+    /// Of the chat template's source, where conversations are taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chat_template: Option<String>,
 }
 
 /// All models: the one.
@@ -62,17 +78,44 @@ pub(super) async fn one(
 
 fn card(app: &App) -> Result<Card, ApiError> {
     let served = served(app)?;
+    let task = served.task();
+    let (max_model_len, dimensions, tokenizer, chat_template) = match served {
+        Served::Text(text) => (
+            text.context(),
+            None,
+            text.tokenizer_fingerprint(),
+            text.template_fingerprint(),
+        ),
+        Served::Embedding(embedding) => (
+            embedding.max_tokens(),
+            Some(embedding.dimensions()),
+            embedding.tokenizer_fingerprint(),
+            None,
+        ),
+    };
     Ok(Card {
         id: app.name.clone(),
         object: "model",
         created: app.created,
         owned_by: "chandler",
-        task: served.task().as_str(),
-        max_model_len: match served {
-            Served::Text(task) => Some(task.context()),
-            Served::Embedding(_) => None,
+        task: task.as_str(),
+        endpoints: endpoints(task),
+        max_model_len,
+        dimensions,
+        fingerprints: Fingerprints {
+            tokenizer: tokenizer.to_owned(),
+            chat_template: chat_template.map(str::to_owned),
         },
     })
+}
+
+/// What a model that is served for `task` may be asked.
+fn endpoints(task: Task) -> &'static [&'static str] {
+    match task {
+        Task::Embedding => &[api::EMBEDDINGS],
+        Task::Completion => &[api::COMPLETIONS],
+        Task::Chat | Task::Auto => &[api::CHAT, api::COMPLETIONS],
+    }
 }
 
 /// Takes `model` and checks that it is the one served.
@@ -86,7 +129,7 @@ pub(super) fn check_model(app: &App, fields: &mut Fields) -> Result<(), ApiError
     }
 }
 
-fn check_name(app: &App, name: &str) -> Result<(), ApiError> {
+pub(super) fn check_name(app: &App, name: &str) -> Result<(), ApiError> {
     if name == app.name {
         return Ok(());
     }
@@ -97,7 +140,7 @@ fn check_name(app: &App, name: &str) -> Result<(), ApiError> {
     Err(ApiError::missing_model(message))
 }
 
-fn served(app: &App) -> Result<&Served, ApiError> {
+pub(super) fn served(app: &App) -> Result<&Served, ApiError> {
     let loading = || Closed::Loading(app.lifecycle.progress().phase);
     app.served.get().ok_or_else(|| loading().into())
 }
@@ -119,11 +162,7 @@ pub(super) fn embedding_task<'a>(app: &'a App, path: &str) -> Result<&'a Embeddi
 }
 
 fn wrong_endpoint(app: &App, task: Task, path: &str) -> ApiError {
-    let instead = match task {
-        Task::Embedding => api::EMBEDDINGS.to_owned(),
-        Task::Completion => api::COMPLETIONS.to_owned(),
-        Task::Chat | Task::Auto => format!("{} or {}", api::CHAT, api::COMPLETIONS),
-    };
+    let instead = endpoints(task).join(" or ");
     let message = format!(
         "model `{}` is served for task `{task}` and does not answer {path}; send the request to {instead}",
         app.name

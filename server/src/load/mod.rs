@@ -5,6 +5,7 @@ mod decoder;
 mod embedding;
 mod error;
 mod files;
+mod fingerprint;
 mod gguf;
 mod map;
 mod memory;
@@ -23,6 +24,7 @@ use serde::Deserialize;
 use tokenizers::Tokenizer;
 
 pub use error::LoadError;
+pub(crate) use fingerprint::of_tokenizer as tokenizer_fingerprint;
 pub(crate) use options::sequences;
 pub use options::{DeviceChoice, DtypeChoice, LoadOptions, Task, UnknownChoice};
 pub(crate) use sentence::Pooling;

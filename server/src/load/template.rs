@@ -5,6 +5,8 @@ use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind, context};
 use serde::{Deserialize, Serialize};
 
+use super::fingerprint;
+
 const NAME: &str = "chat";
 
 /// Why a chat template did not compile or render.
@@ -48,6 +50,7 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     bos: String,
     eos: String,
+    fingerprint: String,
 }
 
 /// What `raise_exception` was called with, carried through the template engine's own error.
@@ -72,6 +75,7 @@ impl ChatTemplate {
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", strftime_now);
+        let fingerprint = fingerprint::of_text(&source);
         environment
             .add_template_owned(NAME, source)
             .map_err(|e| TemplateError::Syntax(e.to_string()))?;
@@ -79,7 +83,21 @@ impl ChatTemplate {
             environment,
             bos,
             eos,
+            fingerprint,
         })
+    }
+
+    /// The first digits of its source's SHA-256.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Whether a prompt has the token that begins a sequence, by the template's hand: it may be after spaces
+    /// that the template has around its statements.
+    #[must_use]
+    pub fn has_begun(&self, prompt: &str) -> bool {
+        !self.bos.is_empty() && prompt.trim_start().starts_with(&self.bos)
     }
 
     /// The prompt for `messages`; with `add_generation_prompt` it ends where the assistant is to

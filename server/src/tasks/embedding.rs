@@ -1,5 +1,6 @@
 //! Texts to embed: from a request's inputs to token ids that fit the model.
 
+use std::io;
 use std::sync::Arc;
 
 use tokenizers::Tokenizer;
@@ -7,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::Input;
 use crate::engine::{Answer, Deadline, EmbeddingEngine, Engine, EngineError, Refused};
+use crate::load::tokenizer_fingerprint;
 
 /// Why the input at `index` cannot be embedded.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +71,7 @@ pub struct EmbeddingTask {
     tokenizer: Arc<Tokenizer>,
     max_tokens: usize,
     dimensions: usize,
+    tokenizer_fingerprint: Arc<str>,
 }
 
 impl std::fmt::Debug for EmbeddingTask {
@@ -83,19 +86,34 @@ impl std::fmt::Debug for EmbeddingTask {
 impl EmbeddingTask {
     /// A task on a running engine, whose model takes texts of at most `max_tokens` and gives
     /// vectors of length `dimensions`.
-    #[must_use]
+    ///
+    /// # Errors
+    /// When the tokenizer can't be written, and so has no fingerprint.
     pub fn new(
         engine: EmbeddingEngine,
         tokenizer: Tokenizer,
         max_tokens: usize,
         dimensions: usize,
-    ) -> Self {
-        Self {
+    ) -> io::Result<Self> {
+        Ok(Self {
             engine: Arc::new(engine),
+            tokenizer_fingerprint: tokenizer_fingerprint(&tokenizer)?.into(),
             tokenizer: Arc::new(tokenizer),
             max_tokens,
             dimensions,
-        }
+        })
+    }
+
+    /// The tokenizer's fingerprint.
+    #[must_use]
+    pub fn tokenizer_fingerprint(&self) -> &str {
+        &self.tokenizer_fingerprint
+    }
+
+    /// Most tokens of a text, special ones included.
+    #[must_use]
+    pub fn max_tokens(&self) -> usize {
+        self.max_tokens
     }
 
     /// Length of every vector.
@@ -184,7 +202,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new("m").unwrap());
         let bounds = QueueBounds::of_requests(4);
         let engine = EmbeddingEngine::start(Box::new(ToyEmbedder::new()), None, bounds, metrics);
-        EmbeddingTask::new(engine.unwrap(), byte_tokenizer(), 64, 3)
+        EmbeddingTask::new(engine.unwrap(), byte_tokenizer(), 64, 3).unwrap()
     }
 
     fn text(text: &str) -> Input {

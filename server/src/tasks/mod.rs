@@ -43,10 +43,10 @@ pub enum Served {
 }
 
 impl Served {
-    /// Starts the engine of a loaded model.
+    /// Starts the engine of a loaded model. Takes a moment of a processor's time for a large vocabulary.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the system gives no thread, or the tokenizer has no fingerprint.
     pub fn start(
         model: LoadedModel,
         task: Task,
@@ -60,12 +60,7 @@ impl Served {
                 let EngineLimits { max_batch, queue } = limits;
                 let queue = QueueBounds::of_requests(queue.requests);
                 let engine = EmbeddingEngine::start(model.embedder, max_batch, queue, metrics)?;
-                Ok(Self::Embedding(EmbeddingTask::new(
-                    engine,
-                    model.tokenizer,
-                    most,
-                    dimensions,
-                )))
+                EmbeddingTask::new(engine, model.tokenizer, most, dimensions).map(Self::Embedding)
             }
         }
     }
@@ -120,11 +115,11 @@ fn start_text(
         limits,
         metrics,
     )?;
-    Ok(TextTask::new(
+    TextTask::new(
         Arc::new(engine),
         tokenizer,
         model.template.filter(|_| task != Task::Completion),
         model.bos.filter(|_| model.add_bos),
         model.vocab_size,
-    ))
+    )
 }

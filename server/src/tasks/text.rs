@@ -1,5 +1,6 @@
 //! Prompts: from messages or text to token ids that fit the model.
 
+use std::io;
 use std::sync::Arc;
 
 use tokenizers::Tokenizer;
@@ -8,7 +9,7 @@ use super::Input;
 use crate::engine::{
     Deadline, Engine, EngineError, Event, GenerateRequest, Refused, Sampling, Standing, TextEngine,
 };
-use crate::load::{ChatMessage, ChatTemplate, TemplateError, encode_prompt};
+use crate::load::{ChatMessage, ChatTemplate, TemplateError, encode_prompt, tokenizer_fingerprint};
 
 /// Why a prompt cannot be taken.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +70,7 @@ pub struct TextTask {
     /// Begins every prompt, where the model wants that.
     bos: Option<u32>,
     vocab_size: usize,
+    tokenizer_fingerprint: Arc<str>,
 }
 
 impl std::fmt::Debug for TextTask {
@@ -82,21 +84,36 @@ impl std::fmt::Debug for TextTask {
 
 impl TextTask {
     /// A task on a running engine. `bos` is the token that begins every prompt, if any.
-    #[must_use]
+    ///
+    /// # Errors
+    /// When the tokenizer can't be written, and so has no fingerprint.
     pub fn new(
         engine: Arc<dyn TextEngine>,
         tokenizer: Arc<Tokenizer>,
         template: Option<ChatTemplate>,
         bos: Option<u32>,
         vocab_size: usize,
-    ) -> Self {
-        Self {
+    ) -> io::Result<Self> {
+        Ok(Self {
             engine,
+            tokenizer_fingerprint: tokenizer_fingerprint(&tokenizer)?.into(),
             tokenizer,
             template: template.map(Arc::new),
             bos,
             vocab_size,
-        }
+        })
+    }
+
+    /// The tokenizer's fingerprint.
+    #[must_use]
+    pub fn tokenizer_fingerprint(&self) -> &str {
+        &self.tokenizer_fingerprint
+    }
+
+    /// The chat template's fingerprint, where it takes chat messages.
+    #[must_use]
+    pub fn template_fingerprint(&self) -> Option<&str> {
+        self.template.as_deref().map(ChatTemplate::fingerprint)
     }
 
     /// Whether it takes chat messages.
@@ -138,7 +155,9 @@ impl TextTask {
     pub fn chat_prompt(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, PromptError> {
         let template = self.template.as_ref().ok_or(PromptError::NoChat)?;
         let text = template.render(messages, true)?;
-        self.check_length(self.encode(&text)?)
+        let bos = self.bos.filter(|_| !template.has_begun(&text));
+        let ids = encode_prompt(&self.tokenizer, bos, &text).map_err(PromptError::Tokenizer)?;
+        self.check_length(ids)
     }
 
     /// The token ids of a prompt. Blocks. Ids that the client sends are taken as they are.
@@ -242,7 +261,7 @@ mod tests {
         let template = template.map(|source| {
             ChatTemplate::new(source.to_owned(), "<s>".to_owned(), "</s>".to_owned()).unwrap()
         });
-        TextTask::new(Arc::new(engine.unwrap()), tokenizer, template, bos, VOCAB)
+        TextTask::new(Arc::new(engine.unwrap()), tokenizer, template, bos, VOCAB).unwrap()
     }
 
     fn message(content: &str) -> ChatMessage {
@@ -263,6 +282,12 @@ mod tests {
         assert_eq!(task(None, Some(BOS)).prompt(&tokens).unwrap(), [97]);
         let chat = task(Some("{{ bos_token }}{{ messages[0].content }}"), Some(BOS));
         assert_eq!(chat.chat_prompt(&[message("b")]).unwrap(), [BOS, 98]);
+        let silent = task(Some("{{ messages[0].content }}"), Some(BOS));
+        assert_eq!(silent.chat_prompt(&[message("b")]).unwrap(), [BOS, 98]);
+        let spaced = task(Some(" {{ bos_token }}{{ messages[0].content }}"), Some(BOS));
+        assert_eq!(spaced.chat_prompt(&[message("b")]).unwrap(), [32, BOS, 98]);
+        let without = task(Some("{{ messages[0].content }}"), None);
+        assert_eq!(without.chat_prompt(&[message("b")]).unwrap(), [98]);
     }
 
     #[test]

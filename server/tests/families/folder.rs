@@ -208,8 +208,21 @@ fn a_sequence_begins_as_the_tokenizer_says() {
             {"Sequence": {"id": "B", "type_id": 1}}],
         "special_tokens": {"t1": {"id": "t1", "ids": [1], "tokens": ["t1"]}},
     });
-    let loaded = model(&files(&[("tokenizer.json", tokenizer.to_string())]));
+    let tokenizer = ("tokenizer.json", tokenizer.to_string());
+    let loaded = model(&files(std::slice::from_ref(&tokenizer)));
     assert_eq!(loaded.encode("t4 t5").expect("ids"), [1, 4, 5]);
+    // A chat template that writes it too makes no second one.
+    let source = "{{ bos_token }} {{ messages[0].content }}";
+    let config = json!({"bos_token": "t1", "chat_template": source});
+    let config = ("tokenizer_config.json", config.to_string());
+    let loaded = model(&files(&[tokenizer, config]));
+    let message = ChatMessage {
+        role: "user".to_owned(),
+        content: "t4 t5".to_owned(),
+    };
+    let template = loaded.template.as_ref().expect("a template");
+    let prompt = template.render(&[message], true).expect("a prompt");
+    assert_eq!(loaded.encode(&prompt).expect("ids"), [1, 4, 5]);
 }
 
 #[test]

@@ -14,6 +14,9 @@ async fn models_are_listed_and_others_are_not_found() {
     assert_eq!(body["data"][0]["id"], "toy");
     assert_eq!(body["data"][0]["object"], "model");
     assert_eq!(body["data"][0]["max_model_len"], 512);
+    let model = &body["data"][0];
+    assert_eq!(model["endpoints"], json!([CHAT, COMPLETIONS]));
+    assert_eq!(model["dimensions"], Value::Null);
     let (status, body) = server.get("/v1/models/toy").await;
     assert_eq!((status, &body["id"]), (200, &json!("toy")));
     for (status, body) in [
@@ -26,6 +29,29 @@ async fn models_are_listed_and_others_are_not_found() {
     }
     let (status, body) = server.post(CHAT, &json!({"messages": []})).await;
     assert_eq!((status, &body["error"]["param"]), (400, &json!("model")));
+}
+
+#[tokio::test]
+async fn what_decides_how_prompts_are_read_has_fingerprints() {
+    let fingerprints = async |model: LoadedModel, task: Task| {
+        let server = Server::start_with(model, task, 4, Duration::from_secs(600)).await;
+        server.get("/v1/models/toy").await.1
+    };
+    let chat = fingerprints(text_model(ToyLm::new("ok")), Task::Auto).await;
+    // The first digits of sha256sum of the template.
+    assert_eq!(chat["fingerprints"]["chat_template"], "93e1ff5acc7c06c0");
+    let completion = fingerprints(text_model(ToyLm::new("ok")), Task::Completion).await;
+    assert_eq!(completion["endpoints"], json!([COMPLETIONS]));
+    assert_eq!(completion["fingerprints"]["chat_template"], Value::Null);
+    let embedding = fingerprints(embedding_model(), Task::Auto).await;
+    assert_eq!(embedding["endpoints"], json!([EMBEDDINGS]));
+    assert_eq!(embedding["max_model_len"], 64);
+    assert_eq!(embedding["dimensions"], 3);
+    let tokenizer = &chat["fingerprints"]["tokenizer"];
+    assert_eq!(tokenizer.as_str().map(str::len), Some(16));
+    for same in [completion, embedding] {
+        assert_eq!(&same["fingerprints"]["tokenizer"], tokenizer);
+    }
 }
 
 #[tokio::test]

@@ -167,6 +167,31 @@ pub mod api {
     pub const OPENAPI: &str = "/openapi.json";
 }
 
+/// Paths of the Open Inference Protocol, version 2, as routes of axum. A slash in a model's name is written
+/// `%2F` in them.
+pub mod inference {
+    /// What the server is.
+    pub const SERVER: &str = "/v2";
+    /// 200 while the server lives.
+    pub const LIVE: &str = "/v2/health/live";
+    /// 200 while new requests are welcome.
+    pub const READY: &str = "/v2/health/ready";
+    /// Begins the paths of a model.
+    pub const MODELS: &str = "/v2/models/";
+    /// A model's inputs and outputs.
+    pub const MODEL: &str = "/v2/models/{name}";
+    /// 200 while the model takes requests.
+    pub const MODEL_READY: &str = "/v2/models/{name}/ready";
+    /// Tensors in, tensors out.
+    pub const INFER: &str = "/v2/models/{name}/infer";
+    /// [`MODEL`] of one version.
+    pub const VERSION: &str = "/v2/models/{name}/versions/{version}";
+    /// [`MODEL_READY`] of one version.
+    pub const VERSION_READY: &str = "/v2/models/{name}/versions/{version}/ready";
+    /// [`INFER`] of one version.
+    pub const VERSION_INFER: &str = "/v2/models/{name}/versions/{version}/infer";
+}
+
 /// Keys of a source's credentials that are no environment variables as well.
 pub mod credentials {
     /// Bearer token.

@@ -16,7 +16,8 @@ const RETRY_WHILE_LOADING: Duration = Duration::from_secs(2);
 /// When a client may come back after this process; another one answers by then.
 const RETRY_ELSEWHERE: Duration = Duration::from_secs(1);
 
-/// What a client is told when it gets no answer.
+/// What a client is told when it gets no answer. A response that is made of it has it among its extensions, for
+/// those who tell errors in another form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     status: StatusCode,
@@ -110,6 +111,12 @@ impl ApiError {
         }})
     }
 
+    /// What a person is told.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     fn kind(&self) -> &'static str {
         match self.status {
             StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
@@ -122,6 +129,7 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body())).into_response();
+        response.extensions_mut().insert(self.clone());
         let headers = response.headers_mut();
         if let Some(after) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs()));

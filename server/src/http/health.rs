@@ -38,7 +38,7 @@ pub(super) async fn live(State(app): State<Arc<App>>) -> (StatusCode, Json<Alive
     (status(alive), Json(Alive { alive, reason }))
 }
 
-fn why_not_alive(app: &App) -> Option<&'static str> {
+pub(super) fn why_not_alive(app: &App) -> Option<&'static str> {
     match liveness(app) {
         Liveness::Alive => None,
         Liveness::Dead => Some("EngineDead"),
@@ -53,7 +53,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Read
     (status(ready), Json(Ready { ready, reason }))
 }
 
-fn why_not_ready(app: &App) -> Option<&'static str> {
+pub(super) fn why_not_ready(app: &App) -> Option<&'static str> {
     match app.lifecycle.check() {
         Err(Closed::Draining) => Some("Draining"),
         Err(Closed::Loading(Phase::Failed)) => Some("LoadFailed"),
@@ -63,7 +63,7 @@ fn why_not_ready(app: &App) -> Option<&'static str> {
     }
 }
 
-fn status(well: bool) -> StatusCode {
+pub(super) fn status(well: bool) -> StatusCode {
     match well {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,

@@ -4,6 +4,7 @@ mod errors;
 mod fields;
 mod gate;
 mod health;
+mod inference;
 mod limits;
 mod models;
 mod openai;
@@ -18,7 +19,7 @@ use std::time::SystemTime;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use chandler_crds::names::api;
 
 pub use errors::ApiError;
@@ -82,6 +83,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(behind(Door::Gate).layer(gate))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn(inference::in_own_form))
         .with_state(app)
 }
 

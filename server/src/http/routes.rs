@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::routing::{MethodRouter, get, post};
-use chandler_crds::names::{api, paths};
+use chandler_crds::names::{api, inference as v2, paths};
 use schemars::{Schema, SchemaGenerator};
 
 use super::openapi::{answers, requests};
-use super::{App, health, models, openai, openapi};
+use super::{App, health, inference, models, openai, openapi};
 use crate::lifecycle::Progress;
 
 /// Describes a type's JSON.
@@ -44,6 +44,8 @@ pub(super) struct Route {
     pub(super) answers: &'static [Answer],
     /// Statuses whose body is an error.
     pub(super) errors: &'static [u16],
+    /// The form of errors.
+    pub(super) error: Describe,
 }
 
 /// An answer with a body of its own.
@@ -86,6 +88,7 @@ const fn read(
         body: None,
         answers,
         errors: &[],
+        error: of::<answers::Error>,
     }
 }
 
@@ -101,6 +104,15 @@ pub(super) const ROUTES: &[Route] = &[
     STARTUP,
     METRICS,
     OPENAPI,
+    V2_SERVER,
+    V2_LIVE,
+    V2_READY,
+    V2_MODEL,
+    V2_MODEL_READY,
+    V2_INFER,
+    V2_VERSION,
+    V2_VERSION_READY,
+    V2_VERSION_INFER,
 ];
 
 const CHAT: Route = Route {
@@ -278,3 +290,130 @@ const OPENAPI: Route = read(
         content: &[(JSON, openapi::any_object)],
     }],
 );
+
+const V2_SERVER: Route = read(
+    v2::SERVER,
+    || get(inference::server),
+    "v2Server",
+    "Tells what the server is (Open Inference Protocol)",
+    &[Answer {
+        status: 200,
+        means: "The server.",
+        content: &[(JSON, of::<inference::Server>)],
+    }],
+);
+
+const V2_LIVE: Route = read(
+    v2::LIVE,
+    || get(inference::live),
+    "v2Live",
+    "Tells whether the engine's heart beats (Open Inference Protocol)",
+    &[
+        Answer {
+            status: 200,
+            means: "It beats, or there is no engine yet.",
+            content: &[(JSON, of::<inference::Live>)],
+        },
+        Answer {
+            status: 503,
+            means: "It does not.",
+            content: &[(JSON, of::<inference::Live>)],
+        },
+    ],
+);
+
+const V2_READY: Route = read(
+    v2::READY,
+    || get(inference::ready),
+    "v2Ready",
+    "Tells whether new requests are welcome (Open Inference Protocol)",
+    &[
+        Answer {
+            status: 200,
+            means: "They are.",
+            content: &[(JSON, of::<inference::Ready>)],
+        },
+        Answer {
+            status: 503,
+            means: "They are not.",
+            content: &[(JSON, of::<inference::Ready>)],
+        },
+    ],
+);
+
+const V2_MODEL: Route = Route {
+    door: Door::Gate,
+    errors: READ_BY_NAME,
+    error: of::<inference::Error>,
+    ..read(
+        v2::MODEL,
+        || get(inference::model),
+        "v2Model",
+        "Tells a model's tensors (Open Inference Protocol)",
+        &[Answer {
+            status: 200,
+            means: "The model. One that writes text has no tensors.",
+            content: &[(JSON, of::<inference::Model>)],
+        }],
+    )
+};
+
+const V2_MODEL_READY: Route = Route {
+    errors: &[404],
+    error: of::<inference::Error>,
+    ..read(
+        v2::MODEL_READY,
+        || get(inference::model_ready),
+        "v2ModelReady",
+        "Tells whether a model takes requests (Open Inference Protocol)",
+        &[
+            Answer {
+                status: 200,
+                means: "It does.",
+                content: &[(JSON, of::<inference::ModelReady>)],
+            },
+            Answer {
+                status: 503,
+                means: "It does not.",
+                content: &[(JSON, of::<inference::ModelReady>)],
+            },
+        ],
+    )
+};
+
+const V2_INFER: Route = Route {
+    verb: Verb::Post,
+    door: Door::Gate,
+    body: Some(of::<inference::Request>),
+    errors: COMPUTED,
+    error: of::<inference::Error>,
+    ..read(
+        v2::INFER,
+        || post(inference::infer),
+        "v2Infer",
+        "Turns a tensor of texts into one of vectors (Open Inference Protocol)",
+        &[Answer {
+            status: 200,
+            means: "The vectors.",
+            content: &[(JSON, of::<inference::Response>)],
+        }],
+    )
+};
+
+const V2_VERSION: Route = Route {
+    path: v2::VERSION,
+    id: "v2Version",
+    ..V2_MODEL
+};
+
+const V2_VERSION_READY: Route = Route {
+    path: v2::VERSION_READY,
+    id: "v2VersionReady",
+    ..V2_MODEL_READY
+};
+
+const V2_VERSION_INFER: Route = Route {
+    path: v2::VERSION_INFER,
+    id: "v2VersionInfer",
+    ..V2_INFER
+};

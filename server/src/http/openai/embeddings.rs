@@ -16,6 +16,7 @@ use crate::http::limits::read_fields;
 use crate::http::models::{check_model, embedding_task};
 use crate::http::{ApiError, App};
 use crate::lifecycle::Ticket;
+use crate::tasks::{EmbeddingTask, Input};
 
 /// Most inputs of a request.
 pub(in crate::http) const MAX_INPUTS: usize = 2048;
@@ -79,17 +80,7 @@ pub(in crate::http) async fn embeddings(
     let encoding = encoding(&mut fields)?;
     check_dimensions(&mut fields, task.dimensions())?;
     fields.finish(&["user"])?;
-    task.engine().check_room()?;
-    let ids = {
-        let task = task.clone();
-        off_thread(move || task.tokenize(&inputs)).await?
-    };
-    let tokens: usize = ids.iter().map(Vec::len).sum();
-    let answer = task.submit(ids, ticket.deadline())?;
-    let vectors = tokio::select! {
-        answer = answer => answer.unwrap_or(Err(EngineError::Gone))?,
-        ending = ticket.ended() => return Err(ending.into()),
-    };
+    let (vectors, tokens) = vectors(task, inputs, &ticket).await?;
     let items = vectors.into_iter().enumerate();
     let usage = Read {
         prompt_tokens: tokens,
@@ -103,6 +94,26 @@ pub(in crate::http) async fn embeddings(
         model: app.name.clone(),
         usage,
     }))
+}
+
+/// The vectors of `inputs`, one each, and how many tokens were read for them.
+pub(in crate::http) async fn vectors(
+    task: &EmbeddingTask,
+    inputs: Vec<Input>,
+    ticket: &Ticket,
+) -> Result<(Vec<Vec<f32>>, usize), ApiError> {
+    task.engine().check_room()?;
+    let ids = {
+        let task = task.clone();
+        off_thread(move || task.tokenize(&inputs)).await?
+    };
+    let tokens = ids.iter().map(Vec::len).sum();
+    let answer = task.submit(ids, ticket.deadline())?;
+    let vectors = tokio::select! {
+        answer = answer => answer.unwrap_or(Err(EngineError::Gone))?,
+        ending = ticket.ended() => return Err(ending.into()),
+    };
+    Ok((vectors, tokens))
 }
 
 fn encoding(fields: &mut Fields) -> Result<Encoding, ApiError> {

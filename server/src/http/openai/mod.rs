@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 
 pub(super) use chat::chat;
 pub(super) use completions::completions;
-pub(super) use embeddings::{Answer as EmbeddingAnswer, MAX_INPUTS, embeddings};
+pub(super) use embeddings::{Answer as EmbeddingAnswer, MAX_INPUTS, embeddings, vectors};
 pub(super) use params::MAX_STOPS;
 
 use super::ApiError;

@@ -14,7 +14,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::App;
-use super::routes::{Answer, Door, JSON, ROUTES, Route, Verb, of};
+use super::routes::{Answer, Door, JSON, ROUTES, Route, Verb};
 
 /// Where the schemas of a document stand.
 const SCHEMAS: &str = "/components/schemas";
@@ -121,7 +121,8 @@ fn operation(route: &Route, model: &str, types: &mut Types) -> Value {
         responses.insert(answer.status.to_string(), response(answer, types));
     }
     for &status in route.errors {
-        responses.insert(status.to_string(), error(status, types));
+        let schema = (route.error)(&mut types.answers);
+        responses.insert(status.to_string(), error(status, &schema));
     }
     let mut operation = json!({
         "operationId": route.id,
@@ -147,8 +148,7 @@ fn response(answer: &Answer, types: &mut Types) -> Value {
     json!({"description": answer.means, "content": content})
 }
 
-fn error(status: u16, types: &mut Types) -> Value {
-    let schema = of::<answers::Error>(&mut types.answers);
+fn error(status: u16, schema: &Schema) -> Value {
     let mut error = json!({
         "description": meaning(status),
         "content": {JSON: {"schema": schema}},

@@ -3,22 +3,27 @@
 use chandler_crds::names::headers;
 use serde_json::{Value, json};
 
-/// The parameters in a route's path. Of models there is one.
+use super::super::inference::VERSION;
+
+/// The parameters in a route's path. Of models there is one, in one version.
 pub(super) fn of_path(path: &str, model: &str) -> Vec<Value> {
     let segments = path.split('/');
     let names = segments.filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
-    names
-        .map(|name| {
-            let name = name.trim_start_matches('*');
-            json!({
-                "name": name,
-                "in": "path",
-                "required": true,
-                "description": "The name that the model is served by.",
-                "schema": {"type": "string", "enum": [model]},
-            })
+    let parameter = |name: &str| {
+        let name = name.trim_start_matches('*');
+        let (description, value) = match name {
+            "version" => ("The model's one version.", VERSION),
+            _ => ("The name that the model is served by.", model),
+        };
+        json!({
+            "name": name,
+            "in": "path",
+            "required": true,
+            "description": description,
+            "schema": {"type": "string", "enum": [value]},
         })
-        .collect()
+    };
+    names.map(parameter).collect()
 }
 
 /// The headers that the gate reads.

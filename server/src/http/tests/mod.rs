@@ -3,6 +3,7 @@
 mod deadlines;
 mod drain;
 mod embeddings;
+mod inference;
 mod logs;
 mod openapi;
 mod refusals;

@@ -39,7 +39,8 @@ async fn each_route_is_described_and_each_description_is_a_route() {
     let paths = keys(&document["paths"]);
     assert_eq!(paths.len(), keys_of_routes().len());
     for path in paths {
-        let url = format!("{}{}", server.base, path.replace("{name}", "toy"));
+        let filled = path.replace("{name}", "toy").replace("{version}", "1");
+        let url = format!("{}{filled}", server.base);
         for (verb, request) in [
             ("get", server.client.get(&url)),
             ("post", server.client.post(&url).json(&json!({}))),

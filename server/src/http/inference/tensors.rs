@@ -15,9 +15,8 @@ use crate::tasks::Input;
 pub(super) fn texts(inputs: Option<Value>) -> Result<Vec<Input>, ApiError> {
     let inputs = inputs.unwrap_or_default();
     let wanted = format!("an array of one tensor, `{TEXT}`");
-    let tensor = match inputs.as_array().map(Vec::as_slice) {
-        Some([Value::Object(tensor)]) => tensor,
-        _ => return Err(wrong("inputs", &wanted, &inputs)),
+    let Some([Value::Object(tensor)]) = inputs.as_array().map(Vec::as_slice) else {
+        return Err(wrong("inputs", &wanted, &inputs));
     };
     word(tensor, "name", TEXT)?;
     word(tensor, "datatype", BYTES)?;

@@ -26,11 +26,13 @@ struct Problem {
 
 /// Whose fault an error is.
 #[derive(JsonSchema)]
-#[schemars(rename_all = "snake_case")]
 enum ErrorKind {
-    InvalidRequestError,
-    RateLimitError,
-    ServerError,
+    #[schemars(rename = "invalid_request_error")]
+    InvalidRequest,
+    #[schemars(rename = "rate_limit_error")]
+    RateLimit,
+    #[schemars(rename = "server_error")]
+    Server,
 }
 
 /// The answers to a conversation.

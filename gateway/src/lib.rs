@@ -20,6 +20,7 @@ mod demand;
 mod effort;
 mod errors;
 mod event_gate;
+mod form;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gateway;

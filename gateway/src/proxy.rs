@@ -4,7 +4,7 @@ use std::task::Poll;
 
 use axum::BoxError;
 use axum::body::Body;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use http::{Request, response};
 use http_body::Body as HttpBody;
@@ -16,6 +16,7 @@ use crate::attempt::{Answer, AnswerBody};
 use crate::call::Call;
 use crate::effort::{Answered, Effort, Found};
 use crate::errors::GatewayError;
+use crate::form::Form;
 use crate::gateway::{Gateway, Inner};
 use crate::headers;
 use crate::held;
@@ -36,11 +37,12 @@ where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
     let inner = gateway.inner();
+    let form = Form::of(request.uri().path());
     let (call, admission) = match let_in(inner, request).await {
         Ok(admitted) => admitted,
         Err(error) => {
             inner.metrics.refused(error.status());
-            return error.into_response();
+            return form.tell(error);
         }
     };
     access.model(&call.model);
@@ -64,7 +66,7 @@ where
         Ok(Found::StillWaiting) => held::respond(gateway.clone(), effort),
         Err(error) => {
             end(inner, &mut effort, &error);
-            error.into_response()
+            form.tell(error)
         }
     }
 }

@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use axum::{BoxError, Json, Router};
 use bytes::Bytes;
 use chandler_core::traffic::ModelRoute;
-use chandler_crds::names::{api, paths};
+use chandler_crds::names::{api, inference, paths};
 use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use http_body::Body as HttpBody;
 use serde::Serialize;
@@ -18,6 +18,7 @@ use tower::ServiceExt;
 
 use crate::accounts;
 use crate::alarm::Alarm;
+use crate::call::TensorPath;
 use crate::errors::GatewayError;
 use crate::gateway::Gateway;
 use crate::observe::AccessRecord;
@@ -25,12 +26,14 @@ use crate::proxy;
 
 /// The API's paths that name a model in their JSON body.
 const MODEL_PATHS: [&str; 3] = [api::CHAT, api::COMPLETIONS, api::EMBEDDINGS];
+/// Those that name it themselves.
+const TENSOR_PATHS: [&str; 2] = [inference::INFER, inference::VERSION_INFER];
 
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(crate) fn router(gateway: Gateway) -> Router {
     let mut router = Router::new();
-    for path in MODEL_PATHS {
+    for path in MODEL_PATHS.into_iter().chain(TENSOR_PATHS) {
         router = router.route(path, post(to_replica).fallback(only_post));
     }
     for (path, route) in [
@@ -74,8 +77,9 @@ pub(crate) async fn answer<B>(
 where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
-    let to_model = request.method() == Method::POST && MODEL_PATHS.contains(&request.uri().path());
-    if to_model {
+    let path = request.uri().path();
+    let to_model = MODEL_PATHS.contains(&path) || TensorPath::of(path).is_some();
+    if to_model && request.method() == Method::POST {
         return proxy::proxy(gateway, request, access, alarm).await;
     }
     request.extensions_mut().insert(access);

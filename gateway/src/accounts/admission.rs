@@ -6,7 +6,6 @@ use bytes::Bytes;
 use chandler_core::traffic::ModelRoute;
 use chandler_core::traffic::fair::Full;
 use chandler_core::traffic::limit::Remaining;
-use chandler_crds::names::api;
 use http::{HeaderMap, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
@@ -69,7 +68,7 @@ impl Accounts {
         if !holder.reaches(&call.model, snapshot) {
             return Err(unknown_model(&call.model, Some(&holder), snapshot));
         }
-        let ask = Ask::of(call.body(), call.path() != api::EMBEDDINGS);
+        let ask = Ask::of(call.body(), call.generates());
         let taken = self.take(holder, &call.model, ask)?;
         let mut meter = Meter::default();
         if ask.streams_without_usage

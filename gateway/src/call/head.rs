@@ -41,6 +41,15 @@ struct Fields<'a> {
 }
 
 impl Head {
+    /// Of a request that names its model elsewhere than in its body.
+    pub(super) fn named(model: String) -> Self {
+        Self {
+            model,
+            stream: false,
+            prefix: None,
+        }
+    }
+
     /// # Errors
     /// It is no JSON object, or names no model.
     pub(super) fn parse(body: &[u8]) -> Result<Self, GatewayError> {

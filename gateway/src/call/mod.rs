@@ -3,9 +3,11 @@
 mod body;
 mod head;
 mod messages;
+mod tensors;
 mod values;
 mod wishes;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::BoxError;
@@ -18,6 +20,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use self::head::Head;
+pub(crate) use self::tensors::TensorPath;
 use self::wishes::Wishes;
 use crate::config::GatewayConfig;
 use crate::errors::GatewayError;
@@ -25,7 +28,7 @@ use crate::headers;
 use crate::http1::Output;
 use crate::in_flight::Lease;
 use crate::observe::Attempt;
-use chandler_crds::names::headers as names;
+use chandler_crds::names::{api, headers as names};
 
 /// Bytes that a request's head takes as a rule.
 const TYPICAL_HEAD: usize = 1 << 10;
@@ -62,7 +65,10 @@ impl Call {
         headers::remove_named(&mut parts.headers);
         let waits_for_go = parts.headers.contains_key(header::EXPECT);
         let body = body::read(body, waits_for_go, config).await?;
-        let head = Head::parse(&body)?;
+        let head = match TensorPath::of(parts.uri.path()) {
+            Some(path) => Head::named(path.model()),
+            None => Head::parse(&body)?,
+        };
         let path = parts.uri.path_and_query().cloned();
         Ok(Self {
             model: head.model,
@@ -83,6 +89,16 @@ impl Call {
 
     pub(crate) fn path(&self) -> &str {
         self.path.path()
+    }
+
+    /// Whether text is to be written, else vectors are to be made.
+    pub(crate) fn generates(&self) -> bool {
+        self.stream || !(self.path() == api::EMBEDDINGS || self.tensors().is_some())
+    }
+
+    /// Its path, where that names the model.
+    fn tensors(&self) -> Option<TensorPath<'_>> {
+        TensorPath::of(self.path.as_str())
     }
 
     pub(crate) fn body(&self) -> &Bytes {
@@ -106,7 +122,8 @@ impl Call {
         let body = self.body_for(&lease.served_name);
         let mut request = Output::default();
         request.reserve(TYPICAL_HEAD, body.len());
-        let (method, path) = (self.method.as_str(), self.path.as_str());
+        let path = self.path_for(&lease.served_name);
+        let method = self.method.as_str();
         request.begin([method.as_bytes(), b" ", path.as_bytes(), b" HTTP/1.1"]);
         request.field(header::HOST.as_str(), lease.host.as_bytes());
         for (name, value) in self.headers() {
@@ -120,10 +137,18 @@ impl Call {
         request
     }
 
+    /// The path for a replica that calls the model `served_name`.
+    fn path_for(&self, served_name: &str) -> Cow<'_, str> {
+        match self.tensors() {
+            Some(path) if self.model != served_name => path.renamed(served_name).into(),
+            _ => self.path.as_str().into(),
+        }
+    }
+
     /// The body for a replica that calls the model `served_name`: the caller's very bytes, but
     /// where the caller used another name of the model.
     pub(crate) fn body_for(&self, served_name: &str) -> Bytes {
-        if self.model == served_name {
+        if self.model == served_name || self.tensors().is_some() {
             return self.body.clone();
         }
         renamed(&self.body, served_name).unwrap_or_else(|_| self.body.clone())

@@ -6,7 +6,6 @@ use std::sync::OnceLock;
 use std::task::Poll;
 
 use chandler_core::traffic::Sign;
-use chandler_crds::names::api;
 use tokio::time::{Instant, sleep};
 
 use super::{Answered, Effort};
@@ -206,8 +205,8 @@ impl Effort {
     /// The model, if its request may be asked of two replicas. How long an answer takes that is
     /// generated depends on what is asked; the second would take as long, and as much of a GPU.
     fn hedged<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Model> {
-        let generates = self.call.stream || self.call.path() != api::EMBEDDINGS;
-        let wanted = self.gateway.inner().config.hedge && !generates && self.last.is_none();
+        let hedges = self.gateway.inner().config.hedge;
+        let wanted = hedges && !self.call.generates() && self.last.is_none();
         wanted
             .then(|| snapshot.model(&self.call.model))?
             .map(|model| &**model)

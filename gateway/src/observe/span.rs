@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::record::{Attempted, Outcome, Record, Told};
 use super::trace::Trace;
+use crate::call::TensorPath;
 
 /// OTLP's numbers for the kinds of spans.
 const KIND_SERVER: u8 = 2;
@@ -165,6 +166,7 @@ fn operation(path: &str) -> &'static str {
         api::CHAT => "chat",
         api::COMPLETIONS => "text_completion",
         api::EMBEDDINGS => "embeddings",
+        path if TensorPath::of(path).is_some() => "embeddings",
         _ => "",
     }
 }

@@ -21,6 +21,7 @@ mod shutdown;
 mod slow;
 mod streaming;
 mod support;
+mod tensors;
 mod tls;
 mod traces;
 mod turns;

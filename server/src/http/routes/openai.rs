@@ -1,0 +1,100 @@
+//! Routes of OpenAI's API.
+
+use axum::routing::{get, post};
+use chandler_crds::names::api;
+
+use super::super::openapi::{self, answers, requests};
+use super::super::{models, openai};
+use super::{Answer, COMPUTED, Door, EVENTS, JSON, READ, READ_BY_NAME, Route, Verb, of, read};
+
+pub(super) const CHAT: Route = Route {
+    verb: Verb::Post,
+    door: Door::Gate,
+    body: Some(of::<requests::ChatRequest>),
+    errors: COMPUTED,
+    ..read(
+        api::CHAT,
+        || post(openai::chat),
+        "chat",
+        "Answers in a conversation",
+        &[Answer {
+            status: 200,
+            means: "The answers, or with `stream` server-sent events with parts of them.",
+            content: &[
+                (JSON, of::<answers::ChatAnswer>),
+                (EVENTS, openapi::events::<answers::ChatChunk>),
+            ],
+        }],
+    )
+};
+
+pub(super) const COMPLETIONS: Route = Route {
+    verb: Verb::Post,
+    door: Door::Gate,
+    body: Some(of::<requests::CompletionRequest>),
+    errors: COMPUTED,
+    ..read(
+        api::COMPLETIONS,
+        || post(openai::completions),
+        "complete",
+        "Goes on from prompts",
+        &[Answer {
+            status: 200,
+            means: "The texts, or with `stream` server-sent events with parts of them.",
+            content: &[
+                (JSON, of::<answers::CompletionAnswer>),
+                (EVENTS, openapi::events::<answers::CompletionChunk>),
+            ],
+        }],
+    )
+};
+
+pub(super) const EMBEDDINGS: Route = Route {
+    verb: Verb::Post,
+    door: Door::Gate,
+    body: Some(of::<requests::EmbeddingRequest>),
+    errors: COMPUTED,
+    ..read(
+        api::EMBEDDINGS,
+        || post(openai::embeddings),
+        "embed",
+        "Turns texts into vectors",
+        &[Answer {
+            status: 200,
+            means: "A vector for each text.",
+            content: &[(JSON, of::<openai::EmbeddingAnswer>)],
+        }],
+    )
+};
+
+pub(super) const MODELS: Route = Route {
+    door: Door::Gate,
+    errors: READ,
+    ..read(
+        api::MODELS,
+        || get(models::list),
+        "listModels",
+        "Lists the one model that is served",
+        &[Answer {
+            status: 200,
+            means: "The model.",
+            content: &[(JSON, of::<models::List>)],
+        }],
+    )
+};
+
+pub(super) const ONE_MODEL: Route = Route {
+    door: Door::Gate,
+    errors: READ_BY_NAME,
+    ..read(
+        api::ONE_MODEL,
+        || get(models::one),
+        "getModel",
+        "Tells what a model is",
+        &[Answer {
+            status: 200,
+            means: "The model.",
+            content: &[(JSON, of::<models::Card>)],
+        }],
+    )
+};

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::ops::Deref;
 use std::path::Path;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 
 use super::LoadError;
 
@@ -32,6 +32,14 @@ impl MappedFile {
         })
     }
 
+    /// Lets go of what was read so far: a copy is computed with, and both would count as this process's memory
+    /// at once. What is asked for again is read again.
+    pub(crate) fn release(&self) {
+        if let Some(map) = &self.map {
+            release(map);
+        }
+    }
+
     /// What errors call the file.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -44,6 +52,14 @@ impl Deref for MappedFile {
     fn deref(&self) -> &[u8] {
         self.map.as_deref().unwrap_or_default()
     }
+}
+
+#[allow(unsafe_code)]
+fn release(map: &Mmap) {
+    // SAFETY: the pages of a map that is only read are those of the file; without them the next read takes them from
+    // there, and gives the same bytes.
+    // The advice is refused where pages are locked; then they stay, and nothing is lost.
+    let _ = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) };
 }
 
 #[allow(unsafe_code)]

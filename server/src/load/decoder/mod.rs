@@ -14,6 +14,7 @@ use candle_core::Device;
 
 use super::files::Files;
 use super::gguf::Header;
+use super::map::MappedFile;
 use super::safetensors::{self, Opened};
 use super::{LoadError, LoadOptions, memory};
 use crate::models::CausalLm;
@@ -80,6 +81,14 @@ pub(super) fn from_folder(
     let store = FolderStore {
         opened: &opened,
         device: &request.device,
+    };
+    let request = &Request {
+        options: request.options,
+        device: request.device.clone(),
+        progress: &|loaded, total| {
+            maps.iter().for_each(MappedFile::release);
+            (request.progress)(loaded, total);
+        },
     };
     let arithmetic = plan::arithmetic(request.options.dtype);
     let bytes = plan::weight_bytes(arithmetic, opened.tensor_bytes(), opened.elements());

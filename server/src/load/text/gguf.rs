@@ -32,7 +32,10 @@ pub(crate) fn load(
     let request = Request {
         options,
         device: options.device.open()?,
-        progress,
+        progress: &|loaded, total| {
+            bytes.release();
+            progress(loaded, total);
+        },
     };
     let tokens = header.texts(tokenizer::TOKENS)?;
     let loaded = decoder::from_gguf(family, &header, &bytes, &request)?;

@@ -160,6 +160,26 @@ def tokens_are_favoured_and_penalised(client):
         assert client.completions.create(**hot).choices[0].text == plain, kept
 
 
+def tells_how_likely_tokens_are(client):
+    ask = {"model": CHAT, "messages": QUESTION, "temperature": 0, "max_tokens": 24}
+    choice = client.chat.completions.create(**ask, logprobs=True, top_logprobs=3).choices[0]
+    told = choice.logprobs.content
+    assert b"".join(bytes(token.bytes) for token in told).decode() == choice.message.content
+    for token in told:
+        assert len(token.top_logprobs) == 3 and token.logprob <= 0, token
+        assert token.top_logprobs[0].token == token.token, token
+        assert sum(math.exp(top.logprob) for top in token.top_logprobs) < 1.001, token
+    with client.chat.completions.create(**ask, logprobs=True, stream=True) as stream:
+        pieces = [choice for chunk in stream for choice in chunk.choices]
+    streamed = [token for piece in pieces if piece.logprobs for token in piece.logprobs.content]
+    assert [token.token for token in streamed] == [token.token for token in told]
+    ask = {"model": CHAT, "prompt": "The capital of France is", "temperature": 0, "max_tokens": 4}
+    choice = client.completions.create(**ask, logprobs=2).choices[0]
+    assert "".join(choice.logprobs.tokens) == choice.text, choice
+    assert choice.logprobs.text_offset[0] == 0 and len(choice.logprobs.top_logprobs[0]) == 2
+    assert all(logprob <= 0 for logprob in choice.logprobs.token_logprobs)
+
+
 def streams(client):
     ask = {"model": CHAT, "messages": QUESTION, "temperature": 0, "max_tokens": 24}
     whole = client.chat.completions.create(**ask)
@@ -207,6 +227,7 @@ def bad_requests(client):
     refused(bad, lambda: chat(model=CHAT, messages=QUESTION, presence_penalty=3), param="presence_penalty")
     refused(bad, lambda: chat(model=CHAT, messages=QUESTION, logit_bias={"999999": 1}), param="logit_bias")
     refused(bad, lambda: chat(model=CHAT, messages=[]), param="messages")
+    refused(bad, lambda: chat(model=CHAT, messages=QUESTION, top_logprobs=3), param="top_logprobs")
     long = [{"role": "user", "content": "word " * 9000}]
     refused(bad, lambda: chat(model=CHAT, messages=long), code="context_length_exceeded")
     refused(bad, lambda: embed(model=EMBEDDINGS, input="word " * 600), code="context_length_exceeded")
@@ -241,6 +262,7 @@ CHECKS = [
     a_seed_repeats,
     several_answers,
     tokens_are_favoured_and_penalised,
+    tells_how_likely_tokens_are,
     streams,
     streams_without_usage,
     completes,

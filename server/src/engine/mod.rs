@@ -32,7 +32,7 @@ pub use heartbeat::{DeathWatch, Heartbeat, Liveness};
 pub use intake::Intake;
 pub use queue::{Abandon, Popped, PushError, Queue, QueueBounds};
 pub use record::Recorder;
-pub use sampling::{NoFiniteLogit, Sampler, Sampling};
+pub use sampling::{NoFiniteLogit, Sampler, Sampling, TokenLogprobs};
 pub use stats::{EngineStats, Stats};
 pub use stop::StopMatcher;
 
@@ -47,6 +47,8 @@ pub struct GenerateRequest {
     pub stop: Vec<String>,
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// Whether it is told how likely each token was, and of how many in its place.
+    pub logprobs: Option<usize>,
     /// Where it stands among those that wait.
     pub standing: Standing,
     /// When nobody waits for the answer any more.
@@ -94,11 +96,21 @@ pub struct Usage {
     pub completion_tokens: usize,
 }
 
+/// A piece of an answer. Never empty: where it has no text, it tells tokens that completed none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    /// Its text; never part of a character.
+    pub text: String,
+    /// The tokens that it begins with or that begin in it, if that was asked for. One that a stop string
+    /// cut off whole is told nowhere.
+    pub logprobs: Vec<TokenLogprobs>,
+}
+
 /// What an engine tells of one sequence. The last event is `Finished` or `Failed`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// More of the answer; never empty, never part of a character.
-    Text(String),
+    /// More of the answer.
+    Text(Written),
     /// The answer is complete.
     Finished {
         /// Why it ended.

@@ -2,12 +2,14 @@
 
 mod embedding;
 mod text;
+mod vocabulary;
 
 use std::io;
 use std::sync::Arc;
 
 pub use embedding::{EmbeddingTask, InputError};
-pub use text::{PromptError, TextTask};
+pub use text::{PromptError, TextTask, Tokens};
+pub use vocabulary::{TokenText, Vocabulary};
 
 use crate::engine::{
     BatchLimits, BatchingEngine, EmbeddingEngine, Engine, EngineError, QueueBounds,
@@ -111,15 +113,16 @@ fn start_text(
     let engine = BatchingEngine::start(
         model.lm,
         Arc::clone(&tokenizer),
-        model.end_tokens,
+        model.end_tokens.clone(),
         limits,
         metrics,
     )?;
-    TextTask::new(
-        Arc::new(engine),
+    let tokens = Tokens {
         tokenizer,
-        model.template.filter(|_| task != Task::Completion),
-        model.bos.filter(|_| model.add_bos),
-        model.vocab_size,
-    )
+        bos: model.bos.filter(|_| model.add_bos),
+        ends: model.end_tokens,
+        size: model.vocab_size,
+    };
+    let template = model.template.filter(|_| task != Task::Completion);
+    TextTask::new(Arc::new(engine), tokens, template)
 }

@@ -1,11 +1,11 @@
 //! Prompts: from messages or text to token ids that fit the model.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokenizers::Tokenizer;
 
-use super::Input;
+use super::{Input, Vocabulary};
 use crate::engine::{
     Deadline, Engine, EngineError, Event, GenerateRequest, Refused, Sampling, Standing, TextEngine,
 };
@@ -61,15 +61,26 @@ impl PromptError {
     }
 }
 
+/// The tokens of a model.
+#[derive(Debug)]
+pub struct Tokens {
+    /// From text and to text.
+    pub tokenizer: Arc<Tokenizer>,
+    /// Begins every prompt, where the model wants that.
+    pub bos: Option<u32>,
+    /// Any of them ends an answer.
+    pub ends: Vec<u32>,
+    /// Ids go up to this.
+    pub size: usize,
+}
+
 /// A model that writes text.
 #[derive(Clone)]
 pub struct TextTask {
     engine: Arc<dyn TextEngine>,
-    tokenizer: Arc<Tokenizer>,
     template: Option<Arc<ChatTemplate>>,
-    /// Begins every prompt, where the model wants that.
-    bos: Option<u32>,
-    vocab_size: usize,
+    tokens: Arc<Tokens>,
+    vocabulary: Arc<OnceLock<Arc<Vocabulary>>>,
     tokenizer_fingerprint: Arc<str>,
 }
 
@@ -83,24 +94,21 @@ impl std::fmt::Debug for TextTask {
 }
 
 impl TextTask {
-    /// A task on a running engine. `bos` is the token that begins every prompt, if any.
+    /// A task on a running engine.
     ///
     /// # Errors
     /// When the tokenizer can't be written, and so has no fingerprint.
     pub fn new(
         engine: Arc<dyn TextEngine>,
-        tokenizer: Arc<Tokenizer>,
+        tokens: Tokens,
         template: Option<ChatTemplate>,
-        bos: Option<u32>,
-        vocab_size: usize,
     ) -> io::Result<Self> {
         Ok(Self {
             engine,
-            tokenizer_fingerprint: tokenizer_fingerprint(&tokenizer)?.into(),
-            tokenizer,
+            tokenizer_fingerprint: tokenizer_fingerprint(&tokens.tokenizer)?.into(),
             template: template.map(Arc::new),
-            bos,
-            vocab_size,
+            tokens: Arc::new(tokens),
+            vocabulary: Arc::default(),
         })
     }
 
@@ -125,7 +133,20 @@ impl TextTask {
     /// Ids of tokens go up to this.
     #[must_use]
     pub fn vocab_size(&self) -> usize {
-        self.vocab_size
+        self.tokens.size
+    }
+
+    /// What each token stands for. Blocks the first time, while it is found out.
+    #[must_use]
+    pub fn vocabulary(&self) -> Arc<Vocabulary> {
+        let Tokens {
+            tokenizer,
+            ends,
+            size,
+            ..
+        } = &*self.tokens;
+        let vocabulary = || Arc::new(Vocabulary::new(tokenizer, *size, ends));
+        Arc::clone(self.vocabulary.get_or_init(vocabulary))
     }
 
     /// The engine.
@@ -169,11 +190,11 @@ impl TextTask {
             Input::Text(text) => self.encode(text)?,
             Input::Tokens(ids) => ids.clone(),
         };
-        let known = |id: &&u32| (**id as usize) < self.vocab_size;
+        let known = |id: &&u32| (**id as usize) < self.tokens.size;
         if let Some(id) = ids.iter().find(|id| !known(id)) {
             return Err(PromptError::UnknownToken {
                 id: *id,
-                size: self.vocab_size,
+                size: self.tokens.size,
             });
         }
         self.check_length(ids)
@@ -199,6 +220,7 @@ impl TextTask {
             max_tokens: 1,
             stop: Vec::new(),
             sampling: Sampling::greedy(),
+            logprobs: None,
             standing: Standing::default(),
             deadline: Deadline::NEVER,
             measured: false,
@@ -214,7 +236,7 @@ impl TextTask {
     }
 
     fn encode(&self, text: &str) -> Result<Vec<u32>, PromptError> {
-        encode_prompt(&self.tokenizer, self.bos, text).map_err(PromptError::Tokenizer)
+        encode_prompt(&self.tokens.tokenizer, self.tokens.bos, text).map_err(PromptError::Tokenizer)
     }
 
     fn check_length(&self, ids: Vec<u32>) -> Result<Vec<u32>, PromptError> {
@@ -261,7 +283,13 @@ mod tests {
         let template = template.map(|source| {
             ChatTemplate::new(source.to_owned(), "<s>".to_owned(), "</s>".to_owned()).unwrap()
         });
-        TextTask::new(Arc::new(engine.unwrap()), tokenizer, template, bos, VOCAB).unwrap()
+        let tokens = Tokens {
+            tokenizer,
+            bos,
+            ends: vec![EOS],
+            size: VOCAB,
+        };
+        TextTask::new(Arc::new(engine.unwrap()), tokens, template).unwrap()
     }
 
     fn message(content: &str) -> ChatMessage {

@@ -1,5 +1,6 @@
 //! What the engine keeps of a sequence beside its place in the schedule.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,9 @@ use tokenizers::Tokenizer;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::job::Job;
-use crate::engine::{Detokenizer, EngineError, Event, FinishReason, Sampler, StopMatcher};
+use crate::engine::{
+    Detokenizer, EngineError, Event, FinishReason, Sampler, StopMatcher, TokenLogprobs, Written,
+};
 
 /// A sequence that is not over.
 pub(super) struct Sequence {
@@ -69,7 +72,7 @@ impl Sequence {
         let is_last = recorder.generated() >= self.most;
         let ended = if end_tokens.contains(&token) {
             Some(FinishReason::Stop)
-        } else if self.writer.push(token)? {
+        } else if self.writer.push(token, logits)? {
             return Ok((token, Some(FinishReason::Stop)));
         } else {
             is_last.then_some(FinishReason::Length)
@@ -86,6 +89,13 @@ struct Writer {
     detokenizer: Detokenizer,
     stop: StopMatcher,
     events: UnboundedSender<Event>,
+    /// How many likely tokens are told of beside each written one.
+    logprobs: Option<usize>,
+    /// Tokens that are told once text beyond their beginning is shown.
+    untold: VecDeque<TokenLogprobs>,
+    /// Characters so far, and those of them that were shown.
+    characters: usize,
+    shown: usize,
 }
 
 impl Writer {
@@ -94,27 +104,40 @@ impl Writer {
             detokenizer: Detokenizer::new(tokenizer),
             stop: StopMatcher::new(job.request.stop.clone()),
             events: job.events.clone(),
+            logprobs: job.request.logprobs,
+            untold: VecDeque::new(),
+            characters: 0,
+            shown: 0,
         }
     }
 
-    /// Shows what `token` completes; true when that ends the answer.
-    fn push(&mut self, token: u32) -> Result<bool, EngineError> {
+    /// Shows what `token`, chosen by `logits`, completes; true when that ends the answer.
+    fn push(&mut self, token: u32, logits: &[f32]) -> Result<bool, EngineError> {
+        if let Some(top) = self.logprobs {
+            let told = TokenLogprobs::of(logits, token, top, self.characters);
+            self.untold.push_back(told);
+        }
         let new = self.detokenizer.push(token);
         let new = new.map_err(|e| EngineError::Model(format!("its tokenizer: {e}")))?;
+        self.characters += new.chars().count();
         let shown = self.stop.push(&new);
-        self.show(shown);
+        self.shown += shown.chars().count();
+        let begun = self.untold.partition_point(|told| told.offset < self.shown);
+        let logprobs = self.untold.drain(..begun).collect();
+        self.show(shown, logprobs);
         Ok(self.stop.is_matched())
     }
 
     fn finish(&mut self) {
         let held = self.stop.finish();
-        self.show(held);
+        let logprobs = self.untold.drain(..).collect();
+        self.show(held, logprobs);
     }
 
-    fn show(&self, text: String) {
-        if !text.is_empty() {
+    fn show(&self, text: String, logprobs: Vec<TokenLogprobs>) {
+        if !text.is_empty() || !logprobs.is_empty() {
             // Whether the client is still there is checked once a step.
-            let _ = self.events.send(Event::Text(text));
+            let _ = self.events.send(Event::Text(Written { text, logprobs }));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::engine::testing::{EOS, Gate, ToyLm, byte_tokenizer};
 use crate::engine::{
-    Deadline, EngineStats, Event, FinishReason, Liveness, Sampling, Standing, Usage,
+    Deadline, EngineStats, Event, FinishReason, Liveness, Sampling, Standing, Usage, Written,
 };
 
 /// One sequence at a time.
@@ -37,6 +37,7 @@ fn ask(prompt: &str) -> GenerateRequest {
         max_tokens: 400,
         stop: Vec::new(),
         sampling: Sampling::greedy(),
+        logprobs: None,
         standing: Standing::default(),
         deadline: Deadline::NEVER,
         measured: true,
@@ -47,10 +48,17 @@ async fn read(mut stream: EventStream) -> (String, Event) {
     let mut text = String::new();
     loop {
         match stream.next().await {
-            Event::Text(more) => text.push_str(&more),
+            Event::Text(more) => text.push_str(&more.text),
             last => return (text, last),
         }
     }
+}
+
+fn letter(text: &str) -> Event {
+    Event::Text(Written {
+        text: text.to_owned(),
+        logprobs: Vec::new(),
+    })
 }
 
 fn finished(reason: FinishReason, prompt_tokens: usize, completion_tokens: usize) -> Event {
@@ -136,7 +144,7 @@ async fn a_client_that_goes_frees_the_engine_and_its_place_in_the_queue() {
     let (steps, engine) = gated("abcdef", 1);
     let mut running = engine.submit(ask("one")).unwrap();
     steps.send(()).unwrap();
-    assert_eq!(running.next().await, Event::Text("a".to_owned()));
+    assert_eq!(running.next().await, letter("a"));
     let waiting = engine.submit(ask("two")).unwrap();
     let refused = engine.submit(ask("three")).unwrap_err();
     assert!(matches!(refused, Refused::Busy { waiting: 1, .. }));
@@ -181,7 +189,7 @@ async fn a_deadline_ends_a_running_sequence_at_the_next_step_and_a_waiting_one_a
     request.deadline = deadline;
     let mut running = engine.submit(request).unwrap();
     steps.send(()).unwrap();
-    assert_eq!(running.next().await, Event::Text("a".to_owned()));
+    assert_eq!(running.next().await, letter("a"));
     let mut request = ask("two");
     request.deadline = Deadline::after(Duration::ZERO);
     let mut waiting = engine.submit(request).unwrap();
@@ -265,7 +273,7 @@ async fn sequences_join_and_leave_between_steps() {
     );
     let mut first = engine.submit(ask("1234")).unwrap();
     steps.send(()).unwrap();
-    assert_eq!(first.next().await, Event::Text("a".to_owned()));
+    assert_eq!(first.next().await, letter("a"));
     // One step is under way, which the second may join or not; the third waits.
     let second = engine.submit(ask("56")).unwrap();
     let third = engine.submit(ask("7")).unwrap();

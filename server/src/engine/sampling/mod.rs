@@ -3,9 +3,11 @@
 
 mod adjust;
 mod draw;
+mod logprobs;
 
 use self::adjust::Adjust;
 use self::draw::Draw;
+pub use self::logprobs::TokenLogprobs;
 
 /// How one request wants its tokens chosen. The default draws from the model's own probabilities.
 #[derive(Clone, Debug, PartialEq)]

@@ -31,24 +31,35 @@ pub(in crate::http) async fn chat(
     }
     let messages = messages::take(&mut fields)?;
     let most_answers = task.engine().queue_capacity();
-    let params = Params::take(&mut fields, caller, task.vocab_size(), most_answers)?;
+    let params = Params::take(
+        &mut fields,
+        Kind::Chat,
+        caller,
+        task.vocab_size(),
+        most_answers,
+    )?;
     fields.finish(IGNORED)?;
     task.engine().check_room()?;
-    let prompt = {
-        let task = task.clone();
-        off_thread(move || task.chat_prompt(&messages)).await?
+    let (prompt, vocabulary) = {
+        let (task, tells) = (task.clone(), params.logprobs.is_some());
+        off_thread(move || {
+            let prompt = task.chat_prompt(&messages)?;
+            Ok::<_, PromptError>((prompt, tells.then(|| task.vocabulary())))
+        })
+        .await?
     };
     let request = GenerateRequest {
         max_tokens: task.budget(prompt.len(), params.max_tokens),
         prompt,
         stop: params.stop,
         sampling: params.sampling,
+        logprobs: params.logprobs,
         standing: params.standing,
         deadline: ticket.deadline(),
         measured: true,
     };
     let generation = Generation {
-        shape: Shape::new(Kind::Chat, unix_seconds(), app.name.clone()),
+        shape: Shape::new(Kind::Chat, unix_seconds(), app.name.clone()).with_logprobs(vocabulary),
         sequences: answers(task, params.n, request)?,
         n: params.n,
         include_usage: params.include_usage,

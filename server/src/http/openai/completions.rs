@@ -33,19 +33,27 @@ pub(in crate::http) async fn completions(
     let most = task.engine().queue_capacity();
     let inputs = inputs::take(&mut fields, "prompt", most)?;
     let most_answers = most / inputs.len().max(1);
-    let params = Params::take(&mut fields, caller, task.vocab_size(), most_answers)?;
+    let params = Params::take(
+        &mut fields,
+        Kind::Completion,
+        caller,
+        task.vocab_size(),
+        most_answers,
+    )?;
     fields.finish(IGNORED)?;
     task.engine().check_room()?;
-    let prompts = {
-        let task = task.clone();
+    let (prompts, vocabulary) = {
+        let (task, tells) = (task.clone(), params.logprobs.is_some());
         off_thread(move || {
             let prompts = inputs.iter().map(|input| task.prompt(input));
-            prompts.collect::<Result<Vec<_>, PromptError>>()
+            let prompts = prompts.collect::<Result<Vec<_>, PromptError>>()?;
+            Ok::<_, PromptError>((prompts, tells.then(|| task.vocabulary())))
         })
         .await?
     };
     let generation = Generation {
-        shape: Shape::new(Kind::Completion, unix_seconds(), app.name.clone()),
+        shape: Shape::new(Kind::Completion, unix_seconds(), app.name.clone())
+            .with_logprobs(vocabulary),
         sequences: submit(task, prompts, &params, ticket.deadline())?,
         n: params.n,
         include_usage: params.include_usage,
@@ -66,6 +74,7 @@ fn submit(
         prompt,
         stop: params.stop.clone(),
         sampling: params.sampling.clone(),
+        logprobs: params.logprobs,
         standing: params.standing,
         deadline,
         measured: true,

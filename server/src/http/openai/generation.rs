@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::shape::{Choice, Shape};
 use crate::engine::{
-    EngineError, Event, EventStream, FinishReason, GenerateRequest, Refused, Usage,
+    EngineError, Event, EventStream, FinishReason, GenerateRequest, Refused, Usage, Written,
 };
 use crate::http::ApiError;
 use crate::lifecycle::Ticket;
@@ -99,7 +99,7 @@ impl Generation {
 
 /// A step of one choice, by its index.
 enum Piece {
-    Text(usize, String),
+    Text(usize, Written),
     End(usize, FinishReason),
 }
 
@@ -122,7 +122,7 @@ impl Source {
             ending = self.ticket.ended() => return Err(ending.into()),
         };
         match next {
-            Some((index, Event::Text(text))) => Ok(Piece::Text(index, text)),
+            Some((index, Event::Text(more))) => Ok(Piece::Text(index, more)),
             Some((index, Event::Finished { reason, usage })) => {
                 self.open -= 1;
                 self.used.add(index, usage);
@@ -158,7 +158,7 @@ fn chunks(
         }
         loop {
             match next {
-                Ok(Piece::Text(index, text)) => yield write(shape.more(index, &text)),
+                Ok(Piece::Text(index, more)) => yield write(shape.more(index, &more)),
                 Ok(Piece::End(index, reason)) => yield write(shape.end(index, reason)),
                 Err(error) => {
                     yield Ok(broken(&error));
@@ -192,11 +192,14 @@ fn data(mut chunk: Value, include_usage: bool) -> SseEvent {
 }
 
 async fn collect(mut sequence: EventStream) -> Result<(Choice, Usage), ApiError> {
-    let mut text = String::new();
+    let mut written = Written::default();
     loop {
         match sequence.next().await {
-            Event::Text(more) => text.push_str(&more),
-            Event::Finished { reason, usage } => return Ok((Choice { text, reason }, usage)),
+            Event::Text(more) => {
+                written.text.push_str(&more.text);
+                written.logprobs.extend(more.logprobs);
+            }
+            Event::Finished { reason, usage } => return Ok((Choice { written, reason }, usage)),
             Event::Failed(error) => return Err(error.into()),
         }
     }

@@ -5,6 +5,7 @@ mod completions;
 mod embeddings;
 mod generation;
 mod inputs;
+mod logprobs;
 mod messages;
 mod params;
 mod sampling;

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{sampling, standing};
+use super::shape::Kind;
+use super::{logprobs, sampling, standing};
 use crate::engine::{Sampling, Standing};
 use crate::http::ApiError;
 use crate::http::fields::{Fields, Unsupported, wrong};
@@ -19,6 +20,8 @@ pub(super) struct Params {
     /// Answers to each prompt.
     pub(super) n: usize,
     pub(super) stop: Vec<String>,
+    /// Whether it is told how likely each token was, and of how many in its place.
+    pub(super) logprobs: Option<usize>,
     pub(super) stream: bool,
     pub(super) include_usage: bool,
 }
@@ -34,7 +37,6 @@ pub(super) const IGNORED: &[&str] = &[
 ];
 
 const NO_TOOLS: &str = "leave it out: this server calls no tools";
-const NO_LOGPROBS: &str = "leave it out: no log probabilities are given";
 const TEXT_ONLY: &str = "leave it out: answers are plain text";
 
 const UNSUPPORTED: &[Unsupported] = &[
@@ -55,8 +57,6 @@ const UNSUPPORTED: &[Unsupported] = &[
         |value| value == "none" || value == "auto",
         NO_TOOLS,
     ),
-    unsupported("logprobs", |value| *value == false, NO_LOGPROBS),
-    unsupported("top_logprobs", is_zero, NO_LOGPROBS),
     unsupported(
         "response_format",
         |value| value["type"] == "text",
@@ -88,10 +88,6 @@ const fn unsupported(
     }
 }
 
-fn is_zero(value: &Value) -> bool {
-    value.as_f64() == Some(0.0)
-}
-
 fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Array(items) => items.is_empty(),
@@ -102,13 +98,14 @@ fn is_nothing(value: &Value) -> bool {
 }
 
 impl Params {
-    /// Takes the parameters out of `fields`, for the caller that was named, if one was; ids of tokens go up to `vocab`, and a request has at most
+    /// Takes the parameters out of the `fields` of an endpoint, for the caller that was named, if one was; ids of tokens go up to `vocab`, and a request has at most
     /// `most` answers.
     ///
     /// # Errors
     /// 400 for the first that cannot be taken.
     pub(super) fn take(
         fields: &mut Fields,
+        kind: Kind,
         named: Option<u64>,
         vocab: usize,
         most: usize,
@@ -120,6 +117,10 @@ impl Params {
             max_tokens: max_tokens(fields)?,
             n: answers(fields, most)?,
             stop: stop(fields)?,
+            logprobs: match kind {
+                Kind::Chat => logprobs::take_for_chat(fields)?,
+                Kind::Completion => logprobs::take_for_completion(fields)?,
+            },
             stream: fields.boolean("stream")?.unwrap_or(false),
             include_usage: include_usage(fields)?,
         })
@@ -194,7 +195,7 @@ mod tests {
 
     fn take(json: &Value) -> Result<Params, ApiError> {
         let mut fields = Fields::parse(json.to_string().as_bytes()).unwrap();
-        let params = Params::take(&mut fields, None, 100, 8)?;
+        let params = Params::take(&mut fields, Kind::Chat, None, 100, 8)?;
         fields.finish(IGNORED)?;
         Ok(params)
     }
@@ -212,6 +213,7 @@ mod tests {
         let params = take(&json!({
             "temperature": 0, "max_tokens": 5, "n": 3,
             "max_completion_tokens": 7, "stop": ["a", "b"], "stream": true,
+            "logprobs": true, "top_logprobs": 2,
             "stream_options": {"include_usage": true},
         }));
         let expected = Params {
@@ -220,6 +222,7 @@ mod tests {
             max_tokens: Some(7),
             n: 3,
             stop: vec!["a".to_owned(), "b".to_owned()],
+            logprobs: Some(2),
             stream: true,
             include_usage: true,
         };
@@ -242,8 +245,8 @@ mod tests {
             ("n", json!(9)),
             ("best_of", json!(2)),
             ("tools", json!([{"type": "function"}])),
-            ("logprobs", json!(true)),
-            ("logprobs", json!(0)),
+            ("logprobs", json!(1)),
+            ("top_logprobs", json!(3)),
             ("response_format", json!({"type": "json_object"})),
             ("echo", json!(true)),
         ] {

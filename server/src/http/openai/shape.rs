@@ -1,8 +1,12 @@
 //! The JSON of answers, whole and in chunks.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use crate::engine::{FinishReason, Usage};
+use super::logprobs;
+use crate::engine::{FinishReason, TokenLogprobs, Usage, Written};
+use crate::tasks::Vocabulary;
 
 /// Which endpoint's objects are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +22,14 @@ pub(super) struct Shape {
     id: String,
     created: u64,
     model: String,
+    /// There where it is told how likely tokens were.
+    vocabulary: Option<Arc<Vocabulary>>,
 }
 
 /// One complete choice.
 #[derive(Clone, Debug)]
 pub(super) struct Choice {
-    pub(super) text: String,
+    pub(super) written: Written,
     pub(super) reason: FinishReason,
 }
 
@@ -38,7 +44,13 @@ impl Shape {
             id: format!("{prefix}-{:032x}", rand::random::<u128>()),
             created,
             model,
+            vocabulary: None,
         }
+    }
+
+    /// The same that tells how likely tokens were, with a vocabulary to name them by.
+    pub(super) fn with_logprobs(self, vocabulary: Option<Arc<Vocabulary>>) -> Self {
+        Self { vocabulary, ..self }
     }
 
     /// The one object of an answer that is not streamed.
@@ -55,7 +67,8 @@ impl Shape {
     }
 
     fn choice(&self, index: usize, choice: Choice) -> Value {
-        let Choice { text, reason } = choice;
+        let Choice { written, reason } = choice;
+        let text = written.text;
         let mut value = match self.kind {
             Kind::Chat => json!({
                 "index": index,
@@ -63,9 +76,17 @@ impl Shape {
             }),
             Kind::Completion => json!({"index": index, "text": text}),
         };
-        value["logprobs"] = Value::Null;
+        value["logprobs"] = self.logprobs(&written.logprobs);
         value["finish_reason"] = json!(reason.as_str());
         value
+    }
+
+    fn logprobs(&self, tokens: &[TokenLogprobs]) -> Value {
+        match (&self.vocabulary, self.kind) {
+            (None, _) => Value::Null,
+            (Some(vocabulary), Kind::Chat) => logprobs::of_chat(vocabulary, tokens),
+            (Some(vocabulary), Kind::Completion) => logprobs::of_completion(vocabulary, tokens),
+        }
     }
 
     /// The chunk that opens a choice of a chat.
@@ -75,11 +96,16 @@ impl Shape {
     }
 
     /// A chunk with more text of a choice.
-    pub(super) fn more(&self, index: usize, text: &str) -> Value {
-        match self.kind {
+    pub(super) fn more(&self, index: usize, written: &Written) -> Value {
+        let text = &written.text;
+        let mut chunk = match self.kind {
             Kind::Chat => self.chunk(index, "delta", &json!({"content": text}), None),
             Kind::Completion => self.chunk(index, "text", &json!(text), None),
+        };
+        if !written.logprobs.is_empty() {
+            chunk["choices"][0]["logprobs"] = self.logprobs(&written.logprobs);
         }
+        chunk
     }
 
     /// The last chunk of a choice.

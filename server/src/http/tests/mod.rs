@@ -4,6 +4,7 @@ mod deadlines;
 mod drain;
 mod embeddings;
 mod inference;
+mod logprobs;
 mod logs;
 mod openapi;
 mod refusals;

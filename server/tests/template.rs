@@ -20,6 +20,7 @@ fn message(role: &str, content: &str) -> ChatMessage {
     ChatMessage {
         role: role.to_owned(),
         content: content.to_owned(),
+        ..ChatMessage::default()
     }
 }
 
@@ -115,4 +116,47 @@ fn the_date_is_written_as_asked_and_nonsense_is_refused() {
     );
     let error = render("{{ strftime_now('%!') }}", &[]).expect_err("an error");
     assert_eq!(error.reason(), "TemplateFailed");
+}
+
+#[test]
+fn json_is_written_as_python_writes_it() {
+    let call =
+        serde_json::json!({"function": {"name": "f", "arguments": {"b": "<ü>", "a": [1, {}]}}});
+    let message = ChatMessage {
+        tool_calls: vec![call],
+        ..message("assistant", "")
+    };
+    let source = "{{ messages[0].tool_calls[0].function | tojson }}|\
+                  {{ messages[0].tool_calls[0].function.arguments | tojson(indent=2) }}";
+    let expected = "{\"name\": \"f\", \"arguments\": {\"b\": \"<ü>\", \"a\": [1, {}]}}|\
+                    {\n  \"b\": \"<ü>\",\n  \"a\": [\n    1,\n    {}\n  ]\n}";
+    assert_eq!(render(source, &[message]).as_deref(), Ok(expected));
+}
+
+#[test]
+fn what_a_message_lacks_is_not_defined() {
+    let source = "{{ 'tool_calls' in messages[0] }} {{ messages[0].tool_call_id is defined }} \
+                  {{ messages[1].tool_call_id }}";
+    let answered = ChatMessage {
+        tool_call_id: Some("c1".to_owned()),
+        ..message("tool", "x")
+    };
+    let messages = [message("user", "x"), answered];
+    assert_eq!(render(source, &messages).as_deref(), Ok("false false c1"));
+}
+
+#[test]
+fn a_template_that_reads_tools_is_given_them() {
+    let template = |source: &str| {
+        ChatTemplate::new(source.to_owned(), String::new(), String::new()).expect("a template")
+    };
+    assert_eq!(template("{{ messages }}").source_with_tools(), None);
+    let source = "{%- for tool in tools %}{{ tool.function.name }};{% endfor %}";
+    let template = template(source);
+    assert_eq!(template.source_with_tools(), Some(source));
+    let tools = ["a", "b"].map(|name| serde_json::json!({"function": {"name": name}}));
+    assert_eq!(
+        template.render_with_tools(&[], &tools, true).as_deref(),
+        Ok("a;b;")
+    );
 }

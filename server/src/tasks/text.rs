@@ -296,6 +296,7 @@ mod tests {
         ChatMessage {
             role: "user".to_owned(),
             content: content.to_owned(),
+            ..ChatMessage::default()
         }
     }
 

@@ -232,6 +232,7 @@ fn a_chat_template_comes_from_its_own_file_or_from_the_tokenizer() {
         let message = ChatMessage {
             role: "user".to_owned(),
             content: "t4".to_owned(),
+            ..ChatMessage::default()
         };
         template.render(&[message], true).expect("a prompt")
     };

@@ -21,6 +21,7 @@ pub struct Detokenizer {
     context: usize,
     /// Bytes of the decoded window that have been given out.
     shown: usize,
+    skips_special: bool,
 }
 
 impl std::fmt::Debug for Detokenizer {
@@ -40,6 +41,16 @@ impl Detokenizer {
             window: Vec::new(),
             context: 0,
             shown: 0,
+            skips_special: true,
+        }
+    }
+
+    /// The same that decodes special tokens to their names, if they are shown.
+    #[must_use]
+    pub fn with_special(self, shown: bool) -> Self {
+        Self {
+            skips_special: !shown,
+            ..self
         }
     }
 
@@ -49,7 +60,7 @@ impl Detokenizer {
     /// What the tokenizer's decoder reports.
     pub fn push(&mut self, token: u32) -> tokenizers::Result<String> {
         self.window.push(token);
-        let text = self.tokenizer.decode(&self.window, true)?;
+        let text = self.tokenizer.decode(&self.window, self.skips_special)?;
         let whole = text.trim_end_matches(REPLACEMENT).len();
         let broken = self.window.len() - self.context > MAX_WINDOW;
         let end = if broken { text.len() } else { whole };
@@ -58,7 +69,10 @@ impl Detokenizer {
         if end == text.len() && (broken || !new.is_empty()) {
             self.window.drain(..self.context);
             self.context = self.window.len();
-            self.shown = self.tokenizer.decode(&self.window, true)?.len();
+            self.shown = self
+                .tokenizer
+                .decode(&self.window, self.skips_special)?
+                .len();
         }
         Ok(new)
     }
@@ -83,6 +97,15 @@ mod tests {
     fn characters_come_whole() {
         assert_eq!(pieces("aé".as_bytes()), ["a", "", "é"]);
         assert_eq!(pieces("😀!".as_bytes()), ["", "", "", "😀", "!"]);
+    }
+
+    #[test]
+    fn special_tokens_are_shown_where_they_are_wanted() {
+        use crate::engine::testing::BOS;
+        for (shown, text) in [(false, ""), (true, "<s>")] {
+            let mut detokenizer = Detokenizer::new(bytes()).with_special(shown);
+            assert_eq!(detokenizer.push(BOS).unwrap(), text);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! business: [`BatchingEngine`] computes a step of several at a time.
 
 mod batching;
+mod constraint;
 mod deadline;
 mod detokenize;
 mod embedding;
@@ -25,6 +26,7 @@ use chandler_crds::names::headers;
 use tokio::sync::mpsc;
 
 pub use batching::{BatchLimits, BatchingEngine};
+pub use constraint::Constraint;
 pub use deadline::Deadline;
 pub use detokenize::Detokenizer;
 pub use embedding::{Answer, EmbeddingEngine, Vectors};
@@ -37,7 +39,7 @@ pub use stats::{EngineStats, Stats};
 pub use stop::StopMatcher;
 
 /// One sequence to write.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct GenerateRequest {
     /// Token ids to go on from; at least one.
     pub prompt: Vec<u32>,
@@ -47,6 +49,10 @@ pub struct GenerateRequest {
     pub stop: Vec<String>,
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// The form that the answer is held to.
+    pub constraint: Option<Constraint>,
+    /// Whether special tokens are part of the text, by their names.
+    pub shows_special: bool,
     /// Whether it is told how likely each token was, and of how many in its place.
     pub logprobs: Option<usize>,
     /// Where it stands among those that wait.
@@ -131,6 +137,9 @@ pub enum EngineError {
     /// The computation panicked. The engine goes on with the next request.
     #[error("the engine hit a bug while it served this request")]
     Panicked,
+    /// The form that the answer is held to cannot go on.
+    #[error("the answer can't be held to its form any further: {0}")]
+    Constraint(String),
     /// The request's time was up before its answer was complete.
     #[error(
         "the request's time is up; ask for a shorter answer, or for more time by the header {}",
@@ -149,6 +158,7 @@ impl EngineError {
         match self {
             Self::Model(_) => "ModelFailed",
             Self::Panicked => "EnginePanicked",
+            Self::Constraint(_) => "ConstraintFailed",
             Self::TimeIsUp => "RequestTimeout",
             Self::Gone => "EngineGone",
         }

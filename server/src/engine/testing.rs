@@ -84,6 +84,8 @@ pub(crate) struct ToyLm {
     pub(crate) context: usize,
     pub(crate) blocks: u32,
     pub(crate) calls: Calls,
+    /// The logit of tokens that are neither letters nor the text's next byte.
+    pub(crate) others: f32,
     /// By block: its tokens.
     held: BTreeMap<u32, Vec<u32>>,
 }
@@ -99,6 +101,7 @@ impl ToyLm {
             context: 512,
             blocks: 256,
             calls: Arc::default(),
+            others: f32::NEG_INFINITY,
             held: BTreeMap::new(),
         }
     }
@@ -122,7 +125,7 @@ impl ToyLm {
         sequence.truncate(chunk.position + chunk.tokens.len());
         let is_there = |length: &usize| sequence.ends_with(&self.answer[..*length]);
         let there = (0..self.answer.len()).rev().find(is_there).unwrap_or(0);
-        let mut logits = vec![f32::NEG_INFINITY; VOCAB];
+        let mut logits = vec![self.others; VOCAB];
         logits[usize::from(b'a')..=usize::from(b'z')].fill(0.0);
         logits[self.answer[there] as usize] = 3.0;
         logits

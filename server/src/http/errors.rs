@@ -194,12 +194,14 @@ impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
         let status = match error {
             EngineError::TimeIsUp => StatusCode::GATEWAY_TIMEOUT,
+            EngineError::Constraint(_) => StatusCode::BAD_REQUEST,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let code = match error {
             EngineError::TimeIsUp => "request_timeout",
             EngineError::Model(_) => "model_failed",
             EngineError::Panicked => "engine_panicked",
+            EngineError::Constraint(_) => "constraint_failed",
             EngineError::Gone => "engine_gone",
         };
         Self::new(status, error.to_string()).with_code(code)

@@ -1,14 +1,18 @@
 //! What a model is served for: the way from a request's content to an engine's input.
 
 mod embedding;
+mod grammar;
 mod text;
+mod tools;
 mod vocabulary;
 
 use std::io;
 use std::sync::Arc;
 
 pub use embedding::{EmbeddingTask, InputError};
+pub use grammar::{Form, GrammarError, Grammars};
 pub use text::{PromptError, TextTask, Tokens};
+pub use tools::{Function, Part, ToolCallParser, ToolFormat};
 pub use vocabulary::{TokenText, Vocabulary};
 
 use crate::engine::{

@@ -3,11 +3,13 @@
 use std::io;
 use std::sync::{Arc, OnceLock};
 
+use serde_json::Value;
 use tokenizers::Tokenizer;
 
-use super::{Input, Vocabulary};
+use super::{Form, GrammarError, Grammars, Input, ToolFormat, Vocabulary};
 use crate::engine::{
-    Deadline, Engine, EngineError, Event, GenerateRequest, Refused, Sampling, Standing, TextEngine,
+    Constraint, Deadline, Engine, EngineError, Event, GenerateRequest, Refused, Sampling, Standing,
+    TextEngine,
 };
 use crate::load::{ChatMessage, ChatTemplate, TemplateError, encode_prompt, tokenizer_fingerprint};
 
@@ -81,6 +83,7 @@ pub struct TextTask {
     template: Option<Arc<ChatTemplate>>,
     tokens: Arc<Tokens>,
     vocabulary: Arc<OnceLock<Arc<Vocabulary>>>,
+    grammars: Arc<OnceLock<Result<Grammars, GrammarError>>>,
     tokenizer_fingerprint: Arc<str>,
 }
 
@@ -109,6 +112,7 @@ impl TextTask {
             template: template.map(Arc::new),
             tokens: Arc::new(tokens),
             vocabulary: Arc::default(),
+            grammars: Arc::default(),
         })
     }
 
@@ -130,6 +134,20 @@ impl TextTask {
         self.template.is_some()
     }
 
+    /// How the model writes calls of tools; `None` where its chat template knows of none.
+    #[must_use]
+    pub fn tool_format(&self) -> Option<ToolFormat> {
+        let template = self.template.as_ref()?;
+        template.source_with_tools().and_then(ToolFormat::of)
+    }
+
+    /// The token that is this text and is special.
+    #[must_use]
+    pub fn special_token(&self, text: &str) -> Option<u32> {
+        let id = self.tokens.tokenizer.token_to_id(text)?;
+        self.vocabulary().bytes(id).is_none().then_some(id)
+    }
+
     /// Ids of tokens go up to this.
     #[must_use]
     pub fn vocab_size(&self) -> usize {
@@ -147,6 +165,18 @@ impl TextTask {
         } = &*self.tokens;
         let vocabulary = || Arc::new(Vocabulary::new(tokenizer, *size, ends));
         Arc::clone(self.vocabulary.get_or_init(vocabulary))
+    }
+
+    /// A constraint to `form`. Blocks, longest the first time.
+    ///
+    /// # Errors
+    /// When the form is none that an answer of this model can be held to.
+    pub fn constraint(&self, form: &Form) -> Result<Constraint, GrammarError> {
+        let grammars = || Grammars::new(&self.vocabulary(), &self.tokens.ends);
+        match self.grammars.get_or_init(grammars) {
+            Ok(grammars) => grammars.compile(form),
+            Err(error) => Err(error.clone()),
+        }
     }
 
     /// The engine.
@@ -169,15 +199,20 @@ impl TextTask {
         self.engine.submit(request)
     }
 
-    /// The token ids of a conversation, ready for the assistant's answer. Blocks.
+    /// The token ids of a conversation with `tools` to call, ready for the assistant's answer. Blocks.
     ///
     /// # Errors
     /// [`PromptError`], all of them the request's fault.
-    pub fn chat_prompt(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, PromptError> {
+    pub fn chat_prompt(
+        &self,
+        messages: &[ChatMessage],
+        tools: &[Value],
+    ) -> Result<Vec<u32>, PromptError> {
         let template = self.template.as_ref().ok_or(PromptError::NoChat)?;
-        let text = template.render(messages, true)?;
-        let bos = self.bos.filter(|_| !template.has_begun(&text));
-        let ids = encode_prompt(&self.tokenizer, bos, &text).map_err(PromptError::Tokenizer)?;
+        let text = template.render_with_tools(messages, tools, true)?;
+        let Tokens { tokenizer, bos, .. } = &*self.tokens;
+        let bos = bos.filter(|_| !template.has_begun(&text));
+        let ids = encode_prompt(tokenizer, bos, &text).map_err(PromptError::Tokenizer)?;
         self.check_length(ids)
     }
 
@@ -220,6 +255,8 @@ impl TextTask {
             max_tokens: 1,
             stop: Vec::new(),
             sampling: Sampling::greedy(),
+            constraint: None,
+            shows_special: false,
             logprobs: None,
             standing: Standing::default(),
             deadline: Deadline::NEVER,
@@ -310,13 +347,13 @@ mod tests {
         let tokens = Input::Tokens(vec![97]);
         assert_eq!(task(None, Some(BOS)).prompt(&tokens).unwrap(), [97]);
         let chat = task(Some("{{ bos_token }}{{ messages[0].content }}"), Some(BOS));
-        assert_eq!(chat.chat_prompt(&[message("b")]).unwrap(), [BOS, 98]);
+        assert_eq!(chat.chat_prompt(&[message("b")], &[]).unwrap(), [BOS, 98]);
         let silent = task(Some("{{ messages[0].content }}"), Some(BOS));
-        assert_eq!(silent.chat_prompt(&[message("b")]).unwrap(), [BOS, 98]);
+        assert_eq!(silent.chat_prompt(&[message("b")], &[]).unwrap(), [BOS, 98]);
         let spaced = task(Some(" {{ bos_token }}{{ messages[0].content }}"), Some(BOS));
-        assert_eq!(spaced.chat_prompt(&[message("b")]).unwrap(), [32, BOS, 98]);
+        assert_eq!(spaced.chat_prompt(&[message("b")], &[]).unwrap(), [32, BOS, 98]);
         let without = task(Some("{{ messages[0].content }}"), None);
-        assert_eq!(without.chat_prompt(&[message("b")]).unwrap(), [98]);
+        assert_eq!(without.chat_prompt(&[message("b")], &[]).unwrap(), [98]);
     }
 
     #[test]
@@ -332,7 +369,7 @@ mod tests {
         assert_eq!(empty.reason(), "PromptEmpty");
         let unknown = task.prompt(&Input::Tokens(vec![1, 258])).unwrap_err();
         assert!(unknown.to_string().contains("from 0 to 257"));
-        let chat = task.chat_prompt(&[message("x")]).unwrap_err();
+        let chat = task.chat_prompt(&[message("x")], &[]).unwrap_err();
         assert_eq!(chat.reason(), "NoChat");
     }
 

@@ -65,7 +65,10 @@ impl Sequence {
         logits: &[f32],
         end_tokens: &[u32],
     ) -> Result<(u32, Option<FinishReason>), EngineError> {
-        let token = self.sampler.sample(logits);
+        let token = match &mut self.job.request.constraint {
+            None => self.sampler.sample(logits),
+            Some(constraint) => self.sampler.sample(&constraint.mask(logits)?),
+        };
         let token = token.map_err(|error| EngineError::Model(error.to_string()))?;
         let recorder = &mut self.job.recorder;
         recorder.token();
@@ -74,6 +77,8 @@ impl Sequence {
             Some(FinishReason::Stop)
         } else if self.writer.push(token, logits)? {
             return Ok((token, Some(FinishReason::Stop)));
+        } else if self.completes(token)? {
+            Some(FinishReason::Stop)
         } else {
             is_last.then_some(FinishReason::Length)
         };
@@ -81,6 +86,14 @@ impl Sequence {
             self.writer.finish();
         }
         Ok((token, ended))
+    }
+
+    /// Whether nothing can follow a written token in the form that the answer is held to.
+    fn completes(&mut self, token: u32) -> Result<bool, EngineError> {
+        match &mut self.job.request.constraint {
+            None => Ok(false),
+            Some(constraint) => constraint.wrote(token),
+        }
     }
 }
 
@@ -101,7 +114,7 @@ struct Writer {
 impl Writer {
     fn new(tokenizer: Arc<Tokenizer>, job: &Job) -> Self {
         Self {
-            detokenizer: Detokenizer::new(tokenizer),
+            detokenizer: Detokenizer::new(tokenizer).with_special(job.request.shows_special),
             stop: StopMatcher::new(job.request.stop.clone()),
             events: job.events.clone(),
             logprobs: job.request.logprobs,

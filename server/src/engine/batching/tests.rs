@@ -37,6 +37,8 @@ fn ask(prompt: &str) -> GenerateRequest {
         max_tokens: 400,
         stop: Vec::new(),
         sampling: Sampling::greedy(),
+        constraint: None,
+        shows_special: false,
         logprobs: None,
         standing: Standing::default(),
         deadline: Deadline::NEVER,

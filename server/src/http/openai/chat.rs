@@ -43,7 +43,7 @@ pub(in crate::http) async fn chat(
     let (prompt, vocabulary) = {
         let (task, tells) = (task.clone(), params.logprobs.is_some());
         off_thread(move || {
-            let prompt = task.chat_prompt(&messages)?;
+            let prompt = task.chat_prompt(&messages, &[])?;
             Ok::<_, PromptError>((prompt, tells.then(|| task.vocabulary())))
         })
         .await?
@@ -53,6 +53,8 @@ pub(in crate::http) async fn chat(
         prompt,
         stop: params.stop,
         sampling: params.sampling,
+        constraint: None,
+        shows_special: false,
         logprobs: params.logprobs,
         standing: params.standing,
         deadline: ticket.deadline(),

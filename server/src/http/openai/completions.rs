@@ -74,6 +74,8 @@ fn submit(
         prompt,
         stop: params.stop.clone(),
         sampling: params.sampling.clone(),
+        constraint: None,
+        shows_special: false,
         logprobs: params.logprobs,
         standing: params.standing,
         deadline,

@@ -6,7 +6,9 @@ Each check is a function; all run, and any failure makes the exit status 1.
 """
 
 import collections
+import json
 import math
+import re
 import sys
 import traceback
 
@@ -180,6 +182,48 @@ def tells_how_likely_tokens_are(client):
     assert all(logprob <= 0 for logprob in choice.logprobs.token_logprobs)
 
 
+CITY = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "maxLength": 20}, "size": {"enum": ["small", "large"]}},
+    "required": ["city", "size"],
+    "additionalProperties": False,
+}
+
+
+def answers_have_the_form_asked_for(client):
+    ask = {"model": CHAT, "messages": QUESTION, "temperature": 0, "max_tokens": 80}
+    described = {"type": "json_schema", "json_schema": {"name": "city", "schema": CITY}}
+    choice = client.chat.completions.create(**ask, response_format=described).choices[0]
+    assert choice.finish_reason == "stop", choice
+    city = json.loads(choice.message.content)
+    assert set(city) == {"city", "size"} and city["size"] in {"small", "large"}, city
+    for form, right in (
+        ({"regex": "[A-Z]{3}-[0-9]{2}"}, lambda text: re.fullmatch("[A-Z]{3}-[0-9]{2}", text)),
+        ({"choice": ["north", "south"]}, lambda text: text in {"north", "south"}),
+        ({"grammar": 'start: "<" /[a-z]{2,5}/ ">"'}, lambda text: re.fullmatch("<[a-z]{2,5}>", text)),
+    ):
+        held = client.chat.completions.create(**ask, extra_body={"structured_outputs": form})
+        assert right(held.choices[0].message.content), (form, held)
+        assert held.choices[0].finish_reason == "stop", held
+    text = client.completions.create(
+        model=CHAT, prompt="Yes or no?", max_tokens=9, extra_body={"guided_choice": ["yes", "no"]}
+    )
+    assert text.choices[0].text in {"yes", "no"}, text
+
+
+def a_model_without_tools_says_so(client):
+    """The chat sample's template knows no tools."""
+    tool = {"type": "function", "function": {"name": "now", "parameters": {"type": "object"}}}
+    ask = client.chat.completions.create
+    refused(
+        openai.BadRequestError,
+        lambda: ask(model=CHAT, messages=QUESTION, tools=[tool]),
+        param="tools",
+    )
+    choice = ask(model=CHAT, messages=QUESTION, tools=[tool], tool_choice="none", max_tokens=4).choices[0]
+    assert choice.message.tool_calls is None and choice.message.content, choice
+
+
 def streams(client):
     ask = {"model": CHAT, "messages": QUESTION, "temperature": 0, "max_tokens": 24}
     whole = client.chat.completions.create(**ask)
@@ -228,6 +272,8 @@ def bad_requests(client):
     refused(bad, lambda: chat(model=CHAT, messages=QUESTION, logit_bias={"999999": 1}), param="logit_bias")
     refused(bad, lambda: chat(model=CHAT, messages=[]), param="messages")
     refused(bad, lambda: chat(model=CHAT, messages=QUESTION, top_logprobs=3), param="top_logprobs")
+    wrong = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nothing"}}}
+    refused(bad, lambda: chat(model=CHAT, messages=QUESTION, response_format=wrong), code="invalid_form")
     long = [{"role": "user", "content": "word " * 9000}]
     refused(bad, lambda: chat(model=CHAT, messages=long), code="context_length_exceeded")
     refused(bad, lambda: embed(model=EMBEDDINGS, input="word " * 600), code="context_length_exceeded")
@@ -263,6 +309,8 @@ CHECKS = [
     several_answers,
     tokens_are_favoured_and_penalised,
     tells_how_likely_tokens_are,
+    answers_have_the_form_asked_for,
+    a_model_without_tools_says_so,
     streams,
     streams_without_usage,
     completes,

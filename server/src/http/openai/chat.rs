@@ -5,16 +5,19 @@ use std::sync::Arc;
 use axum::extract::{Extension, Request, State};
 use axum::response::Response;
 
+use super::form::Wanted;
 use super::generation::{Generation, answers};
-use super::params::{IGNORED, Params};
+use super::params::{Aids, IGNORED, Params};
 use super::shape::{Kind, Shape};
-use super::{messages, off_thread, standing};
+use super::tools::{Calling, Tools};
+use super::{messages, off_thread, standing, tools};
 use crate::engine::GenerateRequest;
 use crate::http::limits::read_fields;
 use crate::http::models::{check_model, text_task};
 use crate::http::{ApiError, App, unix_seconds};
 use crate::lifecycle::Ticket;
-use crate::tasks::PromptError;
+use crate::load::ChatMessage;
+use crate::tasks::{PromptError, TextTask};
 
 pub(in crate::http) async fn chat(
     State(app): State<Arc<App>>,
@@ -30,6 +33,7 @@ pub(in crate::http) async fn chat(
         return Err(PromptError::NoChat.into());
     }
     let messages = messages::take(&mut fields)?;
+    let tools = tools::take(&mut fields)?;
     let most_answers = task.engine().queue_capacity();
     let params = Params::take(
         &mut fields,
@@ -40,32 +44,88 @@ pub(in crate::http) async fn chat(
     )?;
     fields.finish(IGNORED)?;
     task.engine().check_room()?;
-    let (prompt, vocabulary) = {
-        let (task, tells) = (task.clone(), params.logprobs.is_some());
-        off_thread(move || {
-            let prompt = task.chat_prompt(&messages, &[])?;
-            Ok::<_, PromptError>((prompt, tells.then(|| task.vocabulary())))
-        })
-        .await?
+    let asked = Asked {
+        messages,
+        tools,
+        form: params.form,
+        tells: params.logprobs.is_some(),
     };
+    let prepared = {
+        let task = task.clone();
+        off_thread(move || asked.prepare(&task)).await?
+    };
+    let Prepared { prompt, aids, .. } = prepared;
     let request = GenerateRequest {
         max_tokens: task.budget(prompt.len(), params.max_tokens),
         prompt,
         stop: params.stop,
         sampling: params.sampling,
-        constraint: None,
-        shows_special: false,
+        constraint: aids.constraint,
+        shows_special: prepared.shows_special,
         logprobs: params.logprobs,
         standing: params.standing,
         deadline: ticket.deadline(),
         measured: true,
     };
     let generation = Generation {
-        shape: Shape::new(Kind::Chat, unix_seconds(), app.name.clone()).with_logprobs(vocabulary),
+        shape: Shape::new(Kind::Chat, unix_seconds(), app.name.clone())
+            .with_logprobs(aids.vocabulary),
         sequences: answers(task, params.n, request)?,
         n: params.n,
+        calling: prepared.calling,
         include_usage: params.include_usage,
         ticket,
     };
     generation.answer(params.stream).await
+}
+
+/// What a chat asks for, before it is made ready for the engine.
+struct Asked {
+    messages: Vec<ChatMessage>,
+    tools: Option<Tools>,
+    form: Option<Wanted>,
+    /// Whether it is told how likely tokens were.
+    tells: bool,
+}
+
+/// A chat that is ready for the engine.
+struct Prepared {
+    prompt: Vec<u32>,
+    aids: Aids,
+    /// How calls of tools are found in answers, where there are tools.
+    calling: Option<Calling>,
+    /// Whether what marks a call is a special token.
+    shows_special: bool,
+}
+
+impl Asked {
+    /// Blocks.
+    fn prepare(self, task: &TextTask) -> Result<Prepared, ApiError> {
+        let Self {
+            messages,
+            tools,
+            mut form,
+            tells,
+        } = self;
+        let speaks_of_tools =
+            |message: &ChatMessage| message.role == "tool" || !message.tool_calls.is_empty();
+        if messages.iter().any(speaks_of_tools) && task.tool_format().is_none() {
+            return Err(tools::no_tools());
+        }
+        let calling = tools
+            .as_ref()
+            .map(|tools| tools.calling(task))
+            .transpose()?;
+        if let (Some(tools), Some(calling)) = (&tools, calling) {
+            form = tools.form(task, calling.format, form)?;
+        }
+        let listed = tools.map(|tools| tools.listed).unwrap_or_default();
+        let is_special = |text: &str| task.special_token(text).is_some();
+        Ok(Prepared {
+            prompt: task.chat_prompt(&messages, &listed)?,
+            aids: Aids::prepare(task, form.as_ref(), tells)?,
+            shows_special: calling.is_some_and(|it| it.format.markers().any(is_special)),
+            calling,
+        })
+    }
 }

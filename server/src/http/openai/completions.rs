@@ -6,10 +6,10 @@ use axum::extract::{Extension, Request, State};
 use axum::response::Response;
 
 use super::generation::{Generation, answers};
-use super::params::{IGNORED, Params};
+use super::params::{Aids, IGNORED, Params};
 use super::shape::{Kind, Shape};
 use super::{inputs, off_thread, standing};
-use crate::engine::{Deadline, EventStream, GenerateRequest, Refused};
+use crate::engine::{Constraint, Deadline, EventStream, GenerateRequest, Refused};
 use crate::http::limits::read_fields;
 use crate::http::models::{check_model, text_task};
 use crate::http::{ApiError, App, unix_seconds};
@@ -42,20 +42,29 @@ pub(in crate::http) async fn completions(
     )?;
     fields.finish(IGNORED)?;
     task.engine().check_room()?;
-    let (prompts, vocabulary) = {
-        let (task, tells) = (task.clone(), params.logprobs.is_some());
+    let (prompts, aids) = {
+        let (task, form) = (task.clone(), params.form.clone());
+        let tells = params.logprobs.is_some();
         off_thread(move || {
             let prompts = inputs.iter().map(|input| task.prompt(input));
             let prompts = prompts.collect::<Result<Vec<_>, PromptError>>()?;
-            Ok::<_, PromptError>((prompts, tells.then(|| task.vocabulary())))
+            let aids = Aids::prepare(&task, form.as_ref(), tells)?;
+            Ok::<_, ApiError>((prompts, aids))
         })
         .await?
     };
     let generation = Generation {
         shape: Shape::new(Kind::Completion, unix_seconds(), app.name.clone())
-            .with_logprobs(vocabulary),
-        sequences: submit(task, prompts, &params, ticket.deadline())?,
+            .with_logprobs(aids.vocabulary),
+        sequences: submit(
+            task,
+            prompts,
+            &params,
+            aids.constraint.as_ref(),
+            ticket.deadline(),
+        )?,
         n: params.n,
+        calling: None,
         include_usage: params.include_usage,
         ticket,
     };
@@ -66,6 +75,7 @@ fn submit(
     task: &TextTask,
     prompts: Vec<Vec<u32>>,
     params: &Params,
+    constraint: Option<&Constraint>,
     deadline: Deadline,
 ) -> Result<Vec<EventStream>, Refused> {
     let asked = params.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
@@ -74,7 +84,7 @@ fn submit(
         prompt,
         stop: params.stop.clone(),
         sampling: params.sampling.clone(),
-        constraint: None,
+        constraint: constraint.cloned(),
         shows_special: false,
         logprobs: params.logprobs,
         standing: params.standing,

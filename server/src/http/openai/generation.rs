@@ -11,7 +11,9 @@ use futures::future::try_join_all;
 use futures::stream::{BoxStream, SelectAll, Stream, StreamExt, select_all, unfold};
 use serde_json::Value;
 
-use super::shape::{Choice, Shape};
+use super::calls::Telling;
+use super::shape::Shape;
+use super::tools::Calling;
 use crate::engine::{
     EngineError, Event, EventStream, FinishReason, GenerateRequest, Refused, Usage, Written,
 };
@@ -31,6 +33,8 @@ pub(super) struct Generation {
     pub(super) sequences: Vec<EventStream>,
     /// Choices for each prompt, which follow each other.
     pub(super) n: usize,
+    /// How calls of tools are found in them, where there are tools.
+    pub(super) calling: Option<Calling>,
     pub(super) include_usage: bool,
     pub(super) ticket: Arc<Ticket>,
 }
@@ -72,9 +76,9 @@ impl Generation {
         };
         let mut used = Used::new(self.n);
         let mut choices = Vec::with_capacity(answers.len());
-        for (index, (choice, usage)) in answers.into_iter().enumerate() {
+        for (index, (written, reason, usage)) in answers.into_iter().enumerate() {
             used.add(index, usage);
-            choices.push(choice);
+            choices.push(Telling::new(self.calling).whole(written, reason));
         }
         Ok(Json(self.shape.whole(choices, used.total)).into_response())
     }
@@ -91,7 +95,8 @@ impl Generation {
         // The response's head waits for the first event: until then a failure can still be
         // told by its status, and a proxy can still ask another server.
         let first = source.next().await?;
-        let chunks = chunks(self.shape, source, first, self.include_usage);
+        let tellings = (0..choices).map(|_| Telling::new(self.calling)).collect();
+        let chunks = chunks(self.shape, tellings, source, first, self.include_usage);
         let sse = Sse::new(chunks).keep_alive(KeepAlive::default());
         Ok(([UNBUFFERED], sse).into_response())
     }
@@ -146,6 +151,7 @@ fn numbered((index, sequence): (usize, EventStream)) -> BoxStream<'static, (usiz
 
 fn chunks(
     shape: Shape,
+    mut tellings: Vec<Telling>,
     mut source: Source,
     first: Piece,
     include_usage: bool,
@@ -158,8 +164,16 @@ fn chunks(
         }
         loop {
             match next {
-                Ok(Piece::Text(index, more)) => yield write(shape.more(index, &more)),
-                Ok(Piece::End(index, reason)) => yield write(shape.end(index, reason)),
+                Ok(Piece::Text(index, more)) => {
+                    for chunk in tellings[index].more(&shape, index, more) {
+                        yield write(chunk);
+                    }
+                }
+                Ok(Piece::End(index, reason)) => {
+                    for chunk in tellings[index].end(&shape, index, reason) {
+                        yield write(chunk);
+                    }
+                }
                 Err(error) => {
                     yield Ok(broken(&error));
                     break;
@@ -191,7 +205,7 @@ fn data(mut chunk: Value, include_usage: bool) -> SseEvent {
     SseEvent::default().data(chunk.to_string())
 }
 
-async fn collect(mut sequence: EventStream) -> Result<(Choice, Usage), ApiError> {
+async fn collect(mut sequence: EventStream) -> Result<(Written, FinishReason, Usage), ApiError> {
     let mut written = Written::default();
     loop {
         match sequence.next().await {
@@ -199,7 +213,7 @@ async fn collect(mut sequence: EventStream) -> Result<(Choice, Usage), ApiError>
                 written.text.push_str(&more.text);
                 written.logprobs.extend(more.logprobs);
             }
-            Event::Finished { reason, usage } => return Ok((Choice { written, reason }, usage)),
+            Event::Finished { reason, usage } => return Ok((written, reason, usage)),
             Event::Failed(error) => return Err(error.into()),
         }
     }

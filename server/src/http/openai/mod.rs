@@ -1,8 +1,10 @@
 //! OpenAI's API: chat, completions, embeddings.
 
+mod calls;
 mod chat;
 mod completions;
 mod embeddings;
+mod form;
 mod generation;
 mod inputs;
 mod logprobs;
@@ -11,6 +13,7 @@ mod params;
 mod sampling;
 mod shape;
 mod standing;
+mod tools;
 
 use axum::http::StatusCode;
 use tokio::task::spawn_blocking;

@@ -1,12 +1,16 @@
 //! The parameters that chat and completions share.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
+use super::form::Wanted;
 use super::shape::Kind;
-use super::{logprobs, sampling, standing};
-use crate::engine::{Sampling, Standing};
+use super::{form, logprobs, sampling, standing};
+use crate::engine::{Constraint, Sampling, Standing};
 use crate::http::ApiError;
 use crate::http::fields::{Fields, Unsupported, wrong};
+use crate::tasks::{TextTask, Vocabulary};
 
 /// Most stop strings of a request.
 pub(in crate::http) const MAX_STOPS: usize = 4;
@@ -22,6 +26,8 @@ pub(super) struct Params {
     pub(super) stop: Vec<String>,
     /// Whether it is told how likely each token was, and of how many in its place.
     pub(super) logprobs: Option<usize>,
+    /// What the answers are held to.
+    pub(super) form: Option<Wanted>,
     pub(super) stream: bool,
     pub(super) include_usage: bool,
 }
@@ -29,14 +35,12 @@ pub(super) struct Params {
 /// Parameters that concern bookkeeping only.
 pub(super) const IGNORED: &[&str] = &[
     "metadata",
-    "parallel_tool_calls",
     "prompt_cache_key",
     "safety_identifier",
     "service_tier",
     "store",
 ];
 
-const NO_TOOLS: &str = "leave it out: this server calls no tools";
 const TEXT_ONLY: &str = "leave it out: answers are plain text";
 
 const UNSUPPORTED: &[Unsupported] = &[
@@ -45,22 +49,11 @@ const UNSUPPORTED: &[Unsupported] = &[
         |value| value.as_f64() == Some(1.0),
         "leave it out: `n` answers are written, and all of them given",
     ),
-    unsupported("tools", is_nothing, NO_TOOLS),
-    unsupported(
-        "tool_choice",
-        |value| value == "none" || value == "auto",
-        NO_TOOLS,
-    ),
-    unsupported("functions", is_nothing, NO_TOOLS),
+    unsupported("functions", is_nothing, "write them as `tools`"),
     unsupported(
         "function_call",
         |value| value == "none" || value == "auto",
-        NO_TOOLS,
-    ),
-    unsupported(
-        "response_format",
-        |value| value["type"] == "text",
-        TEXT_ONLY,
+        "write it as `tool_choice`",
     ),
     unsupported("modalities", |value| *value == json!(["text"]), TEXT_ONLY),
     unsupported("audio", is_nothing, TEXT_ONLY),
@@ -121,8 +114,36 @@ impl Params {
                 Kind::Chat => logprobs::take_for_chat(fields)?,
                 Kind::Completion => logprobs::take_for_completion(fields)?,
             },
+            form: form::take(fields)?,
             stream: fields.boolean("stream")?.unwrap_or(false),
             include_usage: include_usage(fields)?,
+        })
+    }
+}
+
+/// What answers take beside their prompt.
+#[derive(Debug, Default)]
+pub(super) struct Aids {
+    pub(super) constraint: Option<Constraint>,
+    /// Where it is told how likely tokens were.
+    pub(super) vocabulary: Option<Arc<Vocabulary>>,
+}
+
+impl Aids {
+    /// What answers held to a form, if any, and told with the likelihoods of tokens, if asked for, take.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// 400 for a form that is none.
+    pub(super) fn prepare(
+        task: &TextTask,
+        form: Option<&Wanted>,
+        logprobs: bool,
+    ) -> Result<Self, ApiError> {
+        let constraint = form.map(|form| form.compile(task));
+        Ok(Self {
+            constraint: constraint.transpose()?,
+            vocabulary: logprobs.then(|| task.vocabulary()),
         })
     }
 }
@@ -223,6 +244,7 @@ mod tests {
             n: 3,
             stop: vec!["a".to_owned(), "b".to_owned()],
             logprobs: Some(2),
+            form: None,
             stream: true,
             include_usage: true,
         };
@@ -244,10 +266,9 @@ mod tests {
             ("n", json!(0)),
             ("n", json!(9)),
             ("best_of", json!(2)),
-            ("tools", json!([{"type": "function"}])),
+            ("functions", json!([{"name": "f"}])),
             ("logprobs", json!(1)),
             ("top_logprobs", json!(3)),
-            ("response_format", json!({"type": "json_object"})),
             ("echo", json!(true)),
         ] {
             let error = take(&json!({name: value})).unwrap_err().body();
@@ -260,9 +281,9 @@ mod tests {
     fn parameters_that_ask_for_nothing_are_taken() {
         let harmless = json!({
             "user": "u", "metadata": {"a": "b"}, "store": false, "n": 1, "best_of": 1,
-            "tools": [], "logprobs": false,
-            "response_format": {"type": "text"}, "tool_choice": "none", "stop": null,
-            "stream_options": {}, "parallel_tool_calls": true, "suffix": null,
+            "functions": [], "logprobs": false,
+            "response_format": {"type": "text"}, "function_call": "none", "stop": null,
+            "stream_options": {}, "suffix": null,
         });
         assert!(take(&harmless).is_ok());
     }

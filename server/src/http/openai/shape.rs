@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::logprobs;
-use crate::engine::{FinishReason, TokenLogprobs, Usage, Written};
+use crate::engine::{TokenLogprobs, Usage, Written};
 use crate::tasks::Vocabulary;
 
 /// Which endpoint's objects are written.
@@ -30,7 +30,16 @@ pub(super) struct Shape {
 #[derive(Clone, Debug)]
 pub(super) struct Choice {
     pub(super) written: Written,
-    pub(super) reason: FinishReason,
+    /// Calls of tools, in the API's form.
+    pub(super) calls: Vec<Value>,
+    /// The word of the API for why it ended.
+    pub(super) reason: &'static str,
+}
+
+/// The call of a function in the API's form.
+pub(super) fn call(id: &str, name: &str, arguments: &str) -> Value {
+    let function = json!({"name": name, "arguments": arguments});
+    json!({"id": id, "type": "function", "function": function})
 }
 
 impl Shape {
@@ -67,7 +76,11 @@ impl Shape {
     }
 
     fn choice(&self, index: usize, choice: Choice) -> Value {
-        let Choice { written, reason } = choice;
+        let Choice {
+            written,
+            calls,
+            reason,
+        } = choice;
         let text = written.text;
         let mut value = match self.kind {
             Kind::Chat => json!({
@@ -77,7 +90,14 @@ impl Shape {
             Kind::Completion => json!({"index": index, "text": text}),
         };
         value["logprobs"] = self.logprobs(&written.logprobs);
-        value["finish_reason"] = json!(reason.as_str());
+        value["finish_reason"] = json!(reason);
+        if !calls.is_empty() {
+            let message = &mut value["message"];
+            if message["content"] == "" {
+                message["content"] = Value::Null;
+            }
+            message["tool_calls"] = calls.into();
+        }
         value
     }
 
@@ -108,8 +128,14 @@ impl Shape {
         chunk
     }
 
-    /// The last chunk of a choice.
-    pub(super) fn end(&self, index: usize, reason: FinishReason) -> Value {
+    /// A chunk with a piece of the call of that number.
+    pub(super) fn call(&self, index: usize, number: usize, mut piece: Value) -> Value {
+        piece["index"] = json!(number);
+        self.chunk(index, "delta", &json!({"tool_calls": [piece]}), None)
+    }
+
+    /// The last chunk of a choice, with the API's word for why it ended.
+    pub(super) fn end(&self, index: usize, reason: &str) -> Value {
         match self.kind {
             Kind::Chat => self.chunk(index, "delta", &json!({}), Some(reason)),
             Kind::Completion => self.chunk(index, "text", &json!(""), Some(reason)),
@@ -123,8 +149,7 @@ impl Shape {
         chunk
     }
 
-    fn chunk(&self, index: usize, key: &str, value: &Value, reason: Option<FinishReason>) -> Value {
-        let reason = reason.map(FinishReason::as_str);
+    fn chunk(&self, index: usize, key: &str, value: &Value, reason: Option<&str>) -> Value {
         let choice = json!({"index": index, key: value, "logprobs": null, "finish_reason": reason});
         self.envelope(self.chunk_object(), &json!([choice]))
     }

@@ -1,8 +1,10 @@
 //! The router over real sockets, with models whose answers are known.
 
+mod calls;
 mod deadlines;
 mod drain;
 mod embeddings;
+mod forms;
 mod inference;
 mod logprobs;
 mod logs;

@@ -142,7 +142,7 @@ fn what_a_message_lacks_is_not_defined() {
         ..message("tool", "x")
     };
     let messages = [message("user", "x"), answered];
-    assert_eq!(render(source, &messages).as_deref(), Ok("false false c1"));
+    assert_eq!(render(source, &messages).as_deref(), Ok("False False c1"));
 }
 
 #[test]

@@ -35,6 +35,14 @@ impl Constraint {
         }
     }
 
+    /// Finds out whether an answer can begin at all, within the work that a step may be.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn check(&mut self) -> Result<(), EngineError> {
+        self.matcher.compute_mask().map(|_| ()).map_err(failed)
+    }
+
     /// The logits with every token ruled out that may not come next. An end token may come where the
     /// grammar can end.
     ///

@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use llguidance::ParserFactory;
 use llguidance::api::TopLevelGrammar;
 use llguidance::toktrie::{ApproximateTokEnv, INVALID_TOKEN, TokEnv, TokRxInfo, TokTrie};
-use llguidance::{ParserFactory, TokenParser};
 use serde_json::{Value, json};
 
 use super::vocabulary::{TokenText, Vocabulary};
-use crate::engine::Constraint;
+use crate::engine::{Constraint, EngineError};
 
 /// Bytes of a regular expression or grammar at most. Schemas are bounded by the body and by what they
 /// come to.
@@ -119,20 +119,25 @@ impl Grammars {
         let grammar = grammar(form)?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         // A stack of its own, since what a client nests ends no process.
-        let parser = thread::scope(|scope| {
-            let compile = || self.parser(grammar);
+        thread::scope(|scope| {
+            let compile = || self.constraint(grammar);
             let thread = thread::Builder::new().stack_size(STACK);
             let started = thread.spawn_scoped(scope, compile);
             let started = started.map_err(|error| GrammarError::Invalid(error.to_string()))?;
             let panicked = |_| GrammarError::Invalid("the compiler hit a bug".to_owned());
             started.join().map_err(panicked)?
-        });
-        Ok(Constraint::new(parser?))
+        })
     }
 
-    fn parser(&self, grammar: TopLevelGrammar) -> Result<TokenParser, GrammarError> {
+    fn constraint(&self, grammar: TopLevelGrammar) -> Result<Constraint, GrammarError> {
         let parser = self.factory.create_parser(grammar);
-        parser.map_err(|error| GrammarError::Invalid(first_line(&error)))
+        let parser = parser.map_err(|error| GrammarError::Invalid(first_line(&error)))?;
+        let mut constraint = Constraint::new(parser);
+        match constraint.check() {
+            Ok(()) => Ok(constraint),
+            Err(EngineError::Constraint(problem)) => Err(GrammarError::Invalid(problem)),
+            Err(other) => Err(GrammarError::Invalid(other.to_string())),
+        }
     }
 }
 
@@ -206,12 +211,16 @@ fn check_source(source: &str) -> Result<(), GrammarError> {
     }
 }
 
-/// A rule of alternatives. Lark writes texts as JSON does.
+/// A terminal of alternatives: as one of the lexer, thousands cost no more than a few. Lark writes texts as
+/// JSON does.
 fn one_of(texts: &[String]) -> String {
     let quoted = texts
         .iter()
         .map(|text| Value::from(text.as_str()).to_string());
-    format!("start: {}", quoted.collect::<Vec<_>>().join(" | "))
+    format!(
+        "start: ONE\nONE: {}",
+        quoted.collect::<Vec<_>>().join(" | ")
+    )
 }
 
 #[cfg(test)]
@@ -325,6 +334,21 @@ mod tests {
             let steps = all.compile(&form).map(|mut it| it.mask(&[0.0; VOCAB]));
             assert!(!matches!(steps, Err(GrammarError::Tokens(_))));
         }
+        let many: Vec<String> = (0..20_000).map(|at| format!("choice {at}")).collect();
+        assert!(takes(&all, &Form::Choice(many), "choice 19999"));
+        // Each may be left out, so that all of them may come first.
+        let optional = (0..3000).map(|at| (format!("p{at}"), json!({"type": "string"})));
+        let wide = json!({"type": "object", "properties": optional.collect::<Value>()});
+        let mut wide = all.compile(&Form::Json(wide)).unwrap();
+        let mut write = |byte: u8| {
+            wide.mask(&[0.0; VOCAB])?;
+            wide.wrote(u32::from(byte))
+        };
+        let error = b"{\"p1\"".iter().find_map(|byte| write(*byte).err());
+        assert!(
+            matches!(error, Some(EngineError::Constraint(_))),
+            "{error:?}"
+        );
         let circle = json!({"allOf": [{"$ref": "#"}, {"type": "object"}]});
         assert_eq!(
             all.compile(&Form::Json(circle)).unwrap_err().reason(),

@@ -54,7 +54,7 @@ async fn expressions_choices_and_grammars_hold_answers_too() {
             .filter_map(|choice| choice["delta"]["content"].as_str())
             .collect();
         assert_eq!(written, text);
-        assert_eq!(deltas.last().unwrap()["finish_reason"], "stop");
+        assert_eq!(deltas.clone().next_back().unwrap()["finish_reason"], "stop");
     }
     let prompt =
         json!({"model": "toy", "prompt": ["a", "b"], "temperature": 0, "guided_regex": "q{5}"});

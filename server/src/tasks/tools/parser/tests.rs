@@ -24,12 +24,15 @@ fn parse(format: ToolFormat, several: bool, pieces: &[&str]) -> Read {
     read
 }
 
-fn cases() -> Vec<(
+/// A format, what is written in it, and the text and the calls in that.
+type Case = (
     ToolFormat,
     &'static str,
     &'static str,
     Vec<(&'static str, &'static str)>,
-)> {
+);
+
+fn cases() -> Vec<Case> {
     use ToolFormat::{Hermes, Llama, Mistral};
     vec![
         (Hermes, "Just <b>text</b>.", "Just <b>text</b>.", vec![]),

@@ -47,33 +47,20 @@ pub(in crate::http) async fn chat(
     let asked = Asked {
         messages,
         tools,
-        form: params.form,
+        form: params.form.clone(),
         tells: params.logprobs.is_some(),
     };
     let prepared = {
         let task = task.clone();
         off_thread(move || asked.prepare(&task)).await?
     };
-    let Prepared { prompt, aids, .. } = prepared;
-    let request = GenerateRequest {
-        max_tokens: task.budget(prompt.len(), params.max_tokens),
-        prompt,
-        stop: params.stop,
-        sampling: params.sampling,
-        constraint: aids.constraint,
-        shows_special: prepared.shows_special,
-        logprobs: params.logprobs,
-        standing: params.standing,
-        deadline: ticket.deadline(),
-        measured: true,
-    };
+    let shape = Shape::new(Kind::Chat, unix_seconds(), app.name.clone());
     let generation = Generation {
-        shape: Shape::new(Kind::Chat, unix_seconds(), app.name.clone())
-            .with_logprobs(aids.vocabulary),
-        sequences: answers(task, params.n, request)?,
+        shape: shape.with_logprobs(prepared.aids.vocabulary.clone()),
         n: params.n,
         calling: prepared.calling,
         include_usage: params.include_usage,
+        sequences: answers(task, params.n, prepared.request(task, &params, &ticket))?,
         ticket,
     };
     generation.answer(params.stream).await
@@ -96,6 +83,23 @@ struct Prepared {
     calling: Option<Calling>,
     /// Whether what marks a call is a special token.
     shows_special: bool,
+}
+
+impl Prepared {
+    fn request(self, task: &TextTask, params: &Params, ticket: &Ticket) -> GenerateRequest {
+        GenerateRequest {
+            max_tokens: task.budget(self.prompt.len(), params.max_tokens),
+            prompt: self.prompt,
+            stop: params.stop.clone(),
+            sampling: params.sampling.clone(),
+            constraint: self.aids.constraint,
+            shows_special: self.shows_special,
+            logprobs: params.logprobs,
+            standing: params.standing,
+            deadline: ticket.deadline(),
+            measured: true,
+        }
+    }
 }
 
 impl Asked {

@@ -14,7 +14,7 @@ use crate::http::limits::read_fields;
 use crate::http::models::{check_model, text_task};
 use crate::http::{ApiError, App, unix_seconds};
 use crate::lifecycle::Ticket;
-use crate::tasks::{PromptError, TextTask};
+use crate::tasks::{Input, PromptError, TextTask};
 
 /// Tokens of an answer when the request names no number, as in OpenAI's API.
 const DEFAULT_MAX_TOKENS: usize = 16;
@@ -42,17 +42,7 @@ pub(in crate::http) async fn completions(
     )?;
     fields.finish(IGNORED)?;
     task.engine().check_room()?;
-    let (prompts, aids) = {
-        let (task, form) = (task.clone(), params.form.clone());
-        let tells = params.logprobs.is_some();
-        off_thread(move || {
-            let prompts = inputs.iter().map(|input| task.prompt(input));
-            let prompts = prompts.collect::<Result<Vec<_>, PromptError>>()?;
-            let aids = Aids::prepare(&task, form.as_ref(), tells)?;
-            Ok::<_, ApiError>((prompts, aids))
-        })
-        .await?
-    };
+    let (prompts, aids) = prepare(task, inputs, &params).await?;
     let generation = Generation {
         shape: Shape::new(Kind::Completion, unix_seconds(), app.name.clone())
             .with_logprobs(aids.vocabulary),
@@ -69,6 +59,23 @@ pub(in crate::http) async fn completions(
         ticket,
     };
     generation.answer(params.stream).await
+}
+
+/// The tokens of the prompts, and what their answers take beside them.
+async fn prepare(
+    task: &TextTask,
+    inputs: Vec<Input>,
+    params: &Params,
+) -> Result<(Vec<Vec<u32>>, Aids), ApiError> {
+    let (task, form) = (task.clone(), params.form.clone());
+    let tells = params.logprobs.is_some();
+    off_thread(move || {
+        let prompts = inputs.iter().map(|input| task.prompt(input));
+        let prompts = prompts.collect::<Result<Vec<_>, PromptError>>()?;
+        let aids = Aids::prepare(&task, form.as_ref(), tells)?;
+        Ok::<_, ApiError>((prompts, aids))
+    })
+    .await
 }
 
 fn submit(

@@ -164,13 +164,8 @@ fn chunks(
         }
         loop {
             match next {
-                Ok(Piece::Text(index, more)) => {
-                    for chunk in tellings[index].more(&shape, index, more) {
-                        yield write(chunk);
-                    }
-                }
-                Ok(Piece::End(index, reason)) => {
-                    for chunk in tellings[index].end(&shape, index, reason) {
+                Ok(piece) => {
+                    for chunk in told(piece, &mut tellings, &shape) {
                         yield write(chunk);
                     }
                 }
@@ -188,6 +183,14 @@ fn chunks(
             next = source.next().await;
         }
         yield Ok(SseEvent::default().data("[DONE]"));
+    }
+}
+
+/// The chunks of a step of one choice.
+fn told(piece: Piece, tellings: &mut [Telling], shape: &Shape) -> Vec<Value> {
+    match piece {
+        Piece::Text(index, more) => tellings[index].more(shape, index, more),
+        Piece::End(index, reason) => tellings[index].end(shape, index, reason),
     }
 }
 

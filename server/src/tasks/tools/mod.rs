@@ -122,14 +122,18 @@ impl ToolFormat {
                 format!("start: calls | answer\nanswer: %json {schema}")
             }
         };
+        format!("{start}\n{calls}\n{}\n", self.call_rules(functions))
+    }
+
+    /// The rule `call`, of one call to any of `functions`.
+    fn call_rules(self, functions: &[Function]) -> String {
         let names: Vec<_> = (0..functions.len()).map(|at| format!("f{at}")).collect();
         let rules = functions.iter().zip(&names).map(|(function, name)| {
             let schema = with_bounded_space(&self.call_schema(function));
             format!("{name}: %json {schema}")
         });
         let rules: Vec<_> = rules.collect();
-        let call = names.join(" | ");
-        format!("{start}\n{calls}\ncall: {call}\n{}\n", rules.join("\n"))
+        format!("call: {}\n{}", names.join(" | "), rules.join("\n"))
     }
 
     /// The schema of the object that calls a function. What its own schema defines has to stand at the top,

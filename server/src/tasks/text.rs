@@ -351,7 +351,10 @@ mod tests {
         let silent = task(Some("{{ messages[0].content }}"), Some(BOS));
         assert_eq!(silent.chat_prompt(&[message("b")], &[]).unwrap(), [BOS, 98]);
         let spaced = task(Some(" {{ bos_token }}{{ messages[0].content }}"), Some(BOS));
-        assert_eq!(spaced.chat_prompt(&[message("b")], &[]).unwrap(), [32, BOS, 98]);
+        assert_eq!(
+            spaced.chat_prompt(&[message("b")], &[]).unwrap(),
+            [32, BOS, 98]
+        );
         let without = task(Some("{{ messages[0].content }}"), None);
         assert_eq!(without.chat_prompt(&[message("b")], &[]).unwrap(), [98]);
     }

@@ -82,14 +82,16 @@ pub(super) fn take(fields: &mut Fields) -> Result<Option<Wanted>, ApiError> {
 
 fn structured(map: Map<String, Value>) -> Result<Vec<Wanted>, ApiError> {
     let mut wanted = Vec::new();
-    for (name, value) in map.into_iter().filter(|(_, value)| !value.is_null()) {
+    for (name, value) in map {
         let param = format!("{STRUCTURED}.{name}");
         if !KINDS.iter().any(|(kind, _)| *kind == name) {
             let known = KINDS.map(|(kind, _)| kind).join(", ");
             let message = format!("`{param}` is not known here; write one of {known}");
             return Err(ApiError::invalid(param, message).with_code("unknown_parameter"));
         }
-        wanted.extend(form(&param, &name, value)?);
+        if !value.is_null() {
+            wanted.extend(form(&param, &name, value)?);
+        }
     }
     Ok(wanted)
 }

@@ -37,7 +37,7 @@ pub(super) fn take_for_completion(fields: &mut Fields) -> Result<Option<usize>, 
     at_most(fields, "logprobs", MAX_COMPLETION)
 }
 
-fn at_most(fields: &mut Fields, name: &str, most: u64) -> Result<Option<usize>, ApiError> {
+fn at_most(fields: &mut Fields, name: &'static str, most: u64) -> Result<Option<usize>, ApiError> {
     let Some(value) = fields.take(name) else {
         return Ok(None);
     };

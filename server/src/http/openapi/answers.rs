@@ -2,6 +2,8 @@
 
 #![expect(dead_code, reason = "types that only their schemas are made of")]
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 
 /// Why there is no answer.
@@ -53,9 +55,9 @@ pub(in crate::http) struct ChatAnswer {
 struct ChatChoice {
     index: u64,
     message: AssistantMessage,
-    /// None are given.
-    logprobs: (),
-    finish_reason: FinishReason,
+    /// `null` where they are not asked for.
+    logprobs: Option<ChatLogprobs>,
+    finish_reason: ChatFinishReason,
 }
 
 /// What the assistant says.
@@ -63,9 +65,55 @@ struct ChatChoice {
 struct AssistantMessage {
     #[schemars(extend("const" = "assistant"))]
     role: String,
-    content: String,
+    /// `null` where there are only calls.
+    content: Option<String>,
+    /// Calls of tools, where there are some.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<Vec<ToolCall>>,
     /// Nothing is refused in this way.
     refusal: (),
+}
+
+/// A call of one of the caller's tools.
+#[derive(JsonSchema)]
+struct ToolCall {
+    id: String,
+    #[schemars(rename = "type", extend("const" = "function"))]
+    kind: String,
+    function: CalledFunction,
+}
+
+#[derive(JsonSchema)]
+struct CalledFunction {
+    name: String,
+    /// JSON, as the model wrote it.
+    arguments: String,
+}
+
+/// How likely the tokens of a chat's answer were.
+#[derive(JsonSchema)]
+struct ChatLogprobs {
+    content: Vec<TokenLogprob>,
+    /// Nothing is refused.
+    refusal: (),
+}
+
+#[derive(JsonSchema)]
+struct TokenLogprob {
+    #[schemars(flatten)]
+    token: Likelihood,
+    /// The likeliest in its place.
+    top_logprobs: Vec<Likelihood>,
+}
+
+/// A token and the natural logarithm of its probability.
+#[derive(JsonSchema)]
+struct Likelihood {
+    /// Its text, with U+FFFD for what is no whole character.
+    token: String,
+    logprob: f32,
+    /// `null` for a special token.
+    bytes: Option<Vec<u8>>,
 }
 
 /// A part of the answers to a conversation, as the data of an event. An event called `error` has an error
@@ -90,9 +138,9 @@ pub(in crate::http) struct ChatChunk {
 struct ChatDelta {
     index: u64,
     delta: Delta,
-    /// None are given.
-    logprobs: (),
-    finish_reason: Option<FinishReason>,
+    /// Of the tokens that begin in it, where they are asked for.
+    logprobs: Option<ChatLogprobs>,
+    finish_reason: Option<ChatFinishReason>,
 }
 
 /// What the assistant goes on to say.
@@ -103,9 +151,31 @@ struct Delta {
     role: Option<String>,
     #[schemars(skip_serializing_if = "Option::is_none")]
     content: Option<String>,
+    /// A piece of a call.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<Vec<ToolCallPiece>>,
     /// Nothing is refused in this way.
     #[schemars(skip_serializing_if = "Option::is_none")]
     refusal: Option<()>,
+}
+
+/// The first piece of a call has its `id` and `name`, the others more of its arguments.
+#[derive(JsonSchema)]
+struct ToolCallPiece {
+    /// Of the call, among those of the answer.
+    index: u64,
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[schemars(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    function: FunctionPiece,
+}
+
+#[derive(JsonSchema)]
+struct FunctionPiece {
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    arguments: String,
 }
 
 /// Texts that go on from prompts.
@@ -142,10 +212,29 @@ pub(in crate::http) struct CompletionChunk {
 struct CompletionChoice {
     index: u64,
     text: String,
-    /// None are given.
-    logprobs: (),
+    /// `null` where they are not asked for.
+    logprobs: Option<CompletionLogprobs>,
     /// `null` only in a stream, until the text has ended.
     finish_reason: Option<FinishReason>,
+}
+
+/// How likely the tokens of a text were: for each its text, the natural logarithm of its probability, those of the
+/// likeliest in its place, and where its text begins, in characters.
+#[derive(JsonSchema)]
+struct CompletionLogprobs {
+    tokens: Vec<String>,
+    token_logprobs: Vec<f32>,
+    top_logprobs: Vec<BTreeMap<String, f32>>,
+    text_offset: Vec<u64>,
+}
+
+/// Why an answer ended: as a text's, or with calls of tools.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum ChatFinishReason {
+    Stop,
+    Length,
+    ToolCalls,
 }
 
 /// Why an answer ended: by itself or before one of `stop`, or because it may not be longer.

@@ -2,6 +2,7 @@
 
 pub(super) mod answers;
 mod bounds;
+mod forms;
 mod parameters;
 pub(super) mod requests;
 

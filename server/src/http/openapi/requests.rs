@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use super::super::openai::{MAX_INPUTS, MAX_STOPS};
+use super::forms::{Call, Forms, Tools};
 
 /// A conversation to be answered. A field that is `null` counts as absent.
 #[derive(JsonSchema)]
@@ -19,6 +20,13 @@ pub(in crate::http) struct ChatRequest {
     /// What was said, the oldest first.
     #[schemars(length(min = 1))]
     messages: Vec<Message>,
+    /// Whether each token's log probability is told.
+    logprobs: Option<bool>,
+    /// So many of the likeliest tokens are told beside each one, where `logprobs` are.
+    #[schemars(range(min = 0, max = 20))]
+    top_logprobs: Option<u64>,
+    #[schemars(flatten)]
+    tools: Tools,
     #[schemars(flatten)]
     params: Params,
 }
@@ -31,18 +39,22 @@ enum Message {
         role: Speaker,
         /// What is said.
         content: Content,
-        /// Calls of tools, which are not supported: none.
-        #[schemars(length(max = 0))]
-        tool_calls: Option<Vec<Value>>,
     },
     OfModel {
         #[schemars(extend("const" = "assistant"))]
         role: String,
         /// What was said.
         content: Option<Content>,
-        /// Calls of tools, which are not supported: none.
-        #[schemars(length(max = 0))]
-        tool_calls: Option<Vec<Value>>,
+        /// The calls that it made.
+        tool_calls: Option<Vec<Call>>,
+    },
+    OfTool {
+        #[schemars(extend("const" = "tool"))]
+        role: String,
+        /// What the tool answered.
+        content: Content,
+        /// The `id` of the call.
+        tool_call_id: String,
     },
 }
 
@@ -79,6 +91,9 @@ pub(in crate::http) struct CompletionRequest {
     model: String,
     /// One prompt or several: texts, or token ids.
     prompt: Inputs,
+    /// Each token's log probability is told, and so many of the likeliest beside it.
+    #[schemars(range(min = 0, max = 5))]
+    logprobs: Option<u64>,
     #[schemars(flatten)]
     params: Params,
 }
@@ -114,6 +129,8 @@ struct Params {
     sampling: Sampling,
     #[schemars(flatten)]
     standing: Standing,
+    #[schemars(flatten)]
+    forms: Forms,
     #[schemars(flatten)]
     harmless: Harmless,
 }
@@ -188,8 +205,6 @@ struct Standing {
 struct Harmless {
     /// Not looked at.
     metadata: Option<Value>,
-    /// Not looked at.
-    parallel_tool_calls: Option<Value>,
     /// Not looked at: what prompts have in common is found without it.
     prompt_cache_key: Option<Value>,
     /// Not looked at.
@@ -201,26 +216,12 @@ struct Harmless {
     /// All answers that are written are given.
     #[schemars(extend("enum" = [1, null]))]
     best_of: Option<u64>,
-    /// No tools are called.
-    #[schemars(extend("enum" = ["", [], {}, null]))]
-    tools: Option<Value>,
-    /// No tools are called.
-    #[schemars(extend("enum" = ["none", "auto", null]))]
-    tool_choice: Option<String>,
-    /// No tools are called.
+    /// The older name of `tools`: none.
     #[schemars(extend("enum" = ["", [], {}, null]))]
     functions: Option<Value>,
-    /// No tools are called.
+    /// The older name of `tool_choice`.
     #[schemars(extend("enum" = ["none", "auto", null]))]
     function_call: Option<String>,
-    /// No log probabilities are given.
-    #[schemars(extend("enum" = [false, null]))]
-    logprobs: Option<bool>,
-    /// No log probabilities are given.
-    #[schemars(extend("enum" = [0, null]))]
-    top_logprobs: Option<u64>,
-    /// Answers are plain text.
-    response_format: Option<PlainText>,
     /// Answers are plain text.
     #[schemars(extend("enum" = [["text"], null]))]
     modalities: Option<Vec<String>>,
@@ -233,13 +234,6 @@ struct Harmless {
     /// Answers only go on from the prompt.
     #[schemars(extend("enum" = ["", [], {}, null]))]
     suffix: Option<Value>,
-}
-
-/// The one form of answers.
-#[derive(JsonSchema)]
-struct PlainText {
-    #[schemars(rename = "type", extend("const" = "text"))]
-    kind: String,
 }
 
 /// Texts to be turned into vectors. A field that is `null` counts as absent.

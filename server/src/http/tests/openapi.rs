@@ -18,7 +18,8 @@ fn keys(object: &Value) -> BTreeSet<&str> {
 /// A body that is answered.
 fn example(path: &str) -> Value {
     match path {
-        CHAT => chat(&json!({})),
+        // Without it there may be no `top_logprobs`.
+        CHAT => chat(&json!({"logprobs": true})),
         COMPLETIONS => json!({"model": "toy", "prompt": "x"}),
         _ => json!({"model": "toy", "input": "x"}),
     }

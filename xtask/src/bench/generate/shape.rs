@@ -110,7 +110,7 @@ fn tensors() -> Vec<Tensor> {
     let keys = HIDDEN / HEADS * KV_HEADS;
     for layer in 0..LAYERS {
         let name = |part: &str| format!("blk.{layer}.{part}");
-        let outer = layer < LAYERS / 8 || layer >= 7 * LAYERS / 8;
+        let outer = !(LAYERS / 8..7 * LAYERS / 8).contains(&layer);
         let more = if outer || (layer - LAYERS / 8) % 3 == 2 {
             Kind::Q6K
         } else {

@@ -81,6 +81,7 @@ fn a_conversation_begins_with_one_bos_token_whether_the_template_or_the_file_ask
         let message = ChatMessage {
             role: "user".to_owned(),
             content: "ab".to_owned(),
+            ..ChatMessage::default()
         };
         let template = model.template.as_ref().expect("a template");
         let prompt = template.render(&[message], true).expect("a prompt");

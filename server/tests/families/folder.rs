@@ -219,6 +219,7 @@ fn a_sequence_begins_as_the_tokenizer_says() {
     let message = ChatMessage {
         role: "user".to_owned(),
         content: "t4 t5".to_owned(),
+        ..ChatMessage::default()
     };
     let template = loaded.template.as_ref().expect("a template");
     let prompt = template.render(&[message], true).expect("a prompt");

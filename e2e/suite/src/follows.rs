@@ -8,7 +8,11 @@ use chandler_crds::{ModelDeployment, ModelDeploymentSpec};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
+use crate::gateway::TEXT;
 use crate::{EMBEDDINGS, Gateway, Load, Space, condition, eventually, replicas, until};
+
+/// So often the usual text is a long one, of about 150 tokens.
+const TIMES: usize = 20;
 
 /// A model that follows its load, and its door.
 #[derive(Debug)]
@@ -64,7 +68,9 @@ impl Follows {
     /// Callers that ask until they are stopped.
     #[must_use]
     pub fn load(&self, callers: usize) -> Load {
-        Load::start(&self.gateway, &self.served, callers)
+        // Long enough that a replica, not its callers' thinking, is what takes the time.
+        let text = [TEXT; TIMES].join(" ");
+        Load::start_with(&self.gateway, &self.served, callers, &text)
     }
 
     /// The object as it is.

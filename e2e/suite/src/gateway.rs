@@ -13,6 +13,9 @@ use crate::{RELEASE, SYSTEM};
 /// Longer than any answer takes; a caller that hangs for good is a failure.
 const ANSWER_TIME: Duration = Duration::from_secs(120);
 
+/// What is asked for where any text will do.
+pub(crate) const TEXT: &str = "ships are unloaded at the quay";
+
 /// The one door.
 #[derive(Clone, Debug)]
 pub struct Gateway {
@@ -64,7 +67,15 @@ impl Gateway {
     /// # Errors
     /// There is no answer, or it is none.
     pub async fn embed(&self, model: &str) -> Result<Embedding> {
-        let body = json!({"model": model, "input": "ships are unloaded at the quay"});
+        self.embed_text(model, TEXT).await
+    }
+
+    /// The same of a text of one's own.
+    ///
+    /// # Errors
+    /// There is no answer, or it is none.
+    pub async fn embed_text(&self, model: &str, text: &str) -> Result<Embedding> {
+        let body = json!({"model": model, "input": text});
         let reply = self
             .client
             .post(format!("{}{}", self.base, api::EMBEDDINGS));

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
+use crate::gateway::TEXT;
 use crate::{Gateway, eventually};
 
 /// Between an answer and the same caller's next request: the machine has a cluster to run as well.
@@ -43,6 +44,7 @@ pub struct Tally {
 struct Caller {
     gateway: Gateway,
     model: String,
+    text: String,
     going: watch::Receiver<()>,
     answered: Arc<AtomicUsize>,
 }
@@ -51,11 +53,18 @@ impl Load {
     /// Lets `callers` ask one model for embeddings, each again soon after it was answered.
     #[must_use]
     pub fn start(gateway: &Gateway, model: &str, callers: usize) -> Self {
+        Self::start_with(gateway, model, callers, TEXT)
+    }
+
+    /// The same with a text of one's own.
+    #[must_use]
+    pub fn start_with(gateway: &Gateway, model: &str, callers: usize, text: &str) -> Self {
         let (going, seen) = watch::channel(());
         let answered = Arc::new(AtomicUsize::new(0));
         let caller = Caller {
             gateway: gateway.clone(),
             model: model.to_owned(),
+            text: text.to_owned(),
             going: seen,
             answered: answered.clone(),
         };
@@ -115,7 +124,7 @@ impl Caller {
     async fn ask(self) -> Tally {
         let mut tally = Tally::default();
         while self.going.has_changed().is_ok() {
-            match self.gateway.embed(&self.model).await {
+            match self.gateway.embed_text(&self.model, &self.text).await {
                 Ok(embedding) => {
                     tally.answered += 1;
                     self.answered.fetch_add(1, Ordering::Relaxed);

@@ -44,6 +44,8 @@ impl Api {
             .http_status_as_error(false)
             .timeout_global(Some(TIMEOUT))
             .proxy(None)
+            // A kept connection may be closed by the other side just as the next request goes out on it.
+            .max_idle_connections(0)
             .build();
         Self {
             base: format!("http://{address}"),

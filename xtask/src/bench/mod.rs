@@ -15,6 +15,7 @@ mod generate;
 mod peer;
 mod proc;
 mod quiet;
+mod random;
 mod row;
 
 use crate::{models, shell};

@@ -10,6 +10,10 @@ use chandler_e2e::process::Process;
 use serde_json::Value;
 use std::path::Path;
 
+/// What all of them need.
+const REQUIREMENTS: &str = "xtask/bench/requirements-torch.txt";
+const ENVIRONMENT: &str = "target/venv-bench-torch";
+
 /// A running peer.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -19,16 +23,14 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Installs the peer named `name` where it isn't yet, and starts it with a model.
+    /// Installs what the peer named `name` needs where it isn't there yet, and starts it with a model.
     ///
     /// # Errors
     /// When it can't be installed or started; with what it wrote.
     pub(crate) fn start(name: &str, model: &Path) -> Result<Self> {
         let underscored = name.replace('-', "_");
-        let environment = format!("target/venv-bench-{name}");
-        let requirements = format!("xtask/bench/requirements-{name}.txt");
-        println!("installing {requirements} where it isn't yet; that can take many minutes");
-        let python = venv::ensure(&environment, &requirements)?;
+        println!("installing {REQUIREMENTS} where it isn't yet; that can take many minutes");
+        let python = venv::ensure(ENVIRONMENT, REQUIREMENTS)?;
         let mut command = shell::command(python);
         command
             .arg(format!("xtask/bench/peer_{underscored}.py"))

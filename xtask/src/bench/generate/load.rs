@@ -9,7 +9,8 @@ use std::time::Instant;
 /// The number of no run.
 pub(super) const WARM_UP: u32 = 9999;
 const PATH: &str = "/v1/completions";
-const DECODED_TOKENS: u64 = 128;
+/// Tokens of an answer.
+pub(super) const DECODED_TOKENS: u64 = 128;
 /// The beginning of a story: some thirty characters, and as many tokens where characters are tokens.
 const STORY: &str = " Once upon a time there";
 /// About ten tokens of a trained vocabulary; the prompt of about 512 tokens repeats it.

@@ -1,16 +1,21 @@
-//! Text generation over HTTP, against llama.cpp's own server: the same file, threads and requests.
+//! Text generation over HTTP. With quantised weights the peer is llama.cpp's own server: the same file, threads and
+//! requests; with floats it is transformers on PyTorch, which has no HTTP before it.
 
+mod checkpoint;
 mod llama_cpp;
 mod load;
 mod shape;
 
+use super::peer::Peer;
 use super::proc;
 use super::row::Pair;
 use super::{Row, THREADS, alternate};
 use anyhow::{Context, Result};
 use chandler_e2e::{Server, layout};
+use checkpoint::Dtype;
 use llama_cpp::LlamaCpp;
 use load::Target;
+use serde_json::json;
 use std::fs;
 use std::path::Path;
 
@@ -53,12 +58,40 @@ pub(super) fn measure(runs: u32) -> Result<Vec<Row>> {
     for subject in subjects {
         rows.extend(subject.measure(&peer, runs)?);
     }
+    for (name, dtype) in [("f32-decode", Dtype::F32), ("bf16-decode", Dtype::Bf16)] {
+        rows.push(measure_floats(name, dtype, runs)?);
+    }
     Ok(rows)
+}
+
+/// Measures one stream of a model of floats.
+fn measure_floats(name: &str, dtype: Dtype, runs: u32) -> Result<Row> {
+    let folder = checkpoint::folder(dtype)?;
+    let mut peer = Peer::start("transformers", &folder)?;
+    let server = serve(&folder)?;
+    let ours = Target::new(server.api(), NAME);
+    println!("{name}");
+    let asked = |run: u32| json!({"prompt": 32, "tokens": load::DECODED_TOKENS, "seed": run});
+    ours.decode(1, load::WARM_UP)?;
+    peer.measure(&asked(load::WARM_UP))?;
+    let pairs = alternate(
+        runs,
+        |run| ours.decode(1, run),
+        |run| peer.measure(&asked(run)),
+    )?;
+    server.stop()?;
+    Ok(Row::new(name, peer.name(), "tokens/s", &pairs))
+}
+
+fn serve(source: &Path) -> Result<Server> {
+    let (streams, context) = (STREAMS.to_string(), CONTEXT_TOKENS.to_string());
+    let more = ["--max-batch", &streams, "--max-model-len", &context];
+    Server::start_with(&layout::file_source(source), NAME, THREADS, &more)
 }
 
 impl Subject<'_> {
     fn measure(&self, peer: &Path, runs: u32) -> Result<Vec<Row>> {
-        let server = self.serve()?;
+        let server = serve(self.file)?;
         let peer = LlamaCpp::start(peer, self.file, THREADS, STREAMS, CONTEXT_TOKENS)?;
         let ours = Target::new(server.api(), NAME);
         let theirs = Target::new(peer.api(), NAME);
@@ -96,12 +129,6 @@ impl Subject<'_> {
         }
         server.stop()?;
         Ok(rows)
-    }
-
-    fn serve(&self) -> Result<Server> {
-        let (streams, context) = (STREAMS.to_string(), CONTEXT_TOKENS.to_string());
-        let more = ["--max-batch", &streams, "--max-model-len", &context];
-        Server::start_with(&layout::file_source(self.file), NAME, THREADS, &more)
     }
 }
 

@@ -3,6 +3,7 @@
 //! How fast it is does not depend on what the weights are. Its vocabulary knows single bytes only, so that a character is
 //! a token.
 
+use crate::bench::random::Random;
 use anyhow::{Context, Result};
 use chandler_e2e::layout;
 use std::fs::{self, File};
@@ -80,7 +81,7 @@ fn write(out: &mut impl Write) -> Result<()> {
     let mut header = header(&tensors);
     header.resize(header.len().next_multiple_of(ALIGNMENT as usize), 0);
     out.write_all(&header)?;
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random::new();
     for tensor in &tensors {
         let data = data(tensor, &mut random);
         let padding = data.len().next_multiple_of(ALIGNMENT as usize) - data.len();
@@ -217,20 +218,6 @@ fn array(kind: u32, items: &[Vec<u8>]) -> Vec<u8> {
     bytes.extend((items.len() as u64).to_le_bytes());
     bytes.extend(items.concat());
     bytes
-}
-
-/// G. Marsaglia, *Xorshift RNGs*, 2003.
-struct Random(u64);
-
-impl Random {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        for part in bytes.chunks_mut(8) {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            part.copy_from_slice(&self.0.to_le_bytes()[..part.len()]);
-        }
-    }
 }
 
 fn data(tensor: &Tensor, random: &mut Random) -> Vec<u8> {

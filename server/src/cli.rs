@@ -184,6 +184,7 @@ impl ServeArgs {
             dtype: self.dtype,
             max_model_len: self.max_model_len.map(NonZeroUsize::get),
             max_batch: self.max_batch.map(NonZeroUsize::get),
+            tensor_ops: false,
         }
     }
 

@@ -94,6 +94,22 @@ fn a_text_has_the_same_vector_in_any_company() {
 }
 
 #[test]
+fn tensor_ops_and_kernels_give_the_same_vectors() {
+    let (mut by_kernels, mut by_tensor_ops) = (models::minilm(), models::minilm_by_tensor_ops());
+    let texts: Vec<_> = fixture()
+        .sentences
+        .iter()
+        .map(|s| ids(&by_kernels, &s.text))
+        .collect();
+    let kernels = embed(&mut by_kernels, &texts).concat();
+    let tensor_ops = embed(&mut by_tensor_ops, &texts).concat();
+    assert_eq!(kernels.len(), tensor_ops.len());
+    let apart = kernels.iter().zip(&tensor_ops).map(|(a, b)| (a - b).abs());
+    assert!(apart.fold(0f32, f32::max) < ROUNDING);
+    assert!(tensor_ops.iter().all(|x| x.is_finite()));
+}
+
+#[test]
 fn the_longest_text_is_taken_and_one_token_more_refused() {
     let mut model = models::minilm();
     let most = model.embedder.max_tokens();

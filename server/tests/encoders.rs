@@ -9,9 +9,13 @@ use tempfile::TempDir;
 type Files = Vec<(&'static str, Vec<u8>)>;
 
 fn attempt(files: &Files) -> Result<EmbeddingModel, LoadError> {
+    attempt_with(files, &LoadOptions::default())
+}
+
+fn attempt_with(files: &Files, options: &LoadOptions) -> Result<EmbeddingModel, LoadError> {
     let root = TempDir::new().expect("a folder");
     let names = tiny::write(root.path(), files);
-    match load(root.path(), &names, &LoadOptions::default(), &|_, _| {})? {
+    match load(root.path(), &names, options, &|_, _| {})? {
         LoadedModel::Embedding(model) => Ok(model),
         LoadedModel::Text(_) => panic!("a model of the wrong kind"),
     }
@@ -53,6 +57,27 @@ fn assert_fails(files: &Files, reason: &str, part: &str) {
     let error = attempt(files).expect_err("an error");
     assert_eq!(error.reason(), reason, "{error}");
     assert!(error.to_string().contains(part), "{error}");
+}
+
+#[test]
+fn tensor_ops_and_kernels_give_the_same_vectors() {
+    let mut by_kernels = attempt(&tiny::bert()).expect("a model");
+    let options = LoadOptions {
+        tensor_ops: true,
+        ..LoadOptions::default()
+    };
+    let mut by_tensor_ops = attempt_with(&tiny::bert(), &options).expect("a model");
+    let most = by_kernels.embedder.max_tokens();
+    let texts: Vec<Vec<u32>> = (1..=most)
+        .map(|length| (0..length as u32).map(|at| at * 7 % 3).collect())
+        .collect();
+    let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+    let [kernels, tensor_ops] = [&mut by_kernels, &mut by_tensor_ops]
+        .map(|model| model.embedder.embed(&texts).expect("vectors").concat());
+    assert_eq!(kernels.len(), tensor_ops.len());
+    let apart = kernels.iter().zip(&tensor_ops).map(|(a, b)| (a - b).abs());
+    assert!(apart.fold(0f32, f32::max) < 1e-5);
+    assert!(tensor_ops.iter().all(|x| x.is_finite()));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::files::Files;
 use super::safetensors::{self, Weights};
 use super::sentence::SentenceConfig;
 use super::{EmbeddingModel, LoadError, LoadOptions, Task, activation_named, tokenizer};
+use crate::models::Backend;
 use crate::models::activation::Activation;
 use crate::models::bert::{Bert, BertLayer, Norm};
 use crate::models::linear::Linear;
@@ -86,10 +87,12 @@ fn bert(
     let limit = limit.min(config.max_position_embeddings);
     let max_tokens = options.context(limit, LEAST_CONTEXT)?;
     let maps = safetensors::map_all(files, &sentence.folder)?;
+    let backend = options.backend(&device);
     let mut weights = BertWeights {
         prefix: "",
         config: &config,
         weights: Weights::open(&maps, device.clone(), progress)?,
+        backend,
     };
     if weights
         .weights
@@ -117,6 +120,7 @@ fn bert(
         normalize: sentence.normalize,
         max_tokens,
         device,
+        backend,
     })
 }
 
@@ -152,6 +156,7 @@ struct BertWeights<'a> {
     prefix: &'static str,
     config: &'a BertConfig,
     weights: Weights<'a>,
+    backend: Backend,
 }
 
 impl BertWeights<'_> {
@@ -177,7 +182,7 @@ impl BertWeights<'_> {
     /// The layer called `name`, from `inputs` to `outputs` values.
     fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Linear, LoadError> {
         let weight = self.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
-        let weight = Matrix::new(Stored::Floats(weight), Arithmetic::AsStored);
+        let weight = Matrix::new(Stored::Floats(weight), Arithmetic::AsStored, self.backend);
         Ok(Linear {
             weight: weight.map_err(|e| LoadError::weights(name, e.to_string()))?,
             bias: Some(self.tensor(&format!("{name}.bias"), &[outputs])?),

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use candle_core::Device;
 
 use super::LoadError;
+use crate::models::Backend;
 
 /// What a model is served for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -172,6 +173,9 @@ pub struct LoadOptions {
     pub max_model_len: Option<usize>,
     /// Most sequences that are written together, which its cache is to have room for.
     pub max_batch: Option<usize>,
+    /// Compute by candle's tensor operations alone on the processor too, as on devices that our kernels have
+    /// no code for. It is slower; tests compare both.
+    pub tensor_ops: bool,
 }
 
 /// Sequences that are written together where nobody says how many.
@@ -183,6 +187,14 @@ pub(crate) fn sequences(asked: Option<usize>) -> usize {
 }
 
 impl LoadOptions {
+    /// Whose code computes on a device.
+    pub(crate) fn backend(&self, device: &Device) -> Backend {
+        match self.tensor_ops {
+            true => Backend::TensorOps,
+            false => Backend::of(device),
+        }
+    }
+
     /// Most sequences that are written together.
     #[must_use]
     pub fn sequences(&self) -> usize {

@@ -8,7 +8,7 @@ use candle_core::{D, Device, Result, Tensor, bail};
 use candle_nn::ops::layer_norm;
 
 use super::activation::Activation;
-use super::cache::{CacheSize, Heads, LayerCache, Places, Sight};
+use super::cache::{Backend, CacheSize, Heads, LayerCache, Places, Sight};
 use super::linear::Linear;
 use super::{Chunk, Embedder};
 use crate::load::Pooling;
@@ -52,6 +52,7 @@ pub(crate) struct Bert {
     pub(crate) normalize: bool,
     pub(crate) max_tokens: usize,
     pub(crate) device: Device,
+    pub(crate) backend: Backend,
 }
 
 impl Norm {
@@ -78,7 +79,8 @@ impl Bert {
         let chunks: Vec<Chunk<'_>> = chunks.collect();
         let places = Places::of(&chunks, size)?;
         // All layers use the same one after the other.
-        let cache = LayerCache::new(size, self.heads, self.hidden / self.heads, &self.device)?;
+        let dim = self.hidden / self.heads;
+        let cache = LayerCache::new(self.backend, size, self.heads, dim, &self.device)?;
         for layer in &self.layers {
             hidden = self.layer(layer, &hidden, &cache, &places)?;
         }
@@ -127,18 +129,18 @@ impl Bert {
         layer.output_norm.forward(&output)
     }
 
-    /// The vector of one sequence, whose tokens' vectors are `tokens`, `(tokens, hidden)`.
-    fn pool(&self, tokens: &Tensor) -> Result<Vec<f32>> {
+    /// The vector of one sequence, `(hidden)`, whose tokens' vectors are `tokens`, `(tokens, hidden)`.
+    fn pool(&self, tokens: &Tensor) -> Result<Tensor> {
         let pooled = match self.pooling {
             Pooling::Mean => tokens.mean(0)?,
             Pooling::Cls => tokens.get(0)?,
             Pooling::Max => tokens.max(0)?,
         };
         if !self.normalize {
-            return pooled.to_vec1();
+            return Ok(pooled);
         }
         let norm = pooled.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
-        pooled.broadcast_div(&norm.maximum(1e-12)?)?.to_vec1()
+        pooled.broadcast_div(&norm.maximum(1e-12)?)
     }
 
     /// The vectors of sequences that are computed together.
@@ -150,7 +152,8 @@ impl Bert {
             start += sequence.len();
             self.pool(&part)
         });
-        parts.collect()
+        // One transfer for all, where they come from another device.
+        Tensor::stack(&parts.collect::<Result<Vec<_>>>()?, 0)?.to_vec2()
     }
 
     fn check(&self, batch: &[&[u32]]) -> Result<()> {

@@ -14,6 +14,7 @@ pub(crate) mod registry;
 
 use candle_core::{CpuStorage, Layout, Result, Tensor, bail};
 
+pub(crate) use cache::Backend;
 pub use cache::CacheSize;
 
 /// An encoder that turns token ids into one vector a text.

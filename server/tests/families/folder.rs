@@ -62,6 +62,18 @@ fn halves_and_brain_floats_are_computed_as_stored() {
 }
 
 #[test]
+fn halves_and_brain_floats_are_widened_for_tensor_ops() {
+    let fixture = fixture("gpt2");
+    let options = LoadOptions {
+        tensor_ops: true,
+        ..LoadOptions::default()
+    };
+    for dtype in [Dtype::F16, Dtype::Bf16] {
+        check(model_with(&fixture.files(dtype), &options), &fixture);
+    }
+}
+
+#[test]
 fn shards_are_found_by_their_index() {
     let fixture = fixture("phi3");
     let shards = [

@@ -42,13 +42,9 @@ pub(crate) fn files(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn load_model(name: &str, dtype: DtypeChoice) -> LoadedModel {
+fn load_model(name: &str, options: &LoadOptions) -> LoadedModel {
     let root = folder(name);
-    let options = LoadOptions {
-        dtype,
-        ..LoadOptions::default()
-    };
-    load(&root, &files(&root), &options, &|_, _| {}).expect("a model")
+    load(&root, &files(&root), options, &|_, _| {}).expect("a model")
 }
 
 pub(crate) fn smollm2() -> TextModel {
@@ -61,14 +57,30 @@ pub(crate) fn smollm2_widened() -> TextModel {
 }
 
 fn smollm2_as(dtype: DtypeChoice) -> TextModel {
-    match load_model("smollm2-135m-instruct", dtype) {
+    let options = LoadOptions {
+        dtype,
+        ..LoadOptions::default()
+    };
+    match load_model("smollm2-135m-instruct", &options) {
         LoadedModel::Text(model) => model,
         LoadedModel::Embedding(_) => panic!("a model of the wrong kind"),
     }
 }
 
 pub(crate) fn minilm() -> EmbeddingModel {
-    match load_model("all-minilm-l6-v2", DtypeChoice::Auto) {
+    minilm_as(&LoadOptions::default())
+}
+
+/// By what devices without kernels of ours compute with.
+pub(crate) fn minilm_by_tensor_ops() -> EmbeddingModel {
+    minilm_as(&LoadOptions {
+        tensor_ops: true,
+        ..LoadOptions::default()
+    })
+}
+
+fn minilm_as(options: &LoadOptions) -> EmbeddingModel {
+    match load_model("all-minilm-l6-v2", options) {
         LoadedModel::Embedding(model) => model,
         LoadedModel::Text(_) => panic!("a model of the wrong kind"),
     }

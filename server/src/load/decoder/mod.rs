@@ -108,6 +108,7 @@ fn build(
         ignored,
     } = plan;
     let device = &request.device;
+    let backend = request.options.backend(device);
     let available = memory::available().filter(|_| device.is_cpu());
     if let Some(available) = available {
         plan::check_memory(weight_bytes, &description, available)?;
@@ -117,11 +118,17 @@ fn build(
     // Files may hold the output matrix again though it is the embedding table.
     let head = layout.head_tensor();
     let spare = |name: &str| ignored(name) || description.tied_head && name == head;
-    let tensors = Tensors::new(store, device, arithmetic, spare, request.progress);
+    let tensors = Tensors::new(
+        store,
+        device,
+        (arithmetic, backend),
+        spare,
+        request.progress,
+    );
     let weights = layout.weights(&tensors, &description)?;
     tensors.check_all_used()?;
     let vocab = description.vocab;
-    let lm = Decoder::new(description, cache, weights, device.clone())
+    let lm = Decoder::new(description, cache, weights, device.clone(), backend)
         .map_err(|e| LoadError::weights(store.file(""), e.to_string()))?;
     Ok(Loaded {
         lm: Box::new(lm),

@@ -7,6 +7,7 @@ use std::ops::Range;
 use candle_core::{DType, Device, Tensor};
 
 use crate::load::LoadError;
+use crate::models::Backend;
 use crate::models::matrix::{Arithmetic, Matrix, Stored};
 
 /// What holds tensors.
@@ -41,7 +42,8 @@ pub(super) struct Part<'a> {
 pub(super) struct Tensors<'a> {
     store: &'a dyn Store,
     device: &'a Device,
-    arithmetic: Arithmetic,
+    /// How products with matrices are computed, and by whose code.
+    products: (Arithmetic, Backend),
     progress: &'a dyn Fn(u64, u64),
     /// Bytes of all that is to be loaded.
     total: u64,
@@ -56,7 +58,7 @@ impl<'a> Tensors<'a> {
     pub(super) fn new(
         store: &'a dyn Store,
         device: &'a Device,
-        arithmetic: Arithmetic,
+        products: (Arithmetic, Backend),
         ignored: impl Fn(&str) -> bool,
         progress: &'a dyn Fn(u64, u64),
     ) -> Self {
@@ -67,7 +69,7 @@ impl<'a> Tensors<'a> {
         Self {
             store,
             device,
-            arithmetic,
+            products,
             progress,
             total: bytes.fold(0, u64::saturating_add),
             loaded: Cell::new(0),
@@ -115,7 +117,8 @@ impl<'a> Tensors<'a> {
                 Stored::Floats(turned.map_err(|e| self.refuse(name, e))?)
             }
         };
-        Matrix::new(stored, self.arithmetic).map_err(|e| self.refuse(name, e))
+        let (arithmetic, backend) = self.products;
+        Matrix::new(stored, arithmetic, backend).map_err(|e| self.refuse(name, e))
     }
 
     /// A vector of so many numbers or a part of it, as f32.

@@ -6,7 +6,7 @@ mod weights;
 
 use candle_core::{Device, Result, Tensor, bail};
 
-use super::cache::{CacheSize, Heads, LayerCache, Places, Sight};
+use super::cache::{Backend, CacheSize, Heads, LayerCache, Places, Sight};
 use super::linear::Linear;
 use super::{CausalLm, Chunk};
 
@@ -46,12 +46,13 @@ impl Decoder {
         size: CacheSize,
         weights: DecoderWeights,
         device: Device,
+        backend: Backend,
     ) -> Result<Self> {
         let (heads, dim) = (description.kv_heads, description.head_dim);
         let caches = weights
             .layers
             .iter()
-            .map(|_| LayerCache::new(size, heads, dim, &device));
+            .map(|_| LayerCache::new(backend, size, heads, dim, &device));
         Ok(Self {
             size,
             caches: caches.collect::<Result<_>>()?,

@@ -7,6 +7,8 @@ use candle_core::{DType, Device, Module, Result, Tensor};
 
 use packed::Packed;
 
+use super::Backend;
+
 /// A matrix as a file stores it, `(out, in)`.
 pub(crate) enum Stored {
     /// f32, f16 or bf16.
@@ -38,11 +40,11 @@ enum Held {
 }
 
 impl Matrix {
-    /// Prepares what is `stored`.
+    /// Prepares what is `stored`, which lies in the processor's memory where it is for our kernels.
     ///
     /// # Errors
     /// What candle reports.
-    pub(crate) fn new(stored: Stored, arithmetic: Arithmetic) -> Result<Self> {
+    pub(crate) fn new(stored: Stored, arithmetic: Arithmetic, backend: Backend) -> Result<Self> {
         let stored = match (stored, arithmetic) {
             (Stored::Floats(floats), Arithmetic::Widened) => {
                 Stored::Floats(floats.to_dtype(DType::F32)?)
@@ -52,11 +54,15 @@ impl Matrix {
             }
             (stored, Arithmetic::AsStored) => stored,
         };
-        if let Some(packed) = Packed::new(&stored)? {
+        let packed = match backend {
+            Backend::Kernels => Packed::new(&stored)?,
+            Backend::TensorOps => None,
+        };
+        if let Some(packed) = packed {
             return Ok(Self(Held::Packed(packed)));
         }
         let matrix = match stored {
-            // Candle's products take inputs of the weights' own type.
+            // candle's products take inputs of the weights' own type, and would round them to 16 bits.
             Stored::Floats(floats) => QMatMul::Tensor(floats.to_dtype(DType::F32)?),
             Stored::Blocks(blocks) => QMatMul::from_qtensor(blocks)?,
         };

@@ -1,5 +1,4 @@
-//! Keys and values of all sequences of one layer, in blocks that are made room for once and written in
-//! place, and the attention that reads them where they lie.
+//! Keys and values in blocks whose tokens lie side by side, and attention by our own kernels, on the processor.
 
 use candle_core::{
     CpuStorage, CustomOp3, DType, Device, InplaceOp2, Layout, Result, Shape, Tensor, bail,
@@ -7,89 +6,12 @@ use candle_core::{
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::attention::{Attention, HeadCache, LANES, Query};
-use super::{Chunk, floats};
-
-/// How a cache is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CacheSize {
-    /// Blocks that there are.
-    pub blocks: u32,
-    /// Tokens of a block.
-    pub block_tokens: usize,
-}
-
-impl CacheSize {
-    /// Tokens in all blocks.
-    #[must_use]
-    pub fn tokens(self) -> usize {
-        self.blocks as usize * self.block_tokens
-    }
-}
-
-/// Where the rows of a step lie: row by row the tokens of its chunks, one chunk after the other.
-pub(super) struct Places<'a> {
-    block_tokens: usize,
-    rows: Vec<Place<'a>>,
-}
-
-struct Place<'a> {
-    position: usize,
-    /// Where its chunk ends.
-    end: usize,
-    blocks: &'a [u32],
-}
-
-impl Place<'_> {
-    /// The block that it lies in.
-    fn block(&self, block_tokens: usize) -> u32 {
-        self.blocks[self.position / block_tokens]
-    }
-}
-
-impl<'a> Places<'a> {
-    /// Of these chunks.
-    ///
-    /// # Errors
-    /// A chunk has too few blocks, or one that is not there.
-    pub(super) fn of(chunks: &[Chunk<'a>], size: CacheSize) -> Result<Self> {
-        let mut rows = Vec::new();
-        for chunk in chunks {
-            let end = chunk.position + chunk.tokens.len();
-            let Some(blocks) = chunk.blocks.get(..end.div_ceil(size.block_tokens)) else {
-                bail!("{} blocks do not hold {end} tokens", chunk.blocks.len());
-            };
-            if let Some(block) = blocks.iter().find(|block| **block >= size.blocks) {
-                bail!("block {block} is beyond the {} there are", size.blocks);
-            }
-            rows.extend((chunk.position..end).map(|position| Place {
-                position,
-                end,
-                blocks,
-            }));
-        }
-        Ok(Self {
-            block_tokens: size.block_tokens,
-            rows,
-        })
-    }
-
-    /// Rows of one chunk that lie next to each other, a few at a time.
-    fn runs(&self) -> impl Iterator<Item = &[Place<'a>]> {
-        let chunks = self.rows.chunk_by(|one, next| {
-            std::ptr::eq(one.blocks, next.blocks) && one.position + 1 == next.position
-        });
-        chunks.flat_map(|rows| rows.chunks(TASK_ROWS))
-    }
-
-    /// Positions in their sequences.
-    pub(super) fn positions(&self) -> impl Iterator<Item = usize> {
-        self.rows.iter().map(|row| row.position)
-    }
-}
+use super::{CacheSize, Heads, Place, Places};
+use crate::models::attention::{Attention, HeadCache, LANES, Query};
+use crate::models::floats;
 
 /// Keys and values of one layer.
-pub(super) struct LayerCache {
+pub(in crate::models) struct BlockCache {
     /// `(blocks, kv_heads, head_dim, block_tokens)`: the tokens of a block side by side, so that their scores are
     /// computed together.
     keys: Tensor,
@@ -97,42 +19,7 @@ pub(super) struct LayerCache {
     values: Tensor,
 }
 
-/// The heads of an attention.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Heads {
-    pub(super) queries: usize,
-    /// Divides `queries`.
-    pub(super) keys: usize,
-    pub(super) dim: usize,
-    /// Multiplies products of queries and keys.
-    pub(super) scale: f32,
-    pub(super) sight: Sight,
-}
-
-/// What a token sees of its sequence.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Sight {
-    /// Itself and what is before it, of which the last `window` tokens where there is one.
-    Before { window: Option<usize> },
-    /// All that was computed until the end of its chunk.
-    Whole,
-}
-
-impl Sight {
-    /// The first token that one sees, and the one after the last.
-    fn range(self, place: &Place<'_>) -> (usize, usize) {
-        let own = place.position + 1;
-        match self {
-            Self::Before { window } => {
-                let first = window.map_or(0, |window| own.saturating_sub(window));
-                (first, own)
-            }
-            Self::Whole => (0, place.end),
-        }
-    }
-}
-
-impl LayerCache {
+impl BlockCache {
     /// Room for all blocks, of so many heads of so many numbers. The system gives the memory when it is first
     /// written.
     ///
@@ -167,11 +54,7 @@ impl LayerCache {
         self.values.inplace_op2(values, &write(false))
     }
 
-    /// What each row of `queries`, `(rows, heads · head_dim)`, mixes from the values of its sequence up to
-    /// itself, or from the last of them where there is a window; of the same shape.
-    ///
-    /// # Errors
-    /// What candle reports.
+    /// As [`super::LayerCache::attend`].
     pub(super) fn attend(
         &self,
         queries: &Tensor,
@@ -246,6 +129,11 @@ struct Attend<'a> {
 /// Rows of a chunk whose attention is one task.
 const TASK_ROWS: usize = 8;
 
+/// Rows of one chunk that lie next to each other, a few at a time.
+fn runs<'p, 'a>(places: &'p Places<'a>) -> impl Iterator<Item = &'p [Place<'a>]> {
+    places.chunks().flat_map(|rows| rows.chunks(TASK_ROWS))
+}
+
 /// The rows of one sequence, to one head of its keys and values.
 struct Task<'a> {
     queries: Vec<Query<'a>>,
@@ -264,7 +152,7 @@ impl<'a> Attend<'a> {
         let width = self.heads.queries * dim;
         let mut tasks = Vec::new();
         let (mut queries, mut mixed) = (queries.chunks_exact(width), mixed.chunks_exact_mut(width));
-        for rows in self.places.runs() {
+        for rows in runs(self.places) {
             let first = tasks.len();
             tasks.extend((0..keys).map(|head| Task {
                 queries: Vec::with_capacity(rows.len() * group),
@@ -308,19 +196,20 @@ impl CustomOp3 for Attend<'_> {
         let mut mixed = vec![0f32; queries.len()];
         let tasks = self.tasks(queries, &mut mixed);
         let arch = Arch::new();
+        let (heads, block_tokens) = (self.heads, self.places.block_tokens);
         tasks.into_par_iter().for_each(|mut task| {
             arch.dispatch(Attention {
                 queries: &mut task.queries,
                 cache: HeadCache {
                     keys,
                     values,
-                    heads: self.heads.keys,
+                    heads: heads.keys,
                     head: task.head,
-                    dim: self.heads.dim,
-                    block_tokens: self.places.block_tokens,
+                    dim: heads.dim,
+                    block_tokens,
                 },
                 blocks: task.blocks,
-                scale: self.heads.scale,
+                scale: heads.scale,
             });
         });
         Ok((CpuStorage::F32(mixed), queries_layout.shape().clone()))

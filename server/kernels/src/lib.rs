@@ -1,5 +1,6 @@
-//! Products of a batch of rows with a weight matrix that is held as a file of weights has it: quantised in
-//! blocks, or as numbers of 32 or 16 bits.
+//! What a model's steps spend their time with, by a processor's vector instructions: products of a batch of rows with
+//! a weight matrix that is held as a file of weights has it, quantised in blocks, or as numbers of 32 or 16 bits;
+//! [`Attention`]; the functions between ([`Activation`], [`by_mean_square`], [`by_variance`]).
 //!
 //! A [`Matrix`] takes the bytes of a GGUF tensor (or the plain numbers of a safetensors one) and repacks them once,
 //! eight rows side by side, so that a vector register holds the same columns of eight rows and no sum is ever taken
@@ -13,15 +14,23 @@
 
 #![deny(unsafe_code)]
 
+mod activation;
+mod attention;
 mod dense;
+mod exp;
 mod format;
+mod gelu;
 mod half;
 mod input;
 mod matrix;
+mod norm;
 mod quant;
 mod simd;
 mod tasks;
 
+pub use activation::Activation;
+pub use attention::{Attention, HeadCache, LANES, Query};
 pub use format::Format;
-pub use matrix::{Matrix, MatrixError, ProductError, products};
+pub use matrix::{Finish, Matrix, MatrixError, Part, ProductError, products};
+pub use norm::{by_mean_square, by_variance};
 pub use simd::Instructions;

@@ -219,7 +219,12 @@ impl Matrix {
         x: &[f32],
         out: &mut [f32],
     ) -> Result<(), ProductError> {
-        products_by(instructions, x, &mut [(self, out)])
+        let part = Part {
+            matrix: self,
+            out,
+            finish: None,
+        };
+        products_by(instructions, x, vec![part])
     }
 
     fn check(&self, x: &[f32], out: &[f32]) -> Result<(), ProductError> {
@@ -236,16 +241,6 @@ impl Matrix {
         each!(&self.weights, _weights => Kind::Narrow, Kind::Wide, Kind::Plain)
     }
 
-    fn add<'a>(&'a self, set: Set, x: Inputs<'a>, out: &'a mut [f32], work: &mut Work<'a>) {
-        let shape = self.shape();
-        each!(
-            &self.weights,
-            weights => work.add(shape, x.narrow, out, move |task| weights.run(set, task)),
-            work.add(shape, x.wide, out, move |task| weights.run(set, task)),
-            work.add(shape, x.plain, out, move |task| weights.run(set, task))
-        );
-    }
-
     fn shape(&self) -> Shape {
         Shape {
             rows: self.rows,
@@ -256,27 +251,67 @@ impl Matrix {
     }
 }
 
+/// What is done to some numbers of a row of a result as soon as they are there, while they lie in the first cache. It
+/// is told which of the row's numbers the first of them is, and must not depend on how many they are.
+pub type Finish<'a> = &'a (dyn Fn(usize, &mut [f32]) + Sync);
+
+/// One of several products that are taken together.
+pub struct Part<'a> {
+    /// The weights.
+    pub matrix: &'a Matrix,
+    /// Becomes the product, a row of [`Matrix::rows`] numbers for each of the input.
+    pub out: &'a mut [f32],
+    /// What is done to the product.
+    pub finish: Option<Finish<'a>>,
+}
+
+impl std::fmt::Debug for Part<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Part")
+            .field("matrix", self.matrix)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Part<'a> {
+    fn add(self, set: Set, x: Inputs<'a>, work: &mut Work<'a>) {
+        let Self {
+            matrix,
+            out,
+            finish,
+        } = self;
+        let shape = matrix.shape();
+        each!(
+            &matrix.weights,
+            weights => work.add(shape, x.narrow, out, finish, move |task| weights.run(set, task)),
+            work.add(shape, x.wide, out, finish, move |task| weights.run(set, task)),
+            work.add(shape, x.plain, out, finish, move |task| weights.run(set, task))
+        );
+    }
+}
+
 /// [`Matrix::product`] of one input with several matrices, such as those of queries, keys and values: the input is
 /// rounded once and threads are woken once. Each result has the bits that it has alone.
 ///
 /// # Errors
 /// [`ProductError`], where lengths don't fit; then nothing was computed.
-pub fn products(x: &[f32], parts: &mut [(&Matrix, &mut [f32])]) -> Result<(), ProductError> {
+pub fn products(x: &[f32], parts: Vec<Part<'_>>) -> Result<(), ProductError> {
     products_by(Instructions::best(), x, parts)
 }
 
 fn products_by(
     instructions: Instructions,
     x: &[f32],
-    parts: &mut [(&Matrix, &mut [f32])],
+    parts: Vec<Part<'_>>,
 ) -> Result<(), ProductError> {
     let (mut cost, mut narrow, mut wide) = (0, Vec::new(), Vec::new());
-    for (matrix, out) in parts.iter() {
+    for Part { matrix, out, .. } in &parts {
         matrix.check(x, out)?;
         cost += matrix.shape().cost_ns(x.len() / matrix.columns);
     }
-    for (matrix, _) in parts.iter() {
-        match matrix.kind() {
+    for part in &parts {
+        match part.matrix.kind() {
             Kind::Narrow if narrow.is_empty() => narrow = round_all(instructions, x),
             Kind::Wide if wide.is_empty() => wide = round_all(instructions, x),
             _ => {}
@@ -288,8 +323,8 @@ fn products_by(
         wide: &wide,
     };
     let mut work = Work::new(cost);
-    for (matrix, out) in parts {
-        matrix.add(instructions.0, inputs, out, &mut work);
+    for part in parts {
+        part.add(instructions.0, inputs, &mut work);
     }
     work.finish();
     Ok(())

@@ -1,5 +1,6 @@
 //! How a product is split into tasks for a pool of threads.
 
+use crate::matrix::Finish;
 use crate::quant::ROWS;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -68,12 +69,13 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Adds a product: `run` does a part of it.
+    /// Adds a product: `run` does a part of it, and `finish` is done to what it gives.
     pub(crate) fn add<X: Sync>(
         &mut self,
         shape: Shape,
         x: &'a [X],
         out: &'a mut [f32],
+        finish: Option<Finish<'a>>,
         run: impl Fn(&mut Task<'a, X>) + Copy + Send + 'a,
     ) {
         let rows = tile_rows(out.len() / shape.rows, BLOCK);
@@ -87,7 +89,13 @@ impl<'a> Work<'a> {
             split(shape.rows, per_task, x, out, &mut tasks);
         }
         for mut task in tasks {
-            self.tasks.push(Box::new(move || run(&mut task)));
+            self.tasks.push(Box::new(move || {
+                run(&mut task);
+                if let Some(finish) = finish {
+                    let first = task.panels.start * ROWS;
+                    task.out.iter_mut().for_each(|out| finish(first, out));
+                }
+            }));
         }
     }
 
@@ -149,7 +157,7 @@ mod tests {
             let x: Vec<_> = (0..count * shape.width).collect();
             let mut out = vec![0.0; rows * count];
             let mut work = Work::new(shape.cost_ns(count));
-            work.add(shape, &x, &mut out, |task| {
+            work.add(shape, &x, &mut out, None, |task| {
                 for (row, out) in task.out.iter_mut().enumerate() {
                     let end = task.panels.end * ROWS;
                     assert_eq!(out.len(), end.min(rows) - task.panels.start * ROWS);

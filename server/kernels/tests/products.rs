@@ -2,7 +2,7 @@
 
 mod common;
 
-use chandler_kernels::{Format, Instructions, Matrix, MatrixError, ProductError, products};
+use chandler_kernels::{Format, Instructions, Matrix, MatrixError, Part, ProductError, products};
 use common::random_input;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -200,17 +200,47 @@ fn products_of_one_input_have_the_bits_that_they_have_alone() {
             .iter()
             .map(|matrix| vec![f32::NAN; count * matrix.rows()])
             .collect();
-        let mut parts: Vec<(&Matrix, &mut [f32])> = Vec::new();
-        parts.extend(
-            matrices
-                .iter()
-                .zip(together.iter_mut().map(|out| &mut out[..])),
-        );
-        products(&x, &mut parts).expect("lengths fit");
+        let parts = matrices.iter().zip(&mut together);
+        let parts = parts.map(|(matrix, out)| part(matrix, out));
+        products(&x, parts.collect()).expect("lengths fit");
         for (matrix, together) in matrices.iter().zip(together) {
             let alone = product(matrix, Instructions::best(), &x);
             assert_eq!(bits(&alone), bits(&together), "{:?}", matrix.format());
         }
+    }
+}
+
+#[test]
+fn what_is_done_to_a_product_is_done_once_to_each_number_in_its_place() {
+    for (seed, format) in (0..).zip(Format::ALL) {
+        let matrix = random_matrix(format, 203, 256, seed);
+        for count in [1, 70] {
+            let x = random_input(count, 256, seed);
+            let mut expected = product(&matrix, Instructions::best(), &x);
+            let mut found = vec![f32::NAN; expected.len()];
+            let finish = |first: usize, numbers: &mut [f32]| {
+                for (at, number) in numbers.iter_mut().enumerate() {
+                    *number += (first + at) as f32;
+                }
+            };
+            let part = Part {
+                finish: Some(&finish),
+                ..part(&matrix, &mut found)
+            };
+            products(&x, vec![part]).expect("lengths fit");
+            for row in expected.chunks_mut(203) {
+                finish(0, row);
+            }
+            assert_eq!(bits(&expected), bits(&found), "{format:?}");
+        }
+    }
+}
+
+fn part<'a>(matrix: &'a Matrix, out: &'a mut [f32]) -> Part<'a> {
+    Part {
+        matrix,
+        out,
+        finish: None,
     }
 }
 
@@ -220,7 +250,8 @@ fn of_several_products_none_is_begun_if_one_does_not_fit() {
     let second = random_matrix(Format::Q6K, 8, 512, 2);
     let (mut one, mut other) = ([7.0; 16], [7.0; 8]);
     let x = random_input(2, 256, 3);
-    let fits = products(&x, &mut [(&first, &mut one), (&second, &mut other[..7])]);
+    let parts = vec![part(&first, &mut one), part(&second, &mut other[..7])];
+    let fits = products(&x, parts);
     assert!(matches!(fits, Err(ProductError::Output { .. })));
     assert_eq!(one, [7.0; 16]);
 }

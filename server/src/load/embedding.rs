@@ -9,9 +9,10 @@ use super::sentence::SentenceConfig;
 use super::{EmbeddingModel, LoadError, LoadOptions, Task, activation_named, tokenizer};
 use crate::models::Backend;
 use crate::models::activation::Activation;
-use crate::models::bert::{Bert, BertLayer, Norm};
+use crate::models::bert::{Bert, BertLayer};
 use crate::models::linear::Linear;
 use crate::models::matrix::{Arithmetic, Matrix, Stored};
+use crate::models::norm::Norm;
 use crate::models::registry::Encoder;
 
 /// A text has at least the two special tokens and one of its own.
@@ -174,7 +175,7 @@ impl BertWeights<'_> {
         let shape = [self.config.hidden_size];
         Ok(Norm {
             weight: self.tensor(&format!("{name}.LayerNorm.weight"), &shape)?,
-            bias: self.tensor(&format!("{name}.LayerNorm.bias"), &shape)?,
+            bias: Some(self.tensor(&format!("{name}.LayerNorm.bias"), &shape)?),
             eps: self.config.layer_norm_eps,
         })
     }

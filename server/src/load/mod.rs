@@ -32,7 +32,7 @@ pub use template::{ChatMessage, ChatTemplate, TemplateError};
 
 use self::files::Files;
 use self::sentence::SentenceConfig;
-use crate::models::activation::Activation;
+use crate::models::activation::{self, Activation};
 use crate::models::registry::Family;
 use crate::models::{CausalLm, Embedder};
 
@@ -176,7 +176,7 @@ fn load_folder(
 /// # Errors
 /// [`LoadError::ConfigInvalid`].
 fn activation_named(file: &str, name: &str) -> Result<Activation, LoadError> {
-    Activation::named(name).ok_or_else(|| {
+    activation::named(name).ok_or_else(|| {
         let problem = format!(
             "hidden_act `{name}` is not supported; known are gelu, gelu_new, gelu_pytorch_tanh, relu, silu"
         );

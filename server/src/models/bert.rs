@@ -5,11 +5,11 @@
 //! nothing of its vector.
 
 use candle_core::{D, Device, Result, Tensor, bail};
-use candle_nn::ops::layer_norm;
 
 use super::activation::Activation;
 use super::cache::{Backend, CacheSize, Heads, LayerCache, Places, Sight};
 use super::linear::Linear;
+use super::norm::Norm;
 use super::{Chunk, Embedder};
 use crate::load::Pooling;
 
@@ -17,13 +17,6 @@ use crate::load::Pooling;
 const CHUNK: usize = 1024;
 /// Tokens of a block of keys and values.
 const BLOCK_TOKENS: usize = 16;
-
-/// Scale and shift of a layer normalisation.
-pub(crate) struct Norm {
-    pub(crate) weight: Tensor,
-    pub(crate) bias: Tensor,
-    pub(crate) eps: f32,
-}
 
 /// Weights of one layer.
 pub(crate) struct BertLayer {
@@ -53,12 +46,6 @@ pub(crate) struct Bert {
     pub(crate) max_tokens: usize,
     pub(crate) device: Device,
     pub(crate) backend: Backend,
-}
-
-impl Norm {
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        layer_norm(x, &self.weight, &self.bias, self.eps)
-    }
 }
 
 impl Bert {
@@ -121,12 +108,11 @@ impl Bert {
             sight: Sight::Whole,
         };
         let mixed = cache.attend(&query, heads, places)?;
-        let attended = (layer.attention_output.forward(&mixed)? + hidden)?;
-        let attended = layer.attention_norm.forward(&attended)?;
-        let inner = layer.intermediate.forward(&attended)?;
-        let inner = self.activation.forward(&inner)?;
-        let output = (layer.output.forward(&inner)? + attended)?;
-        layer.output_norm.forward(&output)
+        let attended = layer.attention_output.forward(&mixed)?;
+        let attended = layer.attention_norm.of_sum(&attended, hidden)?;
+        let inner = layer.intermediate.activated(&attended, self.activation)?;
+        let output = layer.output.forward(&inner)?;
+        layer.output_norm.of_sum(&output, &attended)
     }
 
     /// The vector of one sequence, `(hidden)`, whose tokens' vectors are `tokens`, `(tokens, hidden)`.

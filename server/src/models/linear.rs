@@ -2,7 +2,8 @@
 
 use candle_core::{Result, Tensor};
 
-use super::matrix::Matrix;
+use super::activation::Activation;
+use super::matrix::{After, Matrix};
 
 /// A matrix and what is added to its products.
 pub(crate) struct Linear {
@@ -17,7 +18,21 @@ impl Linear {
     /// # Errors
     /// What candle reports.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.shift(self.weight.forward(x)?)
+        let [product] = Self::products([self], x)?;
+        Ok(product)
+    }
+
+    /// [`Linear::forward`], and the function of every value of it.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub(super) fn activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        let after = After {
+            activation: Some(activation),
+            ..self.after()
+        };
+        let [product] = Matrix::products([(&self.weight, after)], x)?;
+        Ok(product)
     }
 
     /// What several give for the same rows of `x`.
@@ -25,17 +40,13 @@ impl Linear {
     /// # Errors
     /// What candle reports.
     pub(super) fn products<const N: usize>(all: [&Self; N], x: &Tensor) -> Result<[Tensor; N]> {
-        let mut products = Matrix::products(all.map(|linear| &linear.weight), x)?;
-        for (product, linear) in products.iter_mut().zip(all) {
-            *product = linear.shift(product.clone())?;
-        }
-        Ok(products)
+        Matrix::products(all.map(|linear| (&linear.weight, linear.after())), x)
     }
 
-    fn shift(&self, product: Tensor) -> Result<Tensor> {
-        match &self.bias {
-            Some(bias) => product.broadcast_add(bias),
-            None => Ok(product),
+    fn after(&self) -> After<'_> {
+        After {
+            bias: self.bias.as_ref(),
+            activation: None,
         }
     }
 }

@@ -2,15 +2,14 @@
 //! engines drive.
 
 pub(crate) mod activation;
-mod attention;
 pub(crate) mod bert;
 mod cache;
 pub(crate) mod decoder;
-mod exp;
-mod gelu;
 pub(crate) mod linear;
 pub(crate) mod matrix;
+pub(crate) mod norm;
 pub(crate) mod registry;
+mod rows;
 
 use candle_core::{CpuStorage, Layout, Result, Tensor, bail};
 

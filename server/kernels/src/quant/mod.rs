@@ -176,6 +176,9 @@ fn tile<B: Block, const M: usize>(
 #[inline(always)]
 pub(crate) fn put(out: &mut [f32], index: usize, numbers: &[f32; ROWS]) {
     let out = &mut out[index * ROWS..];
-    let count = out.len().min(ROWS);
-    out[..count].copy_from_slice(&numbers[..count]);
+    match out.first_chunk_mut() {
+        // Of a known length, so that no function is called for it.
+        Some(out) => *out = *numbers,
+        None => out.copy_from_slice(&numbers[..out.len()]),
+    }
 }

@@ -5,10 +5,11 @@ use candle_core::Tensor;
 use super::store::{Part, Tensors};
 use crate::load::LoadError;
 use crate::models::decoder::{
-    DecoderWeights, Description, LayerWeights, Norm, NormKind, Placement, Positions,
+    DecoderWeights, Description, LayerWeights, NormKind, Placement, Positions,
 };
 use crate::models::linear::Linear;
 use crate::models::matrix::Matrix;
+use crate::models::norm::Norm;
 
 /// Matrices that are used side by side.
 #[derive(Clone, Copy, Debug)]

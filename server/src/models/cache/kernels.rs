@@ -3,12 +3,11 @@
 use candle_core::{
     CpuStorage, CustomOp3, DType, Device, InplaceOp2, Layout, Result, Shape, Tensor, bail,
 };
-use pulp::Arch;
+use chandler_kernels::{Attention, HeadCache, LANES, Query};
 use rayon::prelude::*;
 
 use super::{CacheSize, Heads, Place, Places};
-use crate::models::attention::{Attention, HeadCache, LANES, Query};
-use crate::models::floats;
+use crate::models::{floats, rows};
 
 /// Keys and values of one layer.
 pub(in crate::models) struct BlockCache {
@@ -74,18 +73,60 @@ struct Write<'a> {
     across: bool,
 }
 
+/// Where a row is written.
+struct Written {
+    block: usize,
+    slot: usize,
+    row: usize,
+}
+
+/// Numbers that are sooner written by one thread than another is woken.
+const ALONE: usize = 16 * 1024;
+
 impl Write<'_> {
-    /// Writes one head of the token at `slot` of its block.
-    fn head(&self, numbers: &[f32], slot: usize, block: &mut [f32]) {
-        if self.across {
-            let places = block[slot..].iter_mut().step_by(self.places.block_tokens);
+    /// Where the rows are written, in the order of the blocks.
+    fn by_block(&self) -> Vec<Written> {
+        let tokens = self.places.block_tokens;
+        let places = self.places.rows.iter().enumerate();
+        let places = places.map(|(row, place)| Written {
+            block: place.block(tokens) as usize,
+            slot: place.position % tokens,
+            row,
+        });
+        let mut rows: Vec<Written> = places.collect();
+        rows.sort_unstable_by_key(|row| row.block);
+        rows
+    }
+}
+
+/// Writes one head of the token at `slot` of its block, `across` so many tokens that lie side by side in it.
+fn write_head(numbers: &[f32], slot: usize, block: &mut [f32], across: Option<usize>) {
+    match across {
+        Some(tokens) => {
+            let places = block[slot..].iter_mut().step_by(tokens);
             for (place, number) in places.zip(numbers) {
                 *place = *number;
             }
-        } else {
-            block[slot * self.dim..][..self.dim].copy_from_slice(numbers);
         }
+        None => block[slot * numbers.len()..][..numbers.len()].copy_from_slice(numbers),
     }
+}
+
+/// The blocks of so many numbers that `rows` are written to, each with these rows.
+fn split<'c, 'r>(
+    mut cache: &'c mut [f32],
+    length: usize,
+    rows: &'r [Written],
+) -> Vec<(&'c mut [f32], &'r [Written])> {
+    let mut blocks = Vec::new();
+    let mut next = 0;
+    for rows in rows.chunk_by(|one, other| one.block == other.block) {
+        let (_, rest) = cache.split_at_mut((rows[0].block - next) * length);
+        let (block, rest) = rest.split_at_mut(length);
+        blocks.push((block, rows));
+        (cache, next) = (rest, rows[0].block + 1);
+    }
+    blocks
 }
 
 impl InplaceOp2 for Write<'_> {
@@ -108,14 +149,21 @@ impl InplaceOp2 for Write<'_> {
             bail!("the cache begins elsewhere");
         }
         let tokens = self.places.block_tokens;
-        let heads = rows.chunks_exact(self.dim).enumerate();
-        for (at, numbers) in heads {
-            let (row, head) = (at / self.heads, at % self.heads);
-            let place = &self.places.rows[row];
-            let block = place.block(tokens) as usize * self.heads + head;
-            let length = self.dim * tokens;
-            let block = &mut cache[block * length..][..length];
-            self.head(numbers, place.position % tokens, block);
+        let (width, length) = (self.heads * self.dim, self.dim * tokens);
+        let (dim, across) = (self.dim, self.across);
+        let write = |(block, written): (&mut [f32], &[Written])| {
+            for Written { slot, row, .. } in written {
+                let numbers = rows[row * width..][..width].chunks_exact(dim);
+                for (numbers, block) in numbers.zip(block.chunks_exact_mut(length)) {
+                    write_head(numbers, *slot, block, across.then_some(tokens));
+                }
+            }
+        };
+        let rows = self.by_block();
+        let blocks = split(cache, self.heads * length, &rows);
+        match rows.len() * width {
+            ..ALONE => blocks.into_iter().for_each(write),
+            _ => blocks.into_par_iter().for_each(write),
         }
         Ok(())
     }
@@ -126,8 +174,8 @@ struct Attend<'a> {
     places: &'a Places<'a>,
 }
 
-/// Rows of a chunk whose attention is one task.
-const TASK_ROWS: usize = 8;
+/// Rows of a chunk whose attention is one task: what they read of the cache stays in the second cache for all of them.
+const TASK_ROWS: usize = 24;
 
 /// Rows of one chunk that lie next to each other, a few at a time.
 fn runs<'p, 'a>(places: &'p Places<'a>) -> impl Iterator<Item = &'p [Place<'a>]> {
@@ -193,12 +241,11 @@ impl CustomOp3 for Attend<'_> {
         let queries = floats(queries, queries_layout)?;
         let keys = floats(keys, keys_layout)?;
         let values = floats(values, values_layout)?;
-        let mut mixed = vec![0f32; queries.len()];
+        let mut mixed = rows::zeros(queries.len());
         let tasks = self.tasks(queries, &mut mixed);
-        let arch = Arch::new();
         let (heads, block_tokens) = (self.heads, self.places.block_tokens);
         tasks.into_par_iter().for_each(|mut task| {
-            arch.dispatch(Attention {
+            let attention = Attention {
                 queries: &mut task.queries,
                 cache: HeadCache {
                     keys,
@@ -210,7 +257,8 @@ impl CustomOp3 for Attend<'_> {
                 },
                 blocks: task.blocks,
                 scale: heads.scale,
-            });
+            };
+            attention.attend();
         });
         Ok((CpuStorage::F32(mixed), queries_layout.shape().clone()))
     }

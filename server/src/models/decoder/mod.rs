@@ -8,14 +8,15 @@ use candle_core::{Device, Result, Tensor, bail};
 
 use super::cache::{Backend, CacheSize, Heads, LayerCache, Places, Sight};
 use super::linear::Linear;
-use super::{CausalLm, Chunk};
+use super::norm::Norm;
+use super::{CausalLm, Chunk, rows};
 
 pub(crate) use description::{
     Biases, Description, FeedForward, LayerKind, MAX_HEAD_DIM, NormKind, Placement, Positions,
     Sizes,
 };
 pub(crate) use rotary::{Pairs, Rotary};
-pub(crate) use weights::{DecoderWeights, LayerWeights, Norm};
+pub(crate) use weights::{DecoderWeights, LayerWeights};
 
 use rotary::Angles;
 
@@ -178,8 +179,8 @@ impl Decoder {
 /// What a block adds, normalised first where the family does that.
 fn add(hidden: Tensor, added: Tensor, norm: Option<&Norm>) -> Result<Tensor> {
     match norm {
-        Some(norm) => hidden + norm.forward(&added)?,
-        None => hidden + added,
+        Some(norm) => rows::sum(&hidden, &norm.forward(&added)?),
+        None => rows::sum(&hidden, &added),
     }
 }
 

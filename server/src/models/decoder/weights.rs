@@ -1,11 +1,11 @@
 //! The weights of a decoder.
 
 use candle_core::{Result, Tensor};
-use candle_nn::ops::{layer_norm, rms_norm};
 
-use crate::models::activation::Activation;
+use crate::models::activation::{self, Activation};
 use crate::models::linear::Linear;
 use crate::models::matrix::Matrix;
+use crate::models::norm::Norm;
 
 /// Weights of the whole model.
 pub(crate) struct DecoderWeights {
@@ -38,23 +38,6 @@ pub(crate) struct LayerWeights {
     pub(crate) feed_forward_post_norm: Option<Norm>,
 }
 
-/// A normalisation of the last dimension: by mean and variance where it has a bias, else by the root of the
-/// mean square.
-pub(crate) struct Norm {
-    pub(crate) weight: Tensor,
-    pub(crate) bias: Option<Tensor>,
-    pub(crate) eps: f32,
-}
-
-impl Norm {
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        match &self.bias {
-            Some(bias) => layer_norm(x, &self.weight, bias, self.eps),
-            None => rms_norm(x, &self.weight, self.eps),
-        }
-    }
-}
-
 impl LayerWeights {
     pub(super) fn query_key_value(&self) -> [&Linear; 3] {
         [&self.query, &self.key, &self.value]
@@ -64,9 +47,9 @@ impl LayerWeights {
         let inner = match &self.gate {
             Some(gate) => {
                 let [gate, up] = Linear::products([gate, &self.up], x)?;
-                (activation.forward(&gate)? * up)?
+                activation::gated(activation, &gate, &up)?
             }
-            None => activation.forward(&self.up.forward(x)?)?,
+            None => self.up.activated(x, activation)?,
         };
         self.down.forward(&inner)
     }

@@ -8,6 +8,7 @@ use candle_core::{DType, Device, Module, Result, Tensor};
 use packed::Packed;
 
 use super::Backend;
+use super::activation::{self, Activation};
 
 /// A matrix as a file stores it, `(out, in)`.
 pub(crate) enum Stored {
@@ -25,6 +26,27 @@ pub(crate) enum Arithmetic {
     AsStored,
     /// In f32, on weights that are widened when they are loaded.
     Widened,
+}
+
+/// What is done to a product.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct After<'a> {
+    /// `(out)`; added.
+    pub(crate) bias: Option<&'a Tensor>,
+    /// Of what that gives.
+    pub(crate) activation: Option<Activation>,
+}
+
+impl After<'_> {
+    fn by_candle(self, mut product: Tensor) -> Result<Tensor> {
+        if let Some(bias) = self.bias {
+            product = product.broadcast_add(bias)?;
+        }
+        match self.activation {
+            Some(activation) => activation::by_candle(activation, &product),
+            None => Ok(product),
+        }
+    }
 }
 
 /// A matrix `(out, in)` that is ready to multiply. A clone shares the weights.
@@ -74,24 +96,26 @@ impl Matrix {
     /// # Errors
     /// What candle reports.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let [product] = Self::products([self], x)?;
+        let [product] = Self::products([(self, After::default())], x)?;
         Ok(product)
     }
 
-    /// The products of several matrices with the rows of `x`, which are cheaper together.
+    /// The products of several matrices with the rows of `x`, which are cheaper together, and what is done to each.
     ///
     /// # Errors
     /// What candle reports.
     pub(crate) fn products<const N: usize>(
-        matrices: [&Self; N],
+        matrices: [(&Self, After<'_>); N],
         x: &Tensor,
     ) -> Result<[Tensor; N]> {
-        let packed: Vec<&Packed> = matrices.iter().filter_map(|it| it.packed()).collect();
-        let products = match <[&Packed; N]>::try_from(packed) {
-            Ok(packed) => Packed::products(packed, x)?,
-            Err(_) => matrices
+        let packed = matrices.iter();
+        let packed = packed.filter_map(|(matrix, after)| Some((matrix.packed()?, *after)));
+        let packed: Vec<(&Packed, After<'_>)> = packed.collect();
+        let products = match packed.len() == N {
+            true => Packed::products(&packed, x)?,
+            false => matrices
                 .iter()
-                .map(|matrix| matrix.alone(x))
+                .map(|(matrix, after)| matrix.alone(x, *after))
                 .collect::<Result<_>>()?,
         };
         let count = products.len();
@@ -107,12 +131,12 @@ impl Matrix {
         }
     }
 
-    fn alone(&self, x: &Tensor) -> Result<Tensor> {
+    fn alone(&self, x: &Tensor, after: After<'_>) -> Result<Tensor> {
         match &self.0 {
-            Held::Packed(packed) => Packed::products([packed], x)?
+            Held::Packed(packed) => Packed::products(&[(packed, after)], x)?
                 .pop()
                 .ok_or_else(|| candle_core::Error::msg("a product is missing")),
-            Held::Candle(matrix) => matrix.forward(x),
+            Held::Candle(matrix) => after.by_candle(matrix.forward(x)?),
         }
     }
 

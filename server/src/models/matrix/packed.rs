@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use candle_core::quantized::GgmlDType;
-use candle_core::{DType, Device, Error, Result, Storage, Tensor};
-use chandler_kernels::{Format, Matrix as Kernel, products};
+use candle_core::{DType, Device, Error, Result, Tensor};
+use chandler_kernels::{Finish, Format, Matrix as Kernel, Part, products};
 
-use super::Stored;
-use crate::models::floats;
+use super::{After, Stored};
+use crate::models::rows;
 
 /// A matrix in the kernels' own order.
 #[derive(Clone)]
 pub(super) struct Packed(Arc<Kernel>);
+
+/// As [`Finish`].
+type Finisher = Box<dyn Fn(usize, &mut [f32]) + Sync>;
 
 impl Packed {
     /// What is `stored`, where it lies in the processor's memory and kernels have its format.
@@ -47,35 +50,59 @@ impl Packed {
         Ok(Some(Self(Arc::new(matrix))))
     }
 
-    /// The products of several matrices with the rows of `x`.
+    /// The products of several matrices with the rows of `x`, and what is done to each.
     ///
     /// # Errors
     /// What candle reports.
-    pub(super) fn products<const N: usize>(
-        matrices: [&Self; N],
-        x: &Tensor,
-    ) -> Result<Vec<Tensor>> {
+    pub(super) fn products(matrices: &[(&Self, After<'_>)], x: &Tensor) -> Result<Vec<Tensor>> {
         let x = x.contiguous()?;
-        let (rows, columns) = x.dims2()?;
-        let mut outs = matrices.map(|matrix| vec![0f32; rows * matrix.0.rows()]);
-        {
-            let (storage, layout) = x.storage_and_layout();
-            let Storage::Cpu(storage) = &*storage else {
-                return Err(Error::msg("what is multiplied is on another device"));
-            };
-            let parts = matrices.iter().zip(&mut outs);
-            let mut parts: Vec<_> = parts.map(|(it, out)| (&*it.0, &mut out[..])).collect();
-            let fits = matrices.iter().all(|matrix| matrix.0.columns() == columns);
-            if !fits {
-                return Err(Error::msg(format!(
-                    "rows of {columns} fit not all matrices"
-                )));
-            }
-            products(floats(storage, layout)?, &mut parts).map_err(Error::wrap)?;
+        let (count, columns) = x.dims2()?;
+        if let Some((other, _)) = matrices.iter().find(|(it, _)| it.0.columns() != columns) {
+            let other = other.0.columns();
+            return Err(Error::msg(format!("rows of {columns}, not {other}")));
         }
+        let finishes = matrices.iter().map(|(matrix, after)| matrix.finish(*after));
+        let finishes: Vec<Option<Finisher>> = finishes.collect::<Result<_>>()?;
+        let outs = matrices.iter();
+        let outs = outs.map(|(matrix, _)| rows::zeros(count * matrix.0.rows()));
+        let mut outs: Vec<Vec<f32>> = outs.collect();
+        let parts = matrices.iter().zip(&mut outs).zip(&finishes);
+        let parts = parts.map(|(((matrix, _), out), finish)| Part {
+            matrix: &matrix.0,
+            out,
+            finish: finish.as_deref().map(|finish| finish as Finish<'_>),
+        });
+        rows::read([&x], |[x]| {
+            products(x, parts.collect()).map_err(Error::wrap)
+        })?;
         let outs = outs.into_iter().zip(matrices);
-        outs.map(|(out, matrix)| Tensor::from_vec(out, (rows, matrix.0.rows()), &Device::Cpu))
+        outs.map(|(out, (matrix, _))| Tensor::from_vec(out, (count, matrix.0.rows()), &Device::Cpu))
             .collect()
+    }
+
+    /// What is done to the numbers of a product.
+    fn finish(&self, After { bias, activation }: After<'_>) -> Result<Option<Finisher>> {
+        let bias = match bias {
+            Some(bias) if bias.elem_count() == self.0.rows() => bias.to_vec1()?,
+            Some(bias) => {
+                let (biases, rows) = (bias.elem_count(), self.0.rows());
+                return Err(Error::msg(format!("{biases} biases of {rows} rows")));
+            }
+            None => Vec::new(),
+        };
+        if bias.is_empty() && activation.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(move |first, numbers| {
+            if let Some(bias) = bias.get(first..) {
+                for (number, bias) in numbers.iter_mut().zip(bias) {
+                    *number += bias;
+                }
+            }
+            if let Some(activation) = activation {
+                activation.apply(numbers);
+            }
+        })))
     }
 
     /// Its rows at `ids`, `(ids, columns)`.

@@ -24,7 +24,7 @@ const TERMS: [f32; 8] = [
 /// eˣ for each lane, to about one unit in the last place. What is beneath [`LEAST`] or above its negative is taken as
 /// that.
 #[inline(always)]
-pub(super) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let splat = |x| simd.splat_f32s(x);
     let x = simd.min_f32s(simd.max_f32s(x, splat(LEAST)), splat(-LEAST));
     let rounded = simd.mul_add_f32s(x, splat(std::f32::consts::LOG2_E), splat(ROUND));

@@ -6,27 +6,27 @@
 
 use std::ops::Range;
 
-use pulp::{Simd, WithSimd};
+use pulp::{Arch, Simd, WithSimd};
 
-use super::exp::exp;
+use crate::exp::exp;
 
 /// Tokens whose scores are computed at once; blocks of the cache hold a multiple of them.
-pub(super) const LANES: usize = 16;
-/// Queries that are taken at once.
+pub const LANES: usize = 16;
+/// Queries that are taken at once, at most: their sums, and what they are multiplied by, fill the registers.
 const TILE: usize = 4;
 
 /// Where the keys and values of one head lie.
-#[derive(Clone, Copy)]
-pub(super) struct HeadCache<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct HeadCache<'a> {
     /// `(blocks, heads, dim, block_tokens)`: the tokens of a block side by side.
-    pub(super) keys: &'a [f32],
+    pub keys: &'a [f32],
     /// `(blocks, heads, block_tokens, dim)`.
-    pub(super) values: &'a [f32],
-    pub(super) heads: usize,
+    pub values: &'a [f32],
+    pub heads: usize,
     /// Which of the heads.
-    pub(super) head: usize,
-    pub(super) dim: usize,
-    pub(super) block_tokens: usize,
+    pub head: usize,
+    pub dim: usize,
+    pub block_tokens: usize,
 }
 
 impl<'a> HeadCache<'a> {
@@ -39,24 +39,33 @@ impl<'a> HeadCache<'a> {
 }
 
 /// One head of a token.
-pub(super) struct Query<'a> {
-    pub(super) query: &'a [f32],
+#[derive(Debug)]
+pub struct Query<'a> {
+    pub query: &'a [f32],
     /// The first token that it sees.
-    pub(super) first: usize,
+    pub first: usize,
     /// Its own position plus one.
-    pub(super) end: usize,
+    pub end: usize,
     /// Becomes the mixed values.
-    pub(super) mixed: &'a mut [f32],
+    pub mixed: &'a mut [f32],
 }
 
 /// Queries of one sequence to one head of its keys and values.
-pub(super) struct Attention<'a, 'b> {
-    pub(super) queries: &'b mut [Query<'a>],
-    pub(super) cache: HeadCache<'a>,
+#[derive(Debug)]
+pub struct Attention<'a, 'b> {
+    pub queries: &'b mut [Query<'a>],
+    pub cache: HeadCache<'a>,
     /// Of the sequence.
-    pub(super) blocks: &'a [u32],
+    pub blocks: &'a [u32],
     /// Multiplies products of queries and keys.
-    pub(super) scale: f32,
+    pub scale: f32,
+}
+
+impl Attention<'_, '_> {
+    /// Mixes the values for each of the queries.
+    pub fn attend(self) {
+        Arch::new().dispatch(self);
+    }
 }
 
 impl WithSimd for Attention<'_, '_> {
@@ -65,7 +74,9 @@ impl WithSimd for Attention<'_, '_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let mut scratch = Vec::new();
-        for tile in self.queries.chunks_mut(TILE) {
+        let tiles = self.queries.len().div_ceil(TILE).max(1);
+        let size = self.queries.len().div_ceil(tiles).max(1);
+        for tile in self.queries.chunks_mut(size) {
             let seen = Seen::of(tile, self.cache, self.blocks);
             match tile.len() {
                 1 => attend::<S, 1>(simd, tile, seen, self.scale, &mut scratch),
@@ -188,8 +199,11 @@ fn score_some<S: Simd, const M: usize, const V: usize>(
     lane: usize,
 ) {
     let mut sums = [[simd.splat_f32s(0.0); V]; M];
-    for (number, keys) in keys.chunks(stride).take(queries[0].len()).enumerate() {
-        let (keys, _) = S::as_simd_f32s(&keys[..LANES]);
+    let dim = queries[0].len();
+    // All as long as the first, so that no place in them has to be checked.
+    let queries: [&[f32]; M] = std::array::from_fn(|m| &queries[m][..dim]);
+    for number in 0..dim {
+        let (keys, _) = S::as_simd_f32s(&keys[number * stride..][..LANES]);
         let keys: [S::f32s; V] = std::array::from_fn(|v| keys[lane + v]);
         for (sums, query) in sums.iter_mut().zip(queries) {
             let query = simd.splat_f32s(query[number]);
@@ -268,7 +282,9 @@ fn mix_some<S: Simd, const M: usize, const V: usize>(
         let (mixed, _) = S::as_simd_f32s(&mixed[range.clone()]);
         sums.copy_from_slice(mixed);
     }
-    for (token, values) in values.chunks_exact(dim).enumerate() {
+    let tokens = values.len() / dim;
+    let weights: [&[f32]; M] = std::array::from_fn(|m| &weights[m][..tokens]);
+    for (token, values) in (0..tokens).zip(values.chunks_exact(dim)) {
         let (values, _) = S::as_simd_f32s(&values[range.clone()]);
         let values: [S::f32s; V] = std::array::from_fn(|v| values[v]);
         for (sums, weights) in sums.iter_mut().zip(weights) {

@@ -88,12 +88,11 @@ fn bert(
     let limit = limit.min(config.max_position_embeddings);
     let max_tokens = options.context(limit, LEAST_CONTEXT)?;
     let maps = safetensors::map_all(files, &sentence.folder)?;
-    let backend = options.backend(&device);
     let mut weights = BertWeights {
         prefix: "",
         config: &config,
         weights: Weights::open(&maps, device.clone(), progress)?,
-        backend,
+        backend: options.backend(&device),
     };
     if weights
         .weights
@@ -121,7 +120,7 @@ fn bert(
         normalize: sentence.normalize,
         max_tokens,
         device,
-        backend,
+        backend: weights.backend,
     })
 }
 

@@ -175,6 +175,17 @@ impl Header {
             .fold(0, |sum, t| sum.saturating_add(t.length))
     }
 
+    /// The same where floats of 16 bits take 32.
+    pub(crate) fn bytes_with_widened_floats(&self) -> u64 {
+        let bytes = |t: &TensorInfo| match t.dtype {
+            GgmlDType::F16 | GgmlDType::BF16 => t.length.saturating_mul(2),
+            _ => t.length,
+        };
+        self.tensors
+            .values()
+            .fold(0, |sum, t| sum.saturating_add(bytes(t)))
+    }
+
     /// Values of all tensors together.
     pub(crate) fn elements(&self) -> u64 {
         let count = |t: &TensorInfo| {

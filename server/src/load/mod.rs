@@ -2,6 +2,7 @@
 
 mod bytes;
 mod decoder;
+mod device;
 mod embedding;
 mod error;
 mod files;

@@ -110,30 +110,6 @@ words!(DtypeChoice, "dtype", "auto, f32, f16, bf16",
     "auto" => DtypeChoice::Auto, "f32" => DtypeChoice::F32,
     "f16" => DtypeChoice::F16, "bf16" => DtypeChoice::Bf16);
 
-impl DeviceChoice {
-    /// Opens the device.
-    ///
-    /// # Errors
-    /// [`LoadError::DeviceUnavailable`] when `cuda` is asked for and there is none.
-    pub(crate) fn open(self) -> Result<Device, LoadError> {
-        let compiled = candle_core::utils::cuda_is_available();
-        match self {
-            Self::Cpu => Ok(Device::Cpu),
-            Self::Auto if !compiled => Ok(Device::Cpu),
-            Self::Auto => Ok(Device::new_cuda(0).unwrap_or(Device::Cpu)),
-            Self::Cuda if !compiled => Err(no_cuda("this build has no CUDA support".into())),
-            Self::Cuda => Device::new_cuda(0).map_err(|e| no_cuda(e.to_string())),
-        }
-    }
-}
-
-fn no_cuda(problem: String) -> LoadError {
-    LoadError::DeviceUnavailable {
-        device: "cuda",
-        problem,
-    }
-}
-
 impl DtypeChoice {
     /// Checks the choice for weights that were stored as floats: they are computed in f32.
     pub(crate) fn check_floats(self) -> Result<(), LoadError> {

@@ -16,11 +16,11 @@ use super::files::Files;
 use super::gguf::Header;
 use super::map::MappedFile;
 use super::safetensors::{self, Opened};
-use super::{LoadError, LoadOptions, memory};
-use crate::models::CausalLm;
+use super::{LoadError, LoadOptions, device};
 use crate::models::decoder::Decoder;
 use crate::models::matrix::{Arithmetic, Stored};
 use crate::models::registry;
+use crate::models::{Backend, CausalLm};
 
 use families::Plan;
 use gguf::GgufStore;
@@ -60,7 +60,11 @@ pub(super) fn from_gguf(
         bytes,
         device: &request.device,
     };
-    let bytes = plan::weight_bytes(arithmetic, header.tensor_bytes(), header.elements());
+    let stored = match request.options.backend(&request.device) {
+        Backend::Kernels => header.tensor_bytes(),
+        Backend::TensorOps => header.bytes_with_widened_floats(),
+    };
+    let bytes = plan::weight_bytes(arithmetic, stored, header.elements());
     build(&store, plan, arithmetic, bytes, request)
 }
 
@@ -90,7 +94,11 @@ pub(super) fn from_folder(
             (request.progress)(loaded, total);
         },
     };
-    let arithmetic = plan::arithmetic(request.options.dtype);
+    let arithmetic = match request.options.backend(&request.device) {
+        Backend::Kernels => plan::arithmetic(request.options.dtype),
+        // candle multiplies numbers of one type alone.
+        Backend::TensorOps => Arithmetic::Widened,
+    };
     let bytes = plan::weight_bytes(arithmetic, opened.tensor_bytes(), opened.elements());
     build(&store, plan, arithmetic, bytes, request)
 }
@@ -109,9 +117,9 @@ fn build(
     } = plan;
     let device = &request.device;
     let backend = request.options.backend(device);
-    let available = memory::available().filter(|_| device.is_cpu());
+    let available = device::available(device);
     if let Some(available) = available {
-        plan::check_memory(weight_bytes, &description, available)?;
+        plan::check_memory(weight_bytes, &description, available, device)?;
     }
     let left = available.map(|available| available.saturating_sub(weight_bytes));
     let cache = plan::cache_size(&description, request.options.sequences(), left);

@@ -1,5 +1,7 @@
 //! How much memory a decoder takes, and how much of it its cache.
 
+use candle_core::Device;
+
 use crate::load::{DtypeChoice, LoadError};
 use crate::models::CacheSize;
 use crate::models::decoder::Description;
@@ -29,7 +31,7 @@ pub(super) fn weight_bytes(arithmetic: Arithmetic, stored: u64, elements: u64) -
     }
 }
 
-/// Whether weights of so many bytes and a cache for one sequence fit into what is `available`.
+/// Whether weights of so many bytes and a cache for one sequence fit into what is `available` on the device.
 ///
 /// # Errors
 /// [`LoadError::OutOfMemory`], with the length that does fit.
@@ -37,6 +39,7 @@ pub(super) fn check_memory(
     weights: u64,
     description: &Description,
     available: u64,
+    device: &Device,
 ) -> Result<(), LoadError> {
     let per_token = description.cache_bytes_per_token();
     let cache = per_token.saturating_mul(description.context as u64);
@@ -45,9 +48,13 @@ pub(super) fn check_memory(
         return Ok(());
     }
     let fits = available.saturating_sub(weights) / per_token.max(1);
+    let more = match device.is_cpu() {
+        true => "give the server more memory",
+        false => "take a GPU with more memory",
+    };
     let advice = match fits {
-        0 => "give the server more memory, or take a smaller model".to_owned(),
-        fits => format!("write maxModelLen: {fits} or less, or give the server more memory"),
+        0 => format!("{more}, or take a smaller model"),
+        fits => format!("write maxModelLen: {fits} or less, or {more}"),
     };
     Err(LoadError::OutOfMemory {
         needed_mib: needed.div_ceil(MIB),

@@ -70,12 +70,14 @@ fn weights_are_counted_as_they_will_be_held() {
     let count = |arithmetic| plan::weight_bytes(arithmetic, stored, header.elements());
     assert_eq!(count(Arithmetic::Widened), 4 * (matrices + norms));
     assert_eq!(count(Arithmetic::AsStored), stored + stored / 32);
+    // Its norms are f32 already.
+    assert_eq!(header.bytes_with_widened_floats(), stored);
 }
 
 #[test]
 fn a_cache_that_does_not_fit_is_refused_with_the_length_that_does() {
     let description = description();
-    let check = |available| plan::check_memory(1000, &description, available);
+    let check = |available| plan::check_memory(1000, &description, available, &Device::Cpu);
     // One layer, one head of 16 keys and 16 values.
     assert_eq!(description.cache_bytes_per_token(), 128);
     assert!(check(1000 + 64 * 128).is_ok());

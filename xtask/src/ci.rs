@@ -2,7 +2,7 @@
 //! tests last.
 
 use crate::shell::{build_workspace, cargo, run as execute, step};
-use crate::{charts, cluster, codegen, e2e, fuzz, models, npm, tidy, venv};
+use crate::{charts, cluster, codegen, cuda, e2e, fuzz, models, npm, tidy, venv};
 use anyhow::Result;
 use chandler_e2e::layout;
 use std::path::Path;
@@ -38,6 +38,8 @@ pub(crate) fn run() -> Result<()> {
         ];
         execute(&mut cargo(&arguments))
     })?;
+    // After the plain one, which has checked all that is the same.
+    step("clippy with CUDA", cuda::check)?;
     step("fuzz", || fuzz::run(&fuzz::Options::default()))?;
     step("cluster's programs", || {
         cluster::run(cluster::Command::Build)

@@ -5,6 +5,7 @@ mod charts;
 mod ci;
 mod cluster;
 mod codegen;
+mod cuda;
 mod debian;
 mod demo;
 mod e2e;
@@ -78,6 +79,9 @@ enum Command {
     E2eInside(e2e::Options),
     /// Give the gateway's parsers random input.
     Fuzz(fuzz::Options),
+    /// Check and build the server for NVIDIA GPUs.
+    #[command(subcommand)]
+    Cuda(cuda::Command),
     /// Measure Chandler.
     #[command(subcommand)]
     Bench(bench::Command),
@@ -110,6 +114,7 @@ fn run(command: Command) -> Result<()> {
         Command::E2e(options) => e2e::run(&options),
         Command::E2eInside(options) => e2e::run_inside(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Cuda(command) => cuda::run(&command),
         Command::Bench(command) => bench::run(&command),
     }
 }

@@ -37,7 +37,9 @@ fn first_gpu() -> Result<Device, String> {
                 .to_owned(),
         );
     }
-    Device::new_cuda(0).map_err(|e| {
+    // With a stream of its own: candle's other way takes that of the calling thread, and a model is loaded by one
+    // thread and computes on others, whose streams would not wait for each other.
+    Device::new_cuda_with_stream(0).map_err(|e| {
         format!("no NVIDIA GPU can be opened ({e}); ask for one in resources.limits, and see that its driver is there")
     })
 }

@@ -11,6 +11,8 @@ use super::Backend;
 use super::activation::{self, Activation};
 
 /// A matrix as a file stores it, `(out, in)`.
+// With CUDA a quantised one is larger; there is one at a time, and it is moved once.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum Stored {
     /// f32, f16 or bf16.
     Floats(Tensor),

@@ -1,24 +1,18 @@
-//! Keys and values as rows of tensors, and attention by candle's own operations, which all of its devices have.
-//!
-//! What a step needs besides keys and values is made into tensors once, and all layers share it. Sequences of
-//! about the same length are computed together, padded to the longest of them.
+//! How a step attends: which rows are computed together, what they read, and what of it they see.
 
-use std::cell::{OnceCell, RefCell};
 use std::cmp::Reverse;
-use std::rc::Rc;
 
-use candle_core::{DType, Device, Result, Tensor, bail};
-use candle_nn::ops::softmax_last_dim;
+use candle_core::{DType, Device, Result, Tensor};
 
-use super::{CacheSize, Heads, Place, Places, Sight};
+use crate::models::cache::{Heads, Place, Places};
 
 /// What is computed at once, at most.
 #[derive(Clone, Copy)]
-pub(super) struct Limits {
+pub(in crate::models) struct Limits {
     /// Scores, but for those of one token.
-    pub(super) scores: usize,
+    pub(in crate::models) scores: usize,
     /// Numbers of keys, but for those of one sequence.
-    pub(super) gathered: usize,
+    pub(in crate::models) gathered: usize,
 }
 
 impl Default for Limits {
@@ -34,45 +28,26 @@ impl Default for Limits {
 /// Added to the scores of tokens that one doesn't see: their weights become 0, and nothing becomes infinite.
 const UNSEEN: f64 = -1e30;
 
-/// Keys and values of one layer.
-pub(in crate::models) struct RowCache {
-    block_tokens: usize,
-    limits: Limits,
-    /// `(tokens, kv_heads · head_dim)`: token `t` of block `b` is row `b · block_tokens + t`.
-    keys: Tensor,
-    /// As `keys`.
-    values: Tensor,
-}
-
-/// What the layers of a step share, made when the first of them asks for it.
-#[derive(Default)]
-pub(super) struct StepTensors {
-    /// Where keys and values are written, `(rows, kv_heads · head_dim)`.
-    slots: OnceCell<Tensor>,
-    /// By what tokens see, in which layers may differ.
-    plans: RefCell<Vec<(Sight, Rc<Plan>)>>,
-}
-
 /// How a step attends.
-struct Plan {
-    batches: Vec<Batch>,
+pub(super) struct Plan {
+    pub(super) batches: Vec<Batch>,
     /// Which row of the batches' results is that of each row of the step; `None` where they are in order.
-    order: Option<Tensor>,
+    pub(super) order: Option<Tensor>,
 }
 
 /// Rows of several sequences, padded to the same number and to the same number of tokens.
-struct Batch {
-    sequences: usize,
+pub(super) struct Batch {
+    pub(super) sequences: usize,
     /// Of each sequence.
-    rows: usize,
+    pub(super) rows: usize,
     /// Of each sequence.
-    tokens: usize,
+    pub(super) tokens: usize,
     /// The rows of the step, `(sequences · rows)`; `None` for all of them in order.
-    queries: Option<Tensor>,
+    pub(super) queries: Option<Tensor>,
     /// The heads of keys and values, as rows of one head each: `(sequences · kv_heads · tokens)`.
-    cached: Tensor,
+    pub(super) cached: Tensor,
     /// What is added to scores, `(sequences, 1, rows, 1, tokens)`.
-    unseen: Tensor,
+    pub(super) unseen: Tensor,
 }
 
 /// Rows of one chunk, of which all scores fit into the limits.
@@ -86,127 +61,6 @@ struct Piece<'p, 'a> {
     base: usize,
 }
 
-impl RowCache {
-    /// Room for all blocks, of so many heads of so many numbers.
-    ///
-    /// # Errors
-    /// What candle reports, and more numbers than its kernels can count.
-    pub(super) fn new(size: CacheSize, heads: usize, dim: usize, device: &Device) -> Result<Self> {
-        let (tokens, width) = (size.tokens(), heads * dim);
-        // They count the numbers of a tensor in 32 bits.
-        if tokens.saturating_mul(width) >= u32::MAX as usize {
-            bail!("a cache of {tokens} tokens of {width} numbers is over 2³² numbers");
-        }
-        let empty = || Tensor::zeros((tokens, width), DType::F32, device);
-        Ok(Self {
-            block_tokens: size.block_tokens,
-            limits: Limits::default(),
-            keys: empty()?,
-            values: empty()?,
-        })
-    }
-
-    #[cfg(test)]
-    pub(super) fn limited(self, limits: Limits) -> Self {
-        Self { limits, ..self }
-    }
-
-    /// As [`super::LayerCache::write`].
-    pub(super) fn write(&self, keys: &Tensor, values: &Tensor, places: &Places<'_>) -> Result<()> {
-        let shared = &places.tensors;
-        let slots = match shared.slots.get() {
-            Some(slots) => slots,
-            None => {
-                let slots = self.slots(places)?;
-                shared.slots.get_or_init(|| slots)
-            }
-        };
-        self.keys.scatter_set(slots, &keys.contiguous()?, 0)?;
-        self.values.scatter_set(slots, &values.contiguous()?, 0)
-    }
-
-    /// The row of the cache for each number of each row of a step.
-    fn slots(&self, places: &Places<'_>) -> Result<Tensor> {
-        let tokens = self.block_tokens;
-        let slot = |place: &Place<'_>| {
-            place.block(tokens) * tokens as u32 + (place.position % tokens) as u32
-        };
-        let slots: Vec<u32> = places.rows.iter().map(slot).collect();
-        let shape = (slots.len(), self.keys.dim(1)?);
-        let slots = Tensor::from_vec(slots, (shape.0, 1), self.keys.device())?;
-        slots.broadcast_as(shape)?.contiguous()
-    }
-
-    /// As [`super::LayerCache::attend`].
-    pub(super) fn attend(
-        &self,
-        queries: &Tensor,
-        heads: Heads,
-        places: &Places<'_>,
-    ) -> Result<Tensor> {
-        let plan = self.plan(heads, places)?;
-        let mixed = plan.batches.iter();
-        let mixed = mixed.map(|batch| self.mix(batch, queries, heads));
-        let mixed = match &mixed.collect::<Result<Vec<_>>>()?[..] {
-            [one] => one.clone(),
-            several => Tensor::cat(several, 0)?,
-        };
-        select(&mixed, plan.order.as_ref())
-    }
-
-    fn plan(&self, heads: Heads, places: &Places<'_>) -> Result<Rc<Plan>> {
-        let plans = &places.tensors.plans;
-        let known = plans.borrow();
-        if let Some((_, plan)) = known.iter().find(|(sight, _)| *sight == heads.sight) {
-            return Ok(plan.clone());
-        }
-        drop(known);
-        let plan = Rc::new(Plan::new(places, heads, self.limits, self.keys.device())?);
-        plans.borrow_mut().push((heads.sight, plan.clone()));
-        Ok(plan)
-    }
-
-    /// What the rows of a batch mix, `(sequences · rows, heads · head_dim)`.
-    fn mix(&self, batch: &Batch, queries: &Tensor, heads: Heads) -> Result<Tensor> {
-        let Batch {
-            sequences,
-            rows,
-            tokens,
-            ..
-        } = *batch;
-        let Heads { keys, dim, .. } = heads;
-        let group = heads.queries / keys;
-        // The queries that share a head of keys are rows of one matrix.
-        let queries = select(queries, batch.queries.as_ref())?
-            .reshape((sequences, rows, keys, group * dim))?
-            .transpose(1, 2)?
-            .reshape((sequences * keys, rows * group, dim))?;
-        let cached = |all: &Tensor| {
-            let all = all.reshape(((), dim))?;
-            let rows = all.index_select(&batch.cached, 0)?;
-            rows.reshape((sequences * keys, tokens, dim))
-        };
-        let scores = (queries.matmul(&cached(&self.keys)?.t()?)? * f64::from(heads.scale))?
-            .reshape((sequences, keys, rows, group, tokens))?
-            .broadcast_add(&batch.unseen)?;
-        let weights = softmax_last_dim(&scores)?;
-        weights
-            .reshape((sequences * keys, rows * group, tokens))?
-            .matmul(&cached(&self.values)?)?
-            .reshape((sequences, keys, rows, group * dim))?
-            .transpose(1, 2)?
-            .reshape((sequences * rows, heads.queries * dim))
-    }
-}
-
-/// These rows of a matrix, or all of them.
-fn select(matrix: &Tensor, rows: Option<&Tensor>) -> Result<Tensor> {
-    match rows {
-        Some(rows) => matrix.index_select(rows, 0),
-        None => Ok(matrix.clone()),
-    }
-}
-
 /// Rows as a tensor, unless they are all in order.
 fn selection(rows: Vec<u32>, all: usize, device: &Device) -> Result<Option<Tensor>> {
     if rows.len() == all && rows.iter().copied().eq(0..all as u32) {
@@ -216,7 +70,16 @@ fn selection(rows: Vec<u32>, all: usize, device: &Device) -> Result<Option<Tenso
 }
 
 impl Plan {
-    fn new(places: &Places<'_>, heads: Heads, limits: Limits, device: &Device) -> Result<Self> {
+    /// Of a step over these places.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub(super) fn new(
+        places: &Places<'_>,
+        heads: Heads,
+        limits: Limits,
+        device: &Device,
+    ) -> Result<Self> {
         let pieces = pieces(places, heads, limits);
         let (all, tokens) = (places.rows.len(), places.block_tokens);
         let mut batches = Vec::new();
@@ -354,6 +217,7 @@ fn unseen(bounds: [Result<Tensor>; 2], tokens: usize) -> Result<Tensor> {
 mod tests {
     use super::*;
     use crate::models::Chunk;
+    use crate::models::cache::{CacheSize, Sight};
 
     const HEADS: Heads = Heads {
         queries: 2,

@@ -1,0 +1,106 @@
+//! `cargo xtask cuda`: the server for NVIDIA GPUs, checked and built where there is none.
+//!
+//! Only the server has such a build, and only candle has code for GPUs, so that checking ours needs none of its
+//! kernels.
+
+mod libraries;
+mod stand_in;
+mod toolkit;
+
+use crate::shell::{cargo, run as execute, step};
+use anyhow::Result;
+use chandler_e2e::layout;
+use clap::Subcommand;
+use std::path::PathBuf;
+
+/// All of this below the repository's root.
+const FOLDER: &str = "target/cuda";
+/// What `cudarc` calls the toolkit's version.
+const VERSION: &str = "13000";
+
+/// What `cargo xtask cuda` can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Fetch NVIDIA's compiler and headers, as packages of pip.
+    Toolkit,
+    /// Run clippy over the server with CUDA. It needs neither a toolkit nor a GPU.
+    Check,
+    /// Build the server with CUDA as it is shipped.
+    Build {
+        /// The compute capability of the GPUs that it is for, such as 80 (A100), 89 (L4, L40S) or 90 (H100).
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(70..=121))]
+        capability: u32,
+    },
+}
+
+/// Runs one of them.
+///
+/// # Errors
+/// When a package can't be fetched, or something doesn't compile.
+pub(crate) fn run(command: &Command) -> Result<()> {
+    match *command {
+        Command::Toolkit => {
+            let toolkit = toolkit::ensure()?;
+            println!("CUDA_HOME={}", toolkit.display());
+            Ok(())
+        }
+        Command::Check => check(),
+        Command::Build { capability } => build(capability),
+    }
+}
+
+fn folder() -> PathBuf {
+    layout::root().join(FOLDER)
+}
+
+/// Checks ours and candle's code with the feature. Whatever has nothing to do with CUDA is taken from the usual
+/// build.
+///
+/// # Errors
+/// What clippy finds.
+pub(crate) fn check() -> Result<()> {
+    let nvcc = stand_in::write(&folder().join("stand-in"))?;
+    let arguments = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--features",
+        "chandler-server/cuda",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    execute(
+        cargo(&arguments)
+            .env("NVCC", nvcc)
+            .env("CUDARC_CUDA_VERSION", VERSION)
+            .env("CUDA_COMPUTE_CAP", stand_in::CAPABILITY),
+    )
+}
+
+fn build(capability: u32) -> Result<()> {
+    let mut toolkit = PathBuf::new();
+    step("toolkit", || {
+        toolkit = toolkit::ensure()?;
+        libraries::write(&toolkit)
+    })?;
+    let target = folder().join("build");
+    step("build", || {
+        let arguments = ["build", "--release", "-p", "chandler-server"];
+        let mut cargo = cargo(&arguments);
+        toolkit::set(&mut cargo, &toolkit)?;
+        execute(
+            cargo
+                .args(["--features", "cuda", "--target-dir"])
+                .arg(&target)
+                .env("CUDA_COMPUTE_CAP", capability.to_string()),
+        )
+    })?;
+    let server = target.join("release/chandler-server");
+    println!(
+        "{} is for GPUs of compute capability {capability}; it starts only where NVIDIA's driver and \
+         libcublas, libcublasLt and libcurand of CUDA 13 are installed",
+        server.display()
+    );
+    Ok(())
+}

@@ -3,7 +3,7 @@
 //! The real ones come with the driver or take most of a gigabyte; linking needs but the names of their functions.
 
 use crate::shell::{capture, cargo, command, run};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -37,10 +37,14 @@ pub(super) fn write(root: &Path) -> Result<()> {
     let sources = cudarc()?;
     for (library, soname, part, prefix) in LIBRARIES {
         let source = sources.join("src").join(part).join("sys/mod.rs");
-        let source = fs::read_to_string(&source)
+        let text = fs::read_to_string(&source)
             .with_context(|| format!("can't read {}", source.display()))?;
+        let names = functions(&text, prefix);
+        if names.is_empty() {
+            bail!("{} declares no {prefix} functions", source.display());
+        }
         let assembly = folder.join(format!("{library}.s"));
-        fs::write(&assembly, assemble(&functions(&source, prefix)))
+        fs::write(&assembly, assemble(&names))
             .with_context(|| format!("can't write {}", assembly.display()))?;
         run(command("cc")
             .args(["-shared", "-nostdlib", "-o"])
@@ -57,12 +61,8 @@ pub(super) fn write(root: &Path) -> Result<()> {
 
 /// Where cargo keeps the sources of the crate that calls these libraries.
 fn cudarc() -> Result<PathBuf> {
-    let told = capture(&mut cargo(&[
-        "metadata",
-        "--format-version",
-        "1",
-        "--locked",
-    ]))?;
+    let mut metadata = cargo(&["metadata", "--format-version", "1"]);
+    let told = capture(metadata.args(["--features", super::FEATURE]))?;
     let told: Value = serde_json::from_str(&told).context("cargo metadata wrote no JSON")?;
     let packages = told["packages"].as_array().into_iter().flatten();
     let mut found = packages.filter(|package| package["name"] == "cudarc");
@@ -73,7 +73,7 @@ fn cudarc() -> Result<PathBuf> {
 
 /// The names of functions that begin in this way, among what a Rust file declares.
 fn functions<'a>(source: &'a str, prefix: &str) -> BTreeSet<&'a str> {
-    let declared = source.split("pub fn ").skip(1);
+    let declared = source.split(" fn ").skip(1);
     let names = declared.filter_map(|rest| rest.split(['(', '<']).next());
     names.filter(|name| name.starts_with(prefix)).collect()
 }
@@ -98,8 +98,7 @@ mod tests {
 
     #[test]
     fn declared_functions_become_labels() {
-        let source =
-            "extern \"C\" {\n pub fn cuInit(Flags: u32) -> CUresult;\n pub fn other();\n}\n";
+        let source = "extern \"C\" {\n fn cuInit(Flags: u32) -> CUresult;\n pub fn other();\n}\n";
         let names = functions(source, "cu");
         assert_eq!(names, BTreeSet::from(["cuInit"]));
         let text = assemble(&names);

@@ -15,6 +15,8 @@ use std::path::PathBuf;
 
 /// All of this below the repository's root.
 const FOLDER: &str = "target/cuda";
+/// With it the workspace is built for GPUs.
+const FEATURE: &str = "chandler-server/cuda";
 /// What `cudarc` calls the toolkit's version.
 const VERSION: &str = "13000";
 
@@ -65,7 +67,7 @@ pub(crate) fn check() -> Result<()> {
         "--workspace",
         "--all-targets",
         "--features",
-        "chandler-server/cuda",
+        FEATURE,
         "--",
         "-D",
         "warnings",

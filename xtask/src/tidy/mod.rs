@@ -85,6 +85,7 @@ fn tracked_files() -> Result<Vec<SourceFile>> {
 }
 
 fn metadata() -> Result<Value> {
-    let output = shell::capture(&mut shell::cargo(&["metadata", "--format-version", "1"]))?;
+    let arguments = ["metadata", "--format-version", "1", "--all-features"];
+    let output = shell::capture(&mut shell::cargo(&arguments))?;
     serde_json::from_str(&output).context("cargo metadata wrote no JSON")
 }

@@ -1,6 +1,7 @@
 //! The devices that models compute on.
 
 use candle_core::Device;
+use candle_core::utils::cuda_is_available;
 
 use super::options::DeviceChoice;
 use super::{LoadError, memory};
@@ -11,17 +12,19 @@ impl DeviceChoice {
     /// # Errors
     /// [`LoadError::DeviceUnavailable`] when `cuda` is asked for and there is none.
     pub(crate) fn open(self) -> Result<Device, LoadError> {
-        match (self, first_gpu()) {
-            (Self::Cpu, _) => Ok(Device::Cpu),
-            (Self::Auto | Self::Cuda, Ok(gpu)) => {
+        if self == Self::Cpu || self == Self::Auto && !cuda_is_available() {
+            return Ok(Device::Cpu);
+        }
+        match first_gpu() {
+            Ok(gpu) => {
                 tracing::info!("the model computes on the first NVIDIA GPU");
                 Ok(gpu)
             }
-            (Self::Auto, Err(problem)) => {
+            Err(problem) if self == Self::Auto => {
                 tracing::info!(problem, "the model computes on the processor");
                 Ok(Device::Cpu)
             }
-            (Self::Cuda, Err(problem)) => Err(LoadError::DeviceUnavailable {
+            Err(problem) => Err(LoadError::DeviceUnavailable {
                 device: "cuda",
                 problem,
             }),
@@ -31,16 +34,18 @@ impl DeviceChoice {
 
 /// The first GPU, or why there is none and what to do about it.
 fn first_gpu() -> Result<Device, String> {
-    if !candle_core::utils::cuda_is_available() {
+    if !cuda_is_available() {
         return Err(
-            "this build has no CUDA support; take one that `cargo xtask cuda build` made"
+            "this build has no CUDA support (`cargo xtask cuda build` makes one that has)"
                 .to_owned(),
         );
     }
     // With a stream of its own: candle's other way takes that of the calling thread, and a model is loaded by one
     // thread and computes on others, whose streams would not wait for each other.
     Device::new_cuda_with_stream(0).map_err(|e| {
-        format!("no NVIDIA GPU can be opened ({e}); ask for one in resources.limits, and see that its driver is there")
+        format!(
+            "no NVIDIA GPU can be opened: {e} (the replica has to ask for one, and the node to have its driver)"
+        )
     })
 }
 

@@ -15,7 +15,12 @@ mod shape;
 mod standing;
 mod tools;
 
+use std::num::NonZeroUsize;
+use std::sync::LazyLock;
+use std::thread::available_parallelism;
+
 use axum::http::StatusCode;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 pub(super) use chat::chat;
@@ -25,7 +30,14 @@ pub(super) use params::MAX_STOPS;
 
 use super::ApiError;
 
-/// Does work that takes a processor's time, such as tokenising, off the threads that answer.
+/// As many as there are processors: more at a time would end no sooner, and each holds what it makes of its
+/// request.
+static PROCESSORS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let count = available_parallelism().map_or(1, NonZeroUsize::get);
+    Semaphore::new(count)
+});
+
+/// Does work that takes a processor's time, such as tokenising, off the threads that answer, in its turn.
 async fn off_thread<T, E>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, ApiError>
@@ -33,6 +45,12 @@ where
     T: Send + 'static,
     E: Into<ApiError> + Send + 'static,
 {
+    // Nobody closes it. The permit goes with the work, which goes on where nobody waits for it any more.
+    let permit = PROCESSORS.acquire().await.ok();
+    let work = move || {
+        let _permit = permit;
+        work()
+    };
     match spawn_blocking(work).await {
         Ok(result) => result.map_err(Into::into),
         Err(error) => {

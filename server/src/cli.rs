@@ -185,6 +185,7 @@ impl ServeArgs {
             max_model_len: self.max_model_len.map(NonZeroUsize::get),
             max_batch: self.max_batch.map(NonZeroUsize::get),
             tensor_ops: false,
+            max_queue: Some(self.max_queue.get()),
         }
     }
 

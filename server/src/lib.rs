@@ -8,6 +8,7 @@ pub mod engine;
 pub mod http;
 pub mod lifecycle;
 pub mod load;
+pub mod memory;
 pub mod metrics;
 pub mod models;
 pub mod node_cache;

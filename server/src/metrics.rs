@@ -39,6 +39,9 @@ pub struct Metrics {
     pub generation_tokens: IntCounter,
     /// Sequences that lost their place in the KV cache to others, and are computed anew.
     pub preemptions: IntCounter,
+    /// Requests refused for want of memory.
+    pub memory_refusals: IntCounter,
+    memory_available: IntGauge,
 }
 
 impl Metrics {
@@ -112,6 +115,14 @@ impl Metrics {
                 names::PREEMPTIONS,
                 "Sequences that lost their place in the KV cache to others.",
             )?,
+            memory_refusals: builder.counter(
+                names::MEMORY_REFUSALS,
+                "Requests refused because too little memory was left.",
+            )?,
+            memory_available: builder.gauge(
+                names::MEMORY_AVAILABLE,
+                "Bytes that can be taken without being killed; 0 if not known.",
+            )?,
             registry: builder.registry,
         })
     }
@@ -130,6 +141,11 @@ impl Metrics {
     pub fn observe_end(&self, reason: &str, after: Duration) {
         self.success.with_label_values(&[reason]).inc();
         self.e2e.observe(after.as_secs_f64());
+    }
+
+    /// So many bytes of memory can still be taken.
+    pub fn set_memory_available(&self, bytes: u64) {
+        self.memory_available.set(saturate(bytes));
     }
 
     /// The text format, with the load and the progress as they are now, and how long no request

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use crate::cli::ServeArgs;
 use crate::http::{App, router};
 use crate::lifecycle::Lifecycle;
+use crate::memory::MemoryWatch;
 use crate::metrics::Metrics;
 use crate::reporter::Reporter;
 use crate::startup::{StartError, prepare};
@@ -56,7 +57,11 @@ async fn run(args: &ServeArgs, reporter: &Reporter) -> Result<(), StartError> {
     tokio::select! {
         _ = &mut server => return Ok(()),
         prepared = prepare(args, &app) => match prepared {
-            Ok(served) => app.open(served),
+            Ok(served) => {
+                let metrics = Arc::clone(&app.metrics);
+                MemoryWatch::follow(&app.memory, move |bytes| metrics.set_memory_available(bytes))?;
+                app.open(served);
+            }
             Err(error) => {
                 app.lifecycle.fail(error.reason(), &error.to_string());
                 return Err(error);

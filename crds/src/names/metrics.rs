@@ -45,6 +45,10 @@ pub const LOAD_PHASE: &str = "chandler:load_phase";
 pub const PHASE_SECONDS: &str = "chandler:phase_seconds";
 /// Gauge: seconds since the last request ended or the model was ready; 0 while there is one.
 pub const IDLE_SECONDS: &str = "chandler:idle_seconds";
+/// Gauge: bytes that a replica can still take before it is killed for it or memory is swapped.
+pub const MEMORY_AVAILABLE: &str = "chandler:memory_available_bytes";
+/// Counter: requests that a replica refused for want of memory.
+pub const MEMORY_REFUSALS: &str = "chandler:memory_refusals_total";
 
 /// Label of the gateway's metrics: a model, by its key or by the name that callers use.
 pub const MODEL: &str = "model";

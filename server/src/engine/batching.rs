@@ -54,7 +54,7 @@ impl BatchingEngine {
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
         let context = lm.context();
-        let cache = lm.cache();
+        let (cache, step_tokens) = (lm.cache(), lm.step_tokens());
         let sequences = limits.sequences.max(1);
         let mut batcher = Batcher {
             lm,
@@ -62,7 +62,7 @@ impl BatchingEngine {
             tokenizer,
             end_tokens,
             most: sequences,
-            pace: Pace::default(),
+            pace: Pace::new(step_tokens),
             schedule: Schedule::new(Limits {
                 sequences,
                 blocks: cache.blocks,

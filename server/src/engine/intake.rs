@@ -109,6 +109,10 @@ impl<J: Abandon + Send + 'static> Engine for Intake<J> {
         room.map_err(|error| self.refuse(error))
     }
 
+    fn retry_after(&self) -> Duration {
+        self.stats.retry_after(self.queue.len())
+    }
+
     fn queue_capacity(&self) -> usize {
         self.queue.capacity()
     }

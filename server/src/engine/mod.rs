@@ -209,6 +209,8 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// When the queue is full or the engine has stopped.
     fn check_room(&self) -> Result<(), Refused>;
+    /// When its queue has likely moved on, by the service times measured so far.
+    fn retry_after(&self) -> Duration;
     /// Most requests that may wait.
     fn queue_capacity(&self) -> usize;
 }

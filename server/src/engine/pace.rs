@@ -16,14 +16,14 @@ const BESIDE: f64 = 0.8;
 const ALONE: Duration = Duration::from_millis(250);
 /// Fewest tokens of prompts in a step: with less, prompts would never be read.
 const FEWEST: usize = 8;
-/// Most tokens of prompts in a step, for the memory that they take on their way.
-const MOST: usize = 512;
 /// Tokens of prompts in a step while nothing is known.
 const AT_FIRST: usize = 128;
 
 /// What is known of an engine's steps.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pace {
+    /// Most tokens of prompts in a step.
+    most: usize,
     /// Seconds of a step in which so many sequences write and none reads.
     writing: BTreeMap<usize, f64>,
     /// Tokens of prompts a second.
@@ -31,6 +31,15 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
+    /// Of an engine whose steps may have so many tokens of prompts.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            most: most.max(FEWEST),
+            writing: BTreeMap::new(),
+            reading: None,
+        }
+    }
+
     /// A step took so long, in which so many sequences wrote, and so many tokens of prompts were read.
     pub(crate) fn took(&mut self, writing: usize, read: usize, time: Duration) {
         let seconds = time.as_secs_f64().max(1e-9);
@@ -56,7 +65,7 @@ impl Pace {
             (Some(seconds), Some(reading)) => (seconds * reading) as usize,
             _ => AT_FIRST,
         };
-        writing + read.clamp(FEWEST, MOST)
+        writing + read.clamp(FEWEST, self.most)
     }
 
     /// Tokens of prompts that are read a second.
@@ -84,10 +93,11 @@ mod tests {
     use super::*;
 
     const STEP: Duration = Duration::from_millis(50);
+    const MOST: usize = 512;
 
     #[test]
     fn reading_takes_less_time_than_writing_beside_it() {
-        let mut pace = Pace::default();
+        let mut pace = Pace::new(MOST);
         assert_eq!(pace.budget(4), 4 + AT_FIRST);
         pace.took(4, 0, STEP);
         // 200 tokens a second.
@@ -104,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_step_is_neither_endless_nor_without_any_prompt() {
-        let mut pace = Pace::default();
+        let mut pace = Pace::new(MOST);
         pace.took(1, 0, Duration::ZERO);
         pace.took(1, 100, 100 * STEP);
         assert_eq!(pace.budget(1), 1 + FEWEST);
@@ -112,11 +122,12 @@ mod tests {
             pace.took(0, MOST, Duration::ZERO);
         }
         assert_eq!(pace.budget(0), MOST);
+        assert_eq!(Pace::new(64).budget(2), 2 + 64);
     }
 
     #[test]
     fn what_changes_is_learnt_anew() {
-        let mut pace = Pace::default();
+        let mut pace = Pace::new(MOST);
         pace.took(0, 100, STEP);
         for _ in 0..50 {
             pace.took(0, 100, 2 * STEP);

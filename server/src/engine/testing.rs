@@ -84,6 +84,7 @@ pub(crate) struct ToyLm {
     pub(crate) context: usize,
     pub(crate) blocks: u32,
     pub(crate) calls: Calls,
+    pub(crate) step_tokens: usize,
     /// The logit of tokens that are neither letters nor the text's next byte.
     pub(crate) others: f32,
     /// By block: its tokens.
@@ -101,6 +102,7 @@ impl ToyLm {
             context: 512,
             blocks: 256,
             calls: Arc::default(),
+            step_tokens: 512,
             others: f32::NEG_INFINITY,
             held: BTreeMap::new(),
         }
@@ -142,6 +144,10 @@ impl CausalLm for ToyLm {
             blocks: self.blocks,
             block_tokens: BLOCK,
         }
+    }
+
+    fn step_tokens(&self) -> usize {
+        self.step_tokens
     }
 
     fn forward(&mut self, chunks: &[Chunk<'_>]) -> Result<Tensor> {

@@ -9,10 +9,13 @@ use serde_json::{Value, json};
 
 use crate::engine::{EngineError, Refused};
 use crate::lifecycle::{Closed, Ending};
+use crate::memory::MemoryLow;
 use crate::tasks::{InputError, PromptError};
 
 /// When a client may come back while the model loads: often enough not to miss it by much.
 const RETRY_WHILE_LOADING: Duration = Duration::from_secs(2);
+/// When a client may come back at the earliest where memory was low.
+const RETRY_FOR_MEMORY: Duration = Duration::from_secs(1);
 /// When a client may come back after this process; another one answers by then.
 const RETRY_ELSEWHERE: Duration = Duration::from_secs(1);
 
@@ -84,6 +87,18 @@ impl ApiError {
             close: true,
             ..self
         }
+    }
+
+    /// 429: too little memory is left for one more request; in about so long there is more.
+    #[must_use]
+    pub fn memory_low(low: MemoryLow, retry_after: Duration) -> Self {
+        let retry_after = retry_after.max(RETRY_FOR_MEMORY);
+        let message = format!("{low}; try again in {} s", retry_after.as_secs());
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, message)
+        }
+        .with_code("memory_low")
     }
 
     /// The answer of requests that run when the process ends.

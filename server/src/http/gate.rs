@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chandler_crds::names::{headers, load};
 use tracing::Instrument;
 
 use super::{ApiError, App};
-use crate::engine::{Deadline, EngineStats};
+use crate::engine::{Deadline, Engine, EngineStats};
+use crate::tasks::Served;
 
 /// Longest name of a request or of a trace that is logged, bytes.
 const LONGEST_NAME: usize = 128;
@@ -52,8 +53,21 @@ pub(super) async fn gate(State(app): State<Arc<App>>, request: Request, next: Ne
 async fn admit(app: &App, mut request: Request, next: Next) -> Result<Response, ApiError> {
     let deadline = deadline(request.headers())?;
     let ticket = app.lifecycle.admit()?.until(deadline);
+    if request.method() == Method::POST {
+        check_memory(app)?;
+    }
     request.extensions_mut().insert(Arc::new(ticket));
     Ok(next.run(request).await)
+}
+
+/// Refuses what would be computed while memory is low, before its body is read.
+fn check_memory(app: &App) -> Result<(), ApiError> {
+    let others = app.lifecycle.in_flight().saturating_sub(1);
+    app.memory.check(others).map_err(|low| {
+        app.metrics.memory_refusals.inc();
+        let engine = app.served.get().map(Served::engine);
+        ApiError::memory_low(low, engine.map(Engine::retry_after).unwrap_or_default())
+    })
 }
 
 /// When the time is up that the request is given by its header.

@@ -27,6 +27,7 @@ pub use limits::MAX_BODY;
 use routes::{Door, ROUTES};
 
 use crate::lifecycle::{Lifecycle, Phase};
+use crate::memory::MemoryWatch;
 use crate::metrics::Metrics;
 use crate::tasks::Served;
 
@@ -41,6 +42,8 @@ pub struct App {
     pub lifecycle: Arc<Lifecycle>,
     /// Everything measured.
     pub metrics: Arc<Metrics>,
+    /// Whether there is memory for requests.
+    pub memory: Arc<MemoryWatch>,
     /// The model, once it is loaded.
     pub served: OnceLock<Served>,
     /// Unix seconds of the start.
@@ -56,6 +59,7 @@ impl App {
             revision,
             lifecycle: Arc::default(),
             metrics,
+            memory: Arc::default(),
             served: OnceLock::new(),
             created: unix_seconds(),
         }

@@ -3,8 +3,9 @@
 use candle_core::Device;
 use candle_core::utils::cuda_is_available;
 
+use super::LoadError;
 use super::options::DeviceChoice;
-use super::{LoadError, memory};
+use crate::memory;
 
 impl DeviceChoice {
     /// Opens the device.

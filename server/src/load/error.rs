@@ -70,15 +70,17 @@ pub enum LoadError {
     },
     /// More memory needed than there is.
     #[error(
-        "the model needs {needed_mib} MiB ({weights_mib} MiB of weights, {cache_mib} MiB of key-value cache for {context} tokens), {available_mib} MiB are available; {advice}"
+        "the model needs {needed_mib} MiB ({weights_mib} MiB of weights, {cache_mib} MiB of key-value cache for {context} tokens, {rest_mib} MiB to compute and to answer), {available_mib} MiB are available; {advice}"
     )]
     OutOfMemory {
-        /// Weights and cache together, MiB.
+        /// All together, MiB.
         needed_mib: u64,
         /// Weights, MiB.
         weights_mib: u64,
         /// Key-value cache, MiB.
         cache_mib: u64,
+        /// What a step, requests and the process itself take, MiB.
+        rest_mib: u64,
         /// Tokens that the cache would hold.
         context: usize,
         /// What this process may use, MiB.

@@ -9,7 +9,6 @@ mod files;
 mod fingerprint;
 mod gguf;
 mod map;
-mod memory;
 mod metadata;
 mod options;
 mod safetensors;

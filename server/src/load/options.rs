@@ -152,7 +152,12 @@ pub struct LoadOptions {
     /// Compute by candle's tensor operations alone on the processor too, as on devices that our kernels have
     /// no code for. It is slower; tests compare both.
     pub tensor_ops: bool,
+    /// Most requests that wait, which hold memory.
+    pub max_queue: Option<usize>,
 }
+
+/// Requests that wait where nobody says how many.
+pub(crate) const QUEUE: usize = 256;
 
 /// Sequences that are written together where nobody says how many.
 const SEQUENCES: usize = 16;
@@ -175,6 +180,11 @@ impl LoadOptions {
     #[must_use]
     pub fn sequences(&self) -> usize {
         sequences(self.max_batch)
+    }
+
+    /// Most requests that wait.
+    pub(crate) fn queue(&self) -> usize {
+        self.max_queue.unwrap_or(QUEUE)
     }
 
     /// The longest sequence to serve, for a model whose own limit is `limit` tokens.

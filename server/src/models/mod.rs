@@ -50,6 +50,8 @@ pub trait CausalLm: Send {
     fn context(&self) -> usize;
     /// Its cache of keys and values.
     fn cache(&self) -> CacheSize;
+    /// Most tokens of prompts that a step may have, for the memory that they take on their way.
+    fn step_tokens(&self) -> usize;
     /// Computes a step, and gives the logits after the last token of each chunk that writes, in order:
     /// shape `(chunks that write, vocab)`, f32. Chunks that share blocks may be of one step: in each layer
     /// all keys and values are written before any is read.

@@ -170,6 +170,31 @@ async fn a_full_queue_is_told_with_a_time_to_come_back() {
 }
 
 #[tokio::test]
+async fn while_memory_is_low_nothing_new_begins_beside_what_runs() {
+    let (steps, model) = gated("abc");
+    let server = Server::start(model).await;
+    let first = tokio::spawn(server.request(CHAT, &chat(&json!({}))).send());
+    let running = r#"vllm:num_requests_running{model_name="toy"} 1"#;
+    server.until_metric(running).await;
+    server.app.memory.read(1 << 20);
+    let second = server.request(CHAT, &chat(&json!({}))).send().await;
+    let second = second.unwrap();
+    let after = second.headers()[RETRY_AFTER].to_str().unwrap().to_owned();
+    assert!(after.parse::<u64>().unwrap() >= 1);
+    let (status, body) = read(second).await;
+    assert_eq!((status, code(&body)), (429, "memory_low"));
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("1 MiB of memory are left"), "{message}");
+    let refused = r#"chandler:memory_refusals_total{model_name="toy"} 1"#;
+    server.assert_measured(&[refused, running]).await;
+    assert_eq!(server.get("/v1/models").await.0, 200, "nothing is computed");
+    drop(steps);
+    assert_eq!(first.await.unwrap().unwrap().status(), 200);
+    // Alone, a request is let in all the same.
+    assert_eq!(server.post(CHAT, &chat(&json!({}))).await.0, 200);
+}
+
+#[tokio::test]
 async fn before_the_model_is_there() {
     let server = Server::start_empty(Duration::ZERO).await;
     server.app.lifecycle.advance(Phase::Downloading, 5, 20);

@@ -1,5 +1,6 @@
 //! Loads decoders of all families, from GGUF files or from safetensors with their `config.json`.
 
+mod budget;
 mod checkpoint;
 mod families;
 mod gguf;
@@ -17,11 +18,13 @@ use super::gguf::Header;
 use super::map::MappedFile;
 use super::safetensors::{self, Opened};
 use super::{LoadError, LoadOptions, device};
+use crate::memory;
 use crate::models::decoder::Decoder;
 use crate::models::matrix::{Arithmetic, Stored};
 use crate::models::registry;
 use crate::models::{Backend, CausalLm};
 
+use budget::{Budget, Needs};
 use families::Plan;
 use gguf::GgufStore;
 use store::{Store, Tensors};
@@ -117,12 +120,15 @@ fn build(
     } = plan;
     let device = &request.device;
     let backend = request.options.backend(device);
-    let available = device::available(device);
-    if let Some(available) = available {
-        plan::check_memory(weight_bytes, &description, available, device)?;
-    }
-    let left = available.map(|available| available.saturating_sub(weight_bytes));
-    let cache = plan::cache_size(&description, request.options.sequences(), left);
+    let needs = Needs::of(
+        &description,
+        weight_bytes,
+        request.options,
+        rayon::current_num_threads(),
+        memory::resident().unwrap_or(0),
+    );
+    let budget = needs.plan(device::available(device))?;
+    tracing::debug!(?needs, ?budget, "memory is planned");
     // Files may hold the output matrix again though it is the embedding table.
     let head = layout.head_tensor();
     let spare = |name: &str| ignored(name) || description.tied_head && name == head;
@@ -136,8 +142,16 @@ fn build(
     let weights = layout.weights(&tensors, &description)?;
     tensors.check_all_used()?;
     let vocab = description.vocab;
-    let lm = Decoder::new(description, cache, weights, device.clone(), backend)
-        .map_err(|e| LoadError::weights(store.file(""), e.to_string()))?;
+    let Budget { cache, step_tokens } = budget;
+    let lm = Decoder::new(
+        description,
+        cache,
+        step_tokens,
+        weights,
+        device.clone(),
+        backend,
+    )
+    .map_err(|e| LoadError::weights(store.file(""), e.to_string()))?;
     Ok(Loaded {
         lm: Box::new(lm),
         vocab,

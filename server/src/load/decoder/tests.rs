@@ -1,17 +1,10 @@
 use super::*;
 use crate::load::DtypeChoice;
 use crate::models::Chunk;
-use crate::models::decoder::Description;
 
 fn plan(header: &Header, bytes: &[u8]) -> Plan {
     let options = LoadOptions::default();
     families::from_gguf(registry::Decoder::Llama, header, bytes, &options).expect("a plan")
-}
-
-fn description() -> Description {
-    let bytes = tiny::llama().bytes();
-    let header = Header::parse(tiny::GGUF, &bytes).expect("a header");
-    plan(&header, &bytes).description
 }
 
 fn logits(arithmetic: Arithmetic) -> Vec<f32> {
@@ -72,39 +65,6 @@ fn weights_are_counted_as_they_will_be_held() {
     assert_eq!(count(Arithmetic::AsStored), stored + stored / 32);
     // Its norms are f32 already.
     assert_eq!(header.bytes_with_widened_floats(), stored);
-}
-
-#[test]
-fn a_cache_that_does_not_fit_is_refused_with_the_length_that_does() {
-    let description = description();
-    let check = |available| plan::check_memory(1000, &description, available, &Device::Cpu);
-    // One layer, one head of 16 keys and 16 values.
-    assert_eq!(description.cache_bytes_per_token(), 128);
-    assert!(check(1000 + 64 * 128).is_ok());
-    let error = check(1000 + 63 * 128).expect_err("too little");
-    assert!(error.to_string().contains("maxModelLen: 63"), "{error}");
-    let error = check(1000).expect_err("too little");
-    assert!(error.to_string().contains("smaller model"), "{error}");
-}
-
-#[test]
-fn the_cache_has_room_for_all_sequences_or_for_what_fits_or_for_one() {
-    let description = description();
-    assert_eq!(
-        (description.context, description.cache_bytes_per_token()),
-        (64, 128)
-    );
-    let tokens = |sequences, left| plan::cache_size(&description, sequences, left).tokens();
-    assert_eq!(tokens(3, None), 3 * 64);
-    assert_eq!(tokens(3, Some(1 << 30)), 3 * 64);
-    assert_eq!(tokens(3, Some(2 * 128 * 100)), 96);
-    assert_eq!(tokens(3, Some(0)), 64);
-    let long = Description {
-        context: 4096,
-        ..description
-    };
-    let tokens = |sequences| plan::cache_size(&long, sequences, None).tokens();
-    assert_eq!((tokens(3), tokens(16)), (4096, 16 * 512));
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! Keys and values in blocks whose tokens lie side by side, and attention by our own kernels, on the processor.
 
-use candle_core::{
-    CpuStorage, CustomOp3, DType, Device, InplaceOp2, Layout, Result, Shape, Tensor, bail,
-};
+use candle_core::{CpuStorage, CustomOp3, Device, InplaceOp2, Layout, Result, Shape, Tensor, bail};
 use chandler_kernels::{Attention, HeadCache, LANES, Query};
 use rayon::prelude::*;
 
@@ -19,8 +17,8 @@ pub(in crate::models) struct BlockCache {
 }
 
 impl BlockCache {
-    /// Room for all blocks, of so many heads of so many numbers. The system gives the memory when it is first
-    /// written.
+    /// Room for all blocks, of so many heads of so many numbers. All of it is written once, so that the
+    /// system gives the memory now or not at all: what is full later is no larger than what is empty.
     ///
     /// # Errors
     /// What candle reports, and blocks of no multiple of 16 tokens.
@@ -30,7 +28,7 @@ impl BlockCache {
             bail!("a block of {tokens} tokens is no multiple of {LANES}");
         }
         let blocks = size.blocks as usize;
-        let empty = |shape: (usize, usize, usize, usize)| Tensor::zeros(shape, DType::F32, device);
+        let empty = |shape: (usize, usize, usize, usize)| Tensor::full(0f32, shape, device);
         Ok(Self {
             keys: empty((blocks, heads, dim, tokens))?,
             values: empty((blocks, heads, tokens, dim))?,

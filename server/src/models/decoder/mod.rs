@@ -26,6 +26,7 @@ pub(crate) struct Decoder {
     weights: DecoderWeights,
     /// Room for at least one sequence of the greatest length.
     size: CacheSize,
+    step_tokens: usize,
     caches: Vec<LayerCache>,
     device: Device,
 }
@@ -38,13 +39,14 @@ struct Step<'a> {
 }
 
 impl Decoder {
-    /// Makes room for the cache.
+    /// Makes room for the cache. Steps are to have `step_tokens` tokens of prompts at most.
     ///
     /// # Errors
     /// What candle reports.
     pub(crate) fn new(
         description: Description,
         size: CacheSize,
+        step_tokens: usize,
         weights: DecoderWeights,
         device: Device,
         backend: Backend,
@@ -56,6 +58,7 @@ impl Decoder {
             .map(|_| LayerCache::new(backend, size, heads, dim, &device));
         Ok(Self {
             size,
+            step_tokens,
             caches: caches.collect::<Result<_>>()?,
             description,
             weights,
@@ -191,6 +194,10 @@ impl CausalLm for Decoder {
 
     fn cache(&self) -> CacheSize {
         self.size
+    }
+
+    fn step_tokens(&self) -> usize {
+        self.step_tokens
     }
 
     fn forward(&mut self, chunks: &[Chunk<'_>]) -> Result<Tensor> {

@@ -6,6 +6,8 @@
 //! ever slows down. A row tells the median of the pairs' ratios, the least and greatest of them
 //! as the spread, and whether either side's own measurements lie too far apart to be believed.
 
+#[cfg(target_os = "linux")]
+mod alive;
 mod autoscale;
 mod calibration;
 mod embeddings;
@@ -50,6 +52,9 @@ pub(crate) enum Command {
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
     GatewayUpstream,
+    /// A server's health under the load of many clients.
+    #[cfg(target_os = "linux")]
+    Alive(alive::Options),
     /// Replica-hours of autoscalers, simulated with a trace.
     Autoscale(autoscale::Options),
     /// The simulation's times to the first token, beside those of local replicas.
@@ -81,6 +86,8 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Gateway(options) => gateway::run(options),
         #[cfg(target_os = "linux")]
         Command::GatewayUpstream => gateway::run_upstream(),
+        #[cfg(target_os = "linux")]
+        Command::Alive(options) => alive::run(options),
         Command::Autoscale(options) => autoscale::run(options),
         Command::Calibration(options) => calibration::run(options),
         Command::Quiet(options) => quiet::run(options),

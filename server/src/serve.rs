@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::cli::ServeArgs;
 use crate::http::{App, router};
 use crate::lifecycle::Lifecycle;
-use crate::memory::MemoryWatch;
+use crate::memory::{self, MemoryWatch};
 use crate::metrics::Metrics;
 use crate::reporter::Reporter;
 use crate::startup::{StartError, prepare};
@@ -58,6 +58,9 @@ async fn run(args: &ServeArgs, reporter: &Reporter) -> Result<(), StartError> {
         _ = &mut server => return Ok(()),
         prepared = prepare(args, &app) => match prepared {
             Ok(served) => {
+                if let Some(available) = memory::available() {
+                    app.room.narrow(available, 2 * memory::RESERVE);
+                }
                 let metrics = Arc::clone(&app.metrics);
                 MemoryWatch::follow(&app.memory, move |bytes| metrics.set_memory_available(bytes))?;
                 app.open(served);

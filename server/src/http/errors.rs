@@ -101,6 +101,20 @@ impl ApiError {
         .with_code("memory_low")
     }
 
+    /// 429: bodies of others take all the room there is.
+    #[must_use]
+    pub fn no_room() -> Self {
+        let seconds = RETRY_FOR_MEMORY.as_secs();
+        let message = format!(
+            "the requests that are read now take all the memory there is for them; try again in {seconds} s"
+        );
+        Self {
+            retry_after: Some(RETRY_FOR_MEMORY),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, message)
+        }
+        .with_code("memory_low")
+    }
+
     /// The answer of requests that run when the process ends.
     #[must_use]
     pub fn ending() -> Self {

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::errors::ApiError;
 use super::fields::Fields;
+use super::room::{Reading, Room, Turn};
 
 /// Longest body that is read as a request.
 pub const MAX_BODY: usize = chandler_crds::names::limits::REQUEST_BODY;
@@ -19,32 +20,42 @@ const MAX_DISCARDED: usize = 64 * 1024 * 1024;
 /// Longest time for a body to arrive.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Reads a request's body as a JSON object.
+/// Reads a request's body as a JSON object, in its turn, which it is to hold until it is read to the end.
 ///
 /// # Errors
+/// 429 for a body that there is no room for now,
 /// 400 for no JSON object, 408 for a body that does not arrive, 413 for one that is too long,
 /// 415 for another content type.
-pub(super) async fn read_fields(request: Request) -> Result<Fields, ApiError> {
+pub(super) async fn read_fields(request: Request, room: &Room) -> Result<(Fields, Turn), ApiError> {
     let (head, body) = request.into_parts();
-    let bytes = timeout(PATIENCE, read_body(&head.headers, body)).await;
+    let bytes = timeout(PATIENCE, read_body(&head.headers, body, room)).await;
     let slow = ApiError::new(
         StatusCode::REQUEST_TIMEOUT,
         format!("the body did not arrive within {} s", PATIENCE.as_secs()),
     );
-    let bytes = bytes.map_err(|_| slow.closing())??;
+    let (bytes, reading) = bytes.map_err(|_| slow.closing())??;
     check_content_type(&head.headers)?;
-    Fields::parse(&bytes)
+    let turn = timeout(PATIENCE, room.turn(reading)).await;
+    let turn = turn.ok().and_then(Result::ok);
+    let turn = turn.ok_or_else(ApiError::no_room)?;
+    Ok((Fields::parse(&bytes)?, turn))
 }
 
-async fn read_body(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, ApiError> {
+async fn read_body(
+    headers: &HeaderMap,
+    body: Body,
+    room: &Room,
+) -> Result<(Vec<u8>, Reading), ApiError> {
+    let most = room.longest_body();
+    let mut reading = room.begin();
     let declared = declared_length(headers);
     // Whoever asks first is answered before the body is sent.
     let asks_first = headers.contains_key(header::EXPECT);
-    if declared > MAX_DISCARDED || (asks_first && declared > MAX_BODY) {
-        return Err(too_large().closing());
+    if declared > MAX_DISCARDED || (asks_first && declared > most) {
+        return Err(too_large(most).closing());
     }
-    let mut bytes = Vec::with_capacity(declared.min(MAX_BODY));
-    let mut length = 0usize;
+    let mut bytes = Vec::with_capacity(declared.min(most));
+    let (mut length, mut has_room) = (0usize, true);
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| {
@@ -52,16 +63,22 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, ApiError>
         })?;
         length = length.saturating_add(chunk.len());
         if length > MAX_DISCARDED {
-            return Err(too_large().closing());
+            return Err(too_large(most).closing());
         }
-        if length <= MAX_BODY {
+        if length <= most && has_room {
+            has_room = reading.add(chunk.len());
             bytes.extend_from_slice(&chunk);
+        } else {
+            (bytes, reading) = (Vec::new(), room.begin());
         }
     }
-    if length > MAX_BODY {
-        return Err(too_large());
+    if length > most {
+        return Err(too_large(most));
     }
-    Ok(bytes)
+    if !has_room {
+        return Err(ApiError::no_room());
+    }
+    Ok((bytes, reading))
 }
 
 fn declared_length(headers: &HeaderMap) -> usize {
@@ -70,9 +87,12 @@ fn declared_length(headers: &HeaderMap) -> usize {
     length.unwrap_or(0)
 }
 
-fn too_large() -> ApiError {
-    let most = MAX_BODY / (1024 * 1024);
-    let message = format!("the body is over {most} MiB; send less in one request");
+fn too_large(most: usize) -> ApiError {
+    let most = match most >> 20 {
+        0 => format!("{} KiB", most >> 10),
+        mib => format!("{mib} MiB"),
+    };
+    let message = format!("the body is over {most}; send less in one request");
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message).with_code("request_too_large")
 }
 
@@ -99,7 +119,8 @@ mod tests {
     use super::*;
 
     async fn refuse(request: Request) -> StatusCode {
-        let error = read_fields(request).await.unwrap_err();
+        let read = read_fields(request, &Room::default()).await;
+        let error = read.map(|_| "fields").unwrap_err();
         error.into_response().status()
     }
 
@@ -115,13 +136,28 @@ mod tests {
             "Application/JSON; charset=utf-8",
             "a/b+json",
         ] {
-            let fields = read_fields(post(content_type, r#"{"a": 1}"#))
-                .await
-                .unwrap();
+            let request = post(content_type, r#"{"a": 1}"#);
+            let (fields, _) = read_fields(request, &Room::default()).await.unwrap();
             assert!(fields.finish(&[]).is_err());
         }
         let bare = Request::post("/").body(Body::from("{}")).unwrap();
-        assert!(read_fields(bare).await.unwrap().finish(&[]).is_ok());
+        let (fields, _) = read_fields(bare, &Room::default()).await.unwrap();
+        assert!(fields.finish(&[]).is_ok());
+    }
+
+    #[tokio::test]
+    async fn bodies_beyond_what_there_is_room_for_come_again_later() {
+        let room = Room::default();
+        room.narrow(0, 0);
+        let mut others = room.begin();
+        others.add(16 << 20);
+        let request = || post("application/json", "{}");
+        let error = read_fields(request(), &room).await.map(|_| "fields");
+        let response = error.unwrap_err().into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert!(response.headers().contains_key(header::RETRY_AFTER));
+        drop(others);
+        assert!(read_fields(request(), &room).await.is_ok());
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ mod limits;
 mod models;
 mod openai;
 mod openapi;
+mod room;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,8 @@ use chandler_crds::names::api;
 
 pub use errors::ApiError;
 pub use limits::MAX_BODY;
+pub(crate) use room::LEAST as LEAST_ROOM;
+pub use room::Room;
 use routes::{Door, ROUTES};
 
 use crate::lifecycle::{Lifecycle, Phase};
@@ -44,6 +47,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Whether there is memory for requests.
     pub memory: Arc<MemoryWatch>,
+    /// Room for requests that are read.
+    pub room: Room,
     /// The model, once it is loaded.
     pub served: OnceLock<Served>,
     /// Unix seconds of the start.
@@ -60,6 +65,7 @@ impl App {
             lifecycle: Arc::default(),
             metrics,
             memory: Arc::default(),
+            room: Room::default(),
             served: OnceLock::new(),
             created: unix_seconds(),
         }

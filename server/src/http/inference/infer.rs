@@ -108,7 +108,7 @@ pub(in crate::http) async fn infer(
 ) -> Result<Json<Response>, ApiError> {
     check(&app, &names)?;
     let path = request.uri().path().to_owned();
-    let mut fields = read_fields(request).await?;
+    let (mut fields, turn) = read_fields(request, &app.room).await?;
     let task = embedding_task(&app, &path)?;
     let id = fields.string("id")?;
     as_json("", fields.take("parameters").as_ref())?;
@@ -116,7 +116,7 @@ pub(in crate::http) async fn infer(
     check_outputs(fields.take("outputs"))?;
     fields.finish(&[])?;
     let shape = [texts.len(), task.dimensions()];
-    let (vectors, _) = vectors(task, texts, &ticket).await?;
+    let (vectors, _) = vectors(task, texts, turn, &ticket).await?;
     Ok(Json(Response {
         model_name: app.name.clone(),
         model_version: VERSION,

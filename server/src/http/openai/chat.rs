@@ -26,7 +26,7 @@ pub(in crate::http) async fn chat(
 ) -> Result<Response, ApiError> {
     let path = request.uri().path().to_owned();
     let caller = standing::named_caller(request.headers());
-    let mut fields = read_fields(request).await?;
+    let (mut fields, turn) = read_fields(request, &app.room).await?;
     check_model(&app, &mut fields)?;
     let task = text_task(&app, &path)?;
     if !task.has_chat() {
@@ -52,7 +52,7 @@ pub(in crate::http) async fn chat(
     };
     let prepared = {
         let task = task.clone();
-        off_thread(move || asked.prepare(&task)).await?
+        off_thread(turn, move || asked.prepare(&task)).await?
     };
     let shape = Shape::new(Kind::Chat, unix_seconds(), app.name.clone());
     let generation = Generation {

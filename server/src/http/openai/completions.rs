@@ -12,6 +12,7 @@ use super::{inputs, off_thread, standing};
 use crate::engine::{Constraint, Deadline, EventStream, GenerateRequest, Refused};
 use crate::http::limits::read_fields;
 use crate::http::models::{check_model, text_task};
+use crate::http::room::Turn;
 use crate::http::{ApiError, App, unix_seconds};
 use crate::lifecycle::Ticket;
 use crate::tasks::{Input, PromptError, TextTask};
@@ -26,7 +27,7 @@ pub(in crate::http) async fn completions(
 ) -> Result<Response, ApiError> {
     let path = request.uri().path().to_owned();
     let caller = standing::named_caller(request.headers());
-    let mut fields = read_fields(request).await?;
+    let (mut fields, turn) = read_fields(request, &app.room).await?;
     check_model(&app, &mut fields)?;
     let task = text_task(&app, &path)?;
     // A choice for each prompt; more of them than may wait could never be taken.
@@ -42,7 +43,7 @@ pub(in crate::http) async fn completions(
     )?;
     fields.finish(IGNORED)?;
     task.engine().check_room()?;
-    let (prompts, aids) = prepare(task, inputs, &params).await?;
+    let (prompts, aids) = prepare(task, inputs, turn, &params).await?;
     let generation = Generation {
         shape: Shape::new(Kind::Completion, unix_seconds(), app.name.clone())
             .with_logprobs(aids.vocabulary),
@@ -65,11 +66,12 @@ pub(in crate::http) async fn completions(
 async fn prepare(
     task: &TextTask,
     inputs: Vec<Input>,
+    turn: Turn,
     params: &Params,
 ) -> Result<(Vec<Vec<u32>>, Aids), ApiError> {
     let (task, form) = (task.clone(), params.form.clone());
     let tells = params.logprobs.is_some();
-    off_thread(move || {
+    off_thread(turn, move || {
         let prompts = inputs.iter().map(|input| task.prompt(input));
         let prompts = prompts.collect::<Result<Vec<_>, PromptError>>()?;
         let aids = Aids::prepare(&task, form.as_ref(), tells)?;

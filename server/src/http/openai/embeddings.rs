@@ -14,6 +14,7 @@ use crate::engine::EngineError;
 use crate::http::fields::{Fields, wrong};
 use crate::http::limits::read_fields;
 use crate::http::models::{check_model, embedding_task};
+use crate::http::room::Turn;
 use crate::http::{ApiError, App};
 use crate::lifecycle::Ticket;
 use crate::tasks::{EmbeddingTask, Input};
@@ -73,14 +74,14 @@ pub(in crate::http) async fn embeddings(
     request: Request,
 ) -> Result<Json<Answer>, ApiError> {
     let path = request.uri().path().to_owned();
-    let mut fields = read_fields(request).await?;
+    let (mut fields, turn) = read_fields(request, &app.room).await?;
     check_model(&app, &mut fields)?;
     let task = embedding_task(&app, &path)?;
     let inputs = inputs::take(&mut fields, "input", MAX_INPUTS)?;
     let encoding = encoding(&mut fields)?;
     check_dimensions(&mut fields, task.dimensions())?;
     fields.finish(&["user"])?;
-    let (vectors, tokens) = vectors(task, inputs, &ticket).await?;
+    let (vectors, tokens) = vectors(task, inputs, turn, &ticket).await?;
     let items = vectors.into_iter().enumerate();
     let usage = Read {
         prompt_tokens: tokens,
@@ -100,12 +101,13 @@ pub(in crate::http) async fn embeddings(
 pub(in crate::http) async fn vectors(
     task: &EmbeddingTask,
     inputs: Vec<Input>,
+    turn: Turn,
     ticket: &Ticket,
 ) -> Result<(Vec<Vec<f32>>, usize), ApiError> {
     task.engine().check_room()?;
     let ids = {
         let task = task.clone();
-        off_thread(move || task.tokenize(&inputs)).await?
+        off_thread(turn, move || task.tokenize(&inputs)).await?
     };
     let tokens = ids.iter().map(Vec::len).sum();
     let answer = task.submit(ids, ticket.deadline())?;

@@ -29,6 +29,7 @@ pub(super) use embeddings::{Answer as EmbeddingAnswer, MAX_INPUTS, embeddings, v
 pub(super) use params::MAX_STOPS;
 
 use super::ApiError;
+use super::room::Turn;
 
 /// As many as there are processors: more at a time would end no sooner, and each holds what it makes of its
 /// request.
@@ -37,18 +38,20 @@ static PROCESSORS: LazyLock<Semaphore> = LazyLock::new(|| {
     Semaphore::new(count)
 });
 
-/// Does work that takes a processor's time, such as tokenising, off the threads that answer, in its turn.
+/// Does work that takes a processor's time, such as tokenising, off the threads that answer. It goes on where nobody
+/// waits for it any more, and holds its request's `turn` until it is done.
 async fn off_thread<T, E>(
+    turn: Turn,
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, ApiError>
 where
     T: Send + 'static,
     E: Into<ApiError> + Send + 'static,
 {
-    // Nobody closes it. The permit goes with the work, which goes on where nobody waits for it any more.
+    // Nobody closes it.
     let permit = PROCESSORS.acquire().await.ok();
     let work = move || {
-        let _permit = permit;
+        let _held = (turn, permit);
         work()
     };
     match spawn_blocking(work).await {

@@ -9,6 +9,7 @@
 //! Where that does not hold there are fewer blocks in the cache, down to one sequence of the greatest length;
 //! then fewer prompt tokens in a step; then the model is not loaded.
 
+use crate::http::LEAST_ROOM;
 use crate::load::{LoadError, LoadOptions};
 use crate::memory::{PROCESS, RESERVE};
 use crate::models::CacheSize;
@@ -28,8 +29,8 @@ const STEP_TOKENS: usize = 512;
 const FEWEST_STEP_TOKENS: usize = 32;
 /// Queries that the attention takes at once.
 const QUERIES: u64 = 4;
-/// What a token of the vocabulary takes in tokenizers and in tries of grammars: measured, 600 bytes.
-const VOCABULARY_TOKEN: u64 = 1024;
+/// What a token of the vocabulary takes in tokenizers and in tries of grammars.
+const VOCABULARY_TOKEN: u64 = 512;
 /// A request that waits or is computed: its connection's buffers, its tokens and the answer on its way.
 const REQUEST: u64 = 64 << 10;
 
@@ -97,7 +98,7 @@ impl Needs {
             sequences,
             sequence: vocab.saturating_mul(logits * FLOAT),
             scratch: scores.saturating_mul(threads as u64),
-            requests: requests.saturating_mul(REQUEST),
+            requests: requests.saturating_mul(REQUEST).saturating_add(LEAST_ROOM),
             process: process.saturating_add(RESERVE),
         }
     }

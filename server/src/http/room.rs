@@ -11,11 +11,14 @@ use super::limits::MAX_BODY;
 /// Bytes that a byte of a body becomes on its way to tokens, at most: measured, 108 for a text of short words,
 /// and 45 for token ids of one digit.
 const EXPANSION: u64 = 110;
+/// Threads that make tokens of requests. Each takes megabytes of text a second, far more than is computed; and the
+/// system's allocator keeps for each what its longest request took.
+pub(super) const THREADS: usize = 2;
 /// What the room is counted in.
 const UNIT: u64 = 4 << 10;
 /// For the longest bodies, and a few of them.
 const MOST: u64 = 1 << 30;
-/// For bodies of some hundred thousand bytes: longer than any context of a model that fits so small a machine.
+/// For bodies of 150 KB: longer than any context of a model that fits so small a machine.
 pub(crate) const LEAST: u64 = 32 << 20;
 
 /// The room of a process. Requests wait for their turn in it.
@@ -48,9 +51,9 @@ impl Room {
         self.turns.forget_permits(less);
     }
 
-    /// Longest body that is read as a request, bytes.
+    /// Longest body that is read as a request, bytes. There is room for one on each thread.
     pub(crate) fn longest_body(&self) -> usize {
-        let bytes = self.bytes.load(Ordering::Relaxed) / EXPANSION;
+        let bytes = self.bytes.load(Ordering::Relaxed) / EXPANSION / THREADS as u64;
         usize::try_from(bytes).unwrap_or(MAX_BODY).min(MAX_BODY)
     }
 
@@ -128,12 +131,12 @@ mod tests {
             (room.longest_body(), room.turns.available_permits())
         };
         assert_eq!(longest(u64::MAX), (MAX_BODY, units(MOST)));
-        assert_eq!(longest(301 << 20), ((100 << 20) / 110, units(100 << 20)));
-        assert_eq!(longest(0), ((32 << 20) / 110, units(LEAST)));
+        assert_eq!(longest(301 << 20), ((100 << 20) / 220, units(100 << 20)));
+        assert_eq!(longest(0), ((32 << 20) / 220, units(LEAST)));
     }
 
     #[test]
-    fn what_fits_not_beside_others_waits_and_the_longest_are_alone() {
+    fn what_fits_not_beside_others_waits() {
         let room = Room::default();
         room.narrow(0, 0);
         let turn = |bytes| {
@@ -141,14 +144,15 @@ mod tests {
             assert!(reading.add(bytes));
             room.turn(reading).now_or_never().map(Result::unwrap)
         };
-        let longest = turn(room.longest_body() + 1000).expect("it is alone");
+        let longest = room.longest_body();
+        let all = turn(3 * longest).expect("it is alone");
         assert!(turn(1).is_none());
-        drop(longest);
-        let half = turn(room.longest_body() / 2).expect("there is room");
-        let _other = turn(1000).expect("there is room");
-        assert!(turn(room.longest_body() / 2).is_none());
-        drop(half);
-        assert!(turn(room.longest_body() / 2).is_some());
+        drop(all);
+        let one = turn(longest).expect("there is room");
+        let _other = turn(longest).expect("there is room");
+        assert!(turn(longest / 2).is_none());
+        drop(one);
+        assert!(turn(longest / 2).is_some());
     }
 
     #[test]

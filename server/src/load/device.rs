@@ -44,8 +44,11 @@ fn first_gpu() -> Result<Device, String> {
     // With a stream of its own: candle's other way takes that of the calling thread, and a model is loaded by one
     // thread and computes on others, whose streams would not wait for each other.
     Device::new_cuda_with_stream(0).map_err(|e| {
+        let told = e.to_string();
+        // Further lines tell where in candle it came from.
+        let told = told.lines().next().unwrap_or_default();
         format!(
-            "no NVIDIA GPU can be opened: {e} (the replica has to ask for one, and the node to have its driver)"
+            "no NVIDIA GPU can be opened: {told} (the replica has to ask for one, and the node to have its driver)"
         )
     })
 }

@@ -1,6 +1,6 @@
 //! How far a long prompt slows those down who are being answered.
 
-use super::client::ask;
+use super::client::{Answer, ask};
 use super::question::{Dice, body, text};
 use super::seconds_at;
 use anyhow::{Result, bail};
@@ -58,7 +58,7 @@ fn streams(server: SocketAddr, seed: u64, with_prompt: bool) -> Result<f64> {
             .collect();
         if with_prompt {
             let prompt = text(&mut Dice::new(1000 * seed + STREAMS), LONG_PROMPT);
-            scope.spawn(move || ask(server, &body(&prompt, 1), None).map(|it| it.text()));
+            scope.spawn(move || ask(server, &body(&prompt, 1), None).map(Answer::text));
         }
         let mut gaps = Vec::new();
         for stream in all {

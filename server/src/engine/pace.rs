@@ -8,9 +8,10 @@ use std::time::Duration;
 
 /// Weight of the newest step in what is known of its like.
 const NEWEST: f64 = 0.2;
-/// What reading takes beside writing, as a share of what writing alone takes: tokens of answers then come
-/// less than half as fast as without it, with something to spare for what is not known well.
-const BESIDE: f64 = 0.8;
+/// What reading takes beside writing, as a share of what writing alone takes: tokens of answers are then to come
+/// at more than half their pace. Much is spared for what is not known yet: the end of a long prompt is read more slowly
+/// than its beginning.
+const BESIDE: f64 = 0.5;
 /// Where nobody writes, a step takes about as long: a client that has gone is noticed after it, and who
 /// comes meanwhile begins after it.
 const ALONE: Duration = Duration::from_millis(250);
@@ -104,10 +105,10 @@ mod tests {
         pace.took(4, 10, 2 * STEP);
         assert_eq!(pace.prefill_rate(), Some(200.0));
         assert_eq!(pace.decode_rate(), Some(80.0));
-        // In 40 ms.
-        assert_eq!(pace.budget(4), 4 + 8);
+        // In 25 ms there would be less.
+        assert_eq!(pace.budget(4), 4 + FEWEST);
         pace.took(1, 0, STEP * 10);
-        assert_eq!(pace.budget(2), 2 + 80);
+        assert_eq!(pace.budget(2), 2 + 50);
         // In 250 ms.
         assert_eq!(pace.budget(0), 50);
     }

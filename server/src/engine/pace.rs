@@ -16,7 +16,7 @@ const BESIDE: f64 = 0.5;
 /// comes meanwhile begins after it.
 const ALONE: Duration = Duration::from_millis(250);
 /// Fewest tokens of prompts in a step: with less, prompts would never be read.
-const FEWEST: usize = 8;
+const FEWEST: usize = 4;
 /// Tokens of prompts in a step while nothing is known.
 const AT_FIRST: usize = 128;
 
@@ -105,8 +105,8 @@ mod tests {
         pace.took(4, 10, 2 * STEP);
         assert_eq!(pace.prefill_rate(), Some(200.0));
         assert_eq!(pace.decode_rate(), Some(80.0));
-        // In 25 ms there would be less.
-        assert_eq!(pace.budget(4), 4 + FEWEST);
+        // In 25 ms.
+        assert_eq!(pace.budget(4), 4 + 5);
         pace.took(1, 0, STEP * 10);
         assert_eq!(pace.budget(2), 2 + 50);
         // In 250 ms.

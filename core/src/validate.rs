@@ -208,10 +208,10 @@ fn source(source: &str, invalid: &mut Vec<Invalid>) {
 fn task(task: Task, invalid: &mut Vec<Invalid>) {
     if !matches!(
         task,
-        Task::Auto | Task::Chat | Task::Completion | Task::Embedding
+        Task::Auto | Task::Chat | Task::Completion | Task::Embedding | Task::Classification
     ) {
         let message = format!(
-            "`{task}` is not served by this version: write auto, chat, completion or embedding"
+            "`{task}` is not served by this version: write auto, chat, completion, embedding or classification"
         );
         invalid.push(Invalid {
             field: "spec.model.task",

@@ -145,6 +145,14 @@ fn each_invalid_field_is_told_with_what_to_write_instead() {
     }
 }
 
+#[test]
+fn tasks_that_servers_do_are_taken() {
+    for task in ["auto", "chat", "completion", "embedding", "classification"] {
+        let model = json!({"model": {"source": "hf://a/b", "task": task}});
+        assert!(validate(&object(model)).is_ok(), "{task}");
+    }
+}
+
 /// A model of at most three replicas with these floors.
 fn floors(floors: &[(&str, &str, &str, i32)]) -> Value {
     let floors = floors.iter().map(|(start, end, zone, replicas)| {

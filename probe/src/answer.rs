@@ -58,18 +58,22 @@ async fn question(client: &Client, addr: SocketAddr, name: &str) -> Result<Quest
         return Err(failed(&format!("{} gave {status}", api::MODELS)));
     }
     let task = models.pointer("/data/0/task").and_then(Value::as_str);
-    Ok(if task == Some("embedding") {
-        Question {
+    Ok(match task {
+        Some("embedding") => Question {
             path: api::EMBEDDINGS,
             body: json!({"model": name, "input": "hello"}),
             answer: "/data/0/embedding",
-        }
-    } else {
-        Question {
+        },
+        Some("classification") => Question {
+            path: api::CLASSIFY,
+            body: json!({"model": name, "input": "hello"}),
+            answer: "/data/0/label",
+        },
+        _ => Question {
             path: api::COMPLETIONS,
             body: json!({"model": name, "prompt": "Hello", "max_tokens": 1}),
             answer: "/choices/0/text",
-        }
+        },
     })
 }
 

@@ -125,7 +125,7 @@ pub struct ServeArgs {
     /// Name that requests call the model by
     #[arg(long, value_name = "NAME")]
     pub served_name: String,
-    /// What the model is served for: auto, chat, completion, embedding
+    /// What the model is served for: auto, chat, completion, embedding, classification
     #[arg(long, default_value_t)]
     pub task: Task,
     /// Where it computes: auto, cpu, cuda
@@ -237,6 +237,8 @@ mod tests {
         let args = parse(&["--task", "embedding", "--max-batch", "8", "--dtype", "f32"]).unwrap();
         assert_eq!(args.load_options().task, Task::Embedding);
         assert_eq!(args.engine_limits().max_batch, Some(8));
+        let args = parse(&["--task", "classification"]).unwrap();
+        assert_eq!(args.load_options().task, Task::Classification);
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! What stands around an encoder: pooling, normalisation, shards, and files that do not fit.
+//! What stands around an encoder: pooling, normalisation, labels, shards, and files that do not fit.
 
 mod tiny;
 
-use chandler_server::load::{EmbeddingModel, LoadError, LoadOptions, LoadedModel, load};
+use chandler_server::load::{
+    ClassificationModel, EmbeddingModel, LoadError, LoadOptions, LoadedModel, Task, load,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -13,11 +15,22 @@ fn attempt(files: &Files) -> Result<EmbeddingModel, LoadError> {
 }
 
 fn attempt_with(files: &Files, options: &LoadOptions) -> Result<EmbeddingModel, LoadError> {
+    match load_with(files, options)? {
+        LoadedModel::Embedding(model) => Ok(model),
+        _ => panic!("a model of the wrong kind"),
+    }
+}
+
+fn load_with(files: &Files, options: &LoadOptions) -> Result<LoadedModel, LoadError> {
     let root = TempDir::new().expect("a folder");
     let names = tiny::write(root.path(), files);
-    match load(root.path(), &names, options, &|_, _| {})? {
-        LoadedModel::Embedding(model) => Ok(model),
-        LoadedModel::Text(_) => panic!("a model of the wrong kind"),
+    load(root.path(), &names, options, &|_, _| {})
+}
+
+fn classifier(files: &Files) -> Result<ClassificationModel, LoadError> {
+    match load_with(files, &LoadOptions::default())? {
+        LoadedModel::Classification(model) => Ok(model),
+        _ => panic!("a model of the wrong kind"),
     }
 }
 
@@ -28,7 +41,17 @@ fn embed(files: &Files, ids: &[u32]) -> Vec<f32> {
 
 /// The tiny model with `change` made to one of its JSON files.
 fn changed(name: &'static str, change: impl Fn(&mut Value)) -> Files {
-    let mut files = tiny::bert();
+    changed_of(tiny::bert(), name, change)
+}
+
+/// The tiny classifier with another value in its configuration.
+fn classifier_with(key: &str, value: Value) -> Files {
+    changed_of(tiny::classifier(), "config.json", |config| {
+        config[key] = value.clone();
+    })
+}
+
+fn changed_of(mut files: Files, name: &str, change: impl Fn(&mut Value)) -> Files {
     let file = files.iter_mut().find(|(file, _)| *file == name);
     let bytes = &mut file.expect("a file").1;
     let mut value = serde_json::from_slice(bytes).expect("JSON");
@@ -54,7 +77,11 @@ fn length(vector: &[f32]) -> f32 {
 }
 
 fn assert_fails(files: &Files, reason: &str, part: &str) {
-    let error = attempt(files).expect_err("an error");
+    assert_fails_with(files, &LoadOptions::default(), reason, part);
+}
+
+fn assert_fails_with(files: &Files, options: &LoadOptions, reason: &str, part: &str) {
+    let error = load_with(files, options).expect_err("an error");
     assert_eq!(error.reason(), reason, "{error}");
     assert!(error.to_string().contains(part), "{error}");
 }
@@ -205,4 +232,98 @@ fn a_text_may_be_as_long_as_the_sentence_config_and_the_positions_allow() {
         b"{\"max_seq_length\": 7}".to_vec(),
     ));
     assert_eq!(attempt(&files).expect("a model").embedder.max_tokens(), 7);
+}
+
+#[test]
+fn a_classifier_is_told_by_its_architecture() {
+    let mut model = classifier(&tiny::classifier()).expect("a model");
+    assert_eq!(model.labels, ["good", "bad", "ugly"]);
+    assert_eq!(model.encoder.embedder.dimensions(), 3);
+    let shares = model.encoder.embedder.embed(&[&[0, 1], &[2]]);
+    for shares in shares.expect("numbers") {
+        assert_eq!(shares.len(), 3);
+        assert!(
+            (shares.iter().sum::<f32>() - 1.0).abs() < 1e-6,
+            "{shares:?}"
+        );
+    }
+    let masked = json!(["BertForMaskedLM"]);
+    let encoder = attempt(&classifier_with("architectures", masked));
+    assert_eq!(encoder.expect("an encoder").embedder.dimensions(), 8);
+    let mut with_modules = tiny::classifier();
+    let modules = tiny::bert().into_iter();
+    let around = ["modules.json", "1_Pooling/config.json"];
+    with_modules.extend(modules.filter(|(name, _)| around.contains(name)));
+    let encoder = attempt(&with_modules).expect("an encoder");
+    assert_eq!(encoder.embedder.dimensions(), 8);
+}
+
+#[test]
+fn heads_and_labels_that_are_not_known_are_refused() {
+    let tags = classifier_with("architectures", json!(["BertForTokenClassification"]));
+    assert_fails(
+        &tags,
+        "UnknownArchitecture",
+        "BertForSequenceClassification",
+    );
+    for (key, value, part) in [
+        (
+            "problem_type",
+            json!("poetry"),
+            "multi_label_classification",
+        ),
+        (
+            "id2label",
+            json!({"0": "good", "3": "bad"}),
+            "must be 0 to 1",
+        ),
+        ("id2label", json!(["good"]), "config.json"),
+        ("num_labels", json!(4), "names 3"),
+        ("architectures", json!("Bert"), "config.json"),
+    ] {
+        assert_fails(&classifier_with(key, value), "ConfigInvalid", part);
+    }
+    let two = classifier_with("id2label", json!({"0": "good", "1": "bad"}));
+    assert_fails(
+        &two,
+        "WeightsInvalid",
+        "`classifier.weight` has shape [3, 8]",
+    );
+    let mut untold = classifier_with("id2label", json!(null));
+    untold = changed_of(untold, "config.json", |c| c["num_labels"] = u64::MAX.into());
+    assert_fails(&untold, "WeightsInvalid", "`classifier.weight`");
+    let mut headless = changed("config.json", |config| {
+        config["architectures"] = json!(["BertForSequenceClassification"]);
+    });
+    headless.retain(|(name, _)| *name != "modules.json");
+    assert_fails(
+        &headless,
+        "WeightsInvalid",
+        "`pooler.dense.weight` is missing",
+    );
+}
+
+#[test]
+fn an_encoder_does_the_task_that_its_head_is_for() {
+    let task = |task| LoadOptions {
+        task,
+        ..LoadOptions::default()
+    };
+    assert!(load_with(&tiny::classifier(), &task(Task::Classification)).is_ok());
+    for (files, asked, can) in [
+        (
+            tiny::classifier(),
+            Task::Embedding,
+            "it can do classification",
+        ),
+        (tiny::classifier(), Task::Chat, "it can do classification"),
+        (tiny::bert(), Task::Classification, "it can do embedding"),
+        (
+            vec![(tiny::GGUF, tiny::llama().bytes())],
+            Task::Classification,
+            "it can do chat, completion",
+        ),
+    ] {
+        assert_fails_with(&files, &task(asked), "TaskMismatch", can);
+    }
 }

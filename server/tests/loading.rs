@@ -26,7 +26,7 @@ fn load_gguf(bytes: Vec<u8>) -> Result<LoadedModel, LoadError> {
 fn text(loaded: LoadedModel) -> TextModel {
     match loaded {
         LoadedModel::Text(model) => model,
-        LoadedModel::Embedding(_) => panic!("a model of the wrong kind"),
+        _ => panic!("a model of the wrong kind"),
     }
 }
 

@@ -51,6 +51,13 @@ fn a_model_that_writes_text_does_what_its_document_says() {
 }
 
 #[test]
+fn a_classifier_does_what_its_document_says() {
+    let folder = TempDir::new().expect("a folder");
+    tiny::write(folder.path(), &tiny::classifier());
+    check(folder.path());
+}
+
+#[test]
 fn an_embedding_model_does_what_its_document_says() {
     let folder = TempDir::new().expect("a folder");
     tiny::write(folder.path(), &tiny::bert());

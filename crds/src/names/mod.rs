@@ -159,6 +159,8 @@ pub mod api {
     pub const COMPLETIONS: &str = "/v1/completions";
     /// Vectors of texts.
     pub const EMBEDDINGS: &str = "/v1/embeddings";
+    /// Labels of texts.
+    pub const CLASSIFY: &str = "/classify";
     /// The models that are served.
     pub const MODELS: &str = "/v1/models";
     /// One of them, as a route of axum; served names may hold slashes.

@@ -91,9 +91,10 @@ impl Call {
         self.path.path()
     }
 
-    /// Whether text is to be written, else vectors are to be made.
+    /// Whether text is to be written, else it is only read: for vectors or labels.
     pub(crate) fn generates(&self) -> bool {
-        self.stream || !(self.path() == api::EMBEDDINGS || self.tensors().is_some())
+        let reads = [api::EMBEDDINGS, api::CLASSIFY].contains(&self.path());
+        self.stream || !(reads || self.tensors().is_some())
     }
 
     /// Its path, where that names the model.

@@ -166,6 +166,8 @@ fn operation(path: &str) -> &'static str {
         api::CHAT => "chat",
         api::COMPLETIONS => "text_completion",
         api::EMBEDDINGS => "embeddings",
+        // The conventions have no word for it, and allow others.
+        api::CLASSIFY => "classify",
         path if TensorPath::of(path).is_some() => "embeddings",
         _ => "",
     }

@@ -321,6 +321,28 @@ async fn tokens_are_reserved_by_estimate_and_settled_by_use() {
 }
 
 #[tokio::test]
+async fn texts_that_are_read_alone_reserve_no_tokens_of_an_answer() {
+    let answer = json!({"data": [{"label": "good"}], "usage": {"prompt_tokens": 40}});
+    let upstream = Upstream::new(move |_| {
+        let answer = answer.clone();
+        async move { axum::Json(answer) }
+    });
+    let upstream = upstream.await;
+    let mut hundred = account("team");
+    hundred.limits.tokens_per_minute = Some(100);
+    let door = keyed(&upstream, &[hundred], config()).await;
+    let body = json!({"model": "chat", "input": "a text"});
+    let answer = asks(&door, "team", "/classify", body).await;
+    assert_eq!(
+        answer.status,
+        StatusCode::OK,
+        "256 for an answer are too many"
+    );
+    let line = r#"chandler_gateway_tokens_total{account="team",direction="in",model="chat"} 40"#;
+    assert!(door.has_metric(line).await);
+}
+
+#[tokio::test]
 async fn requests_at_one_time_are_bounded_until_answers_end() {
     let gate = Arc::new(Semaphore::new(0));
     let opened = gate.clone();

@@ -1,4 +1,4 @@
-//! Embeddings that take long are asked of a second replica as well.
+//! Embeddings and labels that take long are asked of a second replica as well.
 
 use axum::response::IntoResponse;
 use chandler_gateway::GatewayConfig;
@@ -13,6 +13,7 @@ use crate::support::{Answer, Client, Door, chat, config, read, soon, until};
 use crate::upstream::{Guard, Upstream};
 
 const EMBEDDINGS: &str = "/v1/embeddings";
+const CLASSIFY: &str = "/classify";
 /// Answers after which the gateway knows how long one takes.
 const ENOUGH: usize = 100;
 
@@ -110,11 +111,11 @@ impl Pair {
 }
 
 #[tokio::test]
-async fn an_embedding_that_takes_long_is_answered_by_another_replica() {
+async fn what_is_read_alone_and_takes_long_is_answered_by_another_replica() {
     let pair = Pair::behind(config()).await;
     pair.slow.waits();
-    for won in 1..=3 {
-        let answer = pair.asks_slow(EMBEDDINGS).await;
+    for (won, path) in (1..).zip([EMBEDDINGS, CLASSIFY, EMBEDDINGS]) {
+        let answer = pair.asks_slow(path).await;
         assert_eq!(answer.status, StatusCode::OK);
         assert_eq!(answer.json(), json!({ "from": "other" }));
         assert_eq!(answer.header("x-chandler-revision"), Some("r1"));

@@ -114,16 +114,18 @@ async fn passes_bytes_headers_and_status_on() {
     let upstream = Upstream::new(echo).await;
     let door = Door::before(upstream.alone()).await;
     let body = "{ \"model\" : \"chat\",\n\t\"z\": 1.50, \"a\": [] }\n";
-    let answer = door.send(Method::POST, "/v1/embeddings?x=%20y", body).await;
-    assert_eq!(answer.status, StatusCode::IM_A_TEAPOT);
-    assert_eq!(answer.header("x-chandler-revision"), Some("its-own"));
-    assert_eq!(answer.header("x-more"), Some("1"));
-    assert_eq!(answer.header("x-hop"), None);
-    let seen = answer.json();
-    assert_eq!(seen["body"], body);
-    assert_eq!(seen["path"], "/v1/embeddings?x=%20y");
-    assert_eq!(seen["headers"]["content-type"], "application/json");
-    assert_eq!(seen["headers"]["host"], upstream.endpoint.addr.to_string());
+    for path in ["/v1/embeddings?x=%20y", "/classify?x=%20y"] {
+        let answer = door.send(Method::POST, path, body).await;
+        assert_eq!(answer.status, StatusCode::IM_A_TEAPOT);
+        assert_eq!(answer.header("x-chandler-revision"), Some("its-own"));
+        assert_eq!(answer.header("x-more"), Some("1"));
+        assert_eq!(answer.header("x-hop"), None);
+        let seen = answer.json();
+        assert_eq!(seen["body"], body);
+        assert_eq!(seen["path"], path);
+        assert_eq!(seen["headers"]["content-type"], "application/json");
+        assert_eq!(seen["headers"]["host"], upstream.endpoint.addr.to_string());
+    }
 }
 
 #[tokio::test]
@@ -197,6 +199,7 @@ async fn unknown_paths_and_methods_are_openai_errors() {
     for (method, path, allow) in [
         (Method::GET, "/v1/chat/completions", "POST"),
         (Method::PUT, "/v1/embeddings", "POST"),
+        (Method::GET, "/classify", "POST"),
         (Method::POST, "/v1/models", "GET"),
         (Method::DELETE, "/v1/models/chat", "GET"),
     ] {

@@ -13,7 +13,7 @@ use super::fields::Fields;
 use super::{ApiError, App};
 use crate::lifecycle::Closed;
 use crate::load::Task;
-use crate::tasks::{EmbeddingTask, Served, TextTask};
+use crate::tasks::{ClassificationTask, EmbeddingTask, Served, TextTask};
 
 /// The models that are served.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -36,15 +36,18 @@ pub(super) struct Card {
     /// Unix seconds of the server's start.
     created: u64,
     owned_by: &'static str,
-    /// What it is served for: `chat`, `completion` or `embedding`.
+    /// What it is served for: `chat`, `completion`, `embedding` or `classification`.
     task: &'static str,
     /// Paths of what it may be asked, by POST, with a body that names it.
     endpoints: &'static [&'static str],
-    /// Longest sequence in tokens: prompt and answer together, or a text to be embedded.
+    /// Longest sequence in tokens: prompt and answer together, or a text that is read.
     max_model_len: usize,
     /// Length of its vectors, where it makes such.
     #[serde(skip_serializing_if = "Option::is_none")]
     dimensions: Option<usize>,
+    /// Its labels in the order of its answers' probabilities, where it tells such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<Vec<String>>,
     fingerprints: Fingerprints,
 }
 
@@ -79,19 +82,21 @@ pub(super) async fn one(
 fn card(app: &App) -> Result<Card, ApiError> {
     let served = served(app)?;
     let task = served.task();
-    let (max_model_len, dimensions, tokenizer, chat_template) = match served {
-        Served::Text(text) => (
-            text.context(),
-            None,
-            text.tokenizer_fingerprint(),
-            text.template_fingerprint(),
-        ),
-        Served::Embedding(embedding) => (
-            embedding.max_tokens(),
-            Some(embedding.dimensions()),
-            embedding.tokenizer_fingerprint(),
-            None,
-        ),
+    let (mut dimensions, mut labels, mut chat_template) = (None, None, None);
+    let (max_model_len, tokenizer) = match served {
+        Served::Text(text) => {
+            chat_template = text.template_fingerprint();
+            (text.context(), text.tokenizer_fingerprint())
+        }
+        Served::Embedding(task) => {
+            dimensions = Some(task.dimensions());
+            (task.max_tokens(), task.tokenizer_fingerprint())
+        }
+        Served::Classification(task) => {
+            labels = Some(task.labels().to_vec());
+            let encoder = task.encoder();
+            (encoder.max_tokens(), encoder.tokenizer_fingerprint())
+        }
     };
     Ok(Card {
         id: app.name.clone(),
@@ -102,6 +107,7 @@ fn card(app: &App) -> Result<Card, ApiError> {
         endpoints: endpoints(task),
         max_model_len,
         dimensions,
+        labels,
         fingerprints: Fingerprints {
             tokenizer: tokenizer.to_owned(),
             chat_template: chat_template.map(str::to_owned),
@@ -113,6 +119,7 @@ fn card(app: &App) -> Result<Card, ApiError> {
 fn endpoints(task: Task) -> &'static [&'static str] {
     match task {
         Task::Embedding => &[api::EMBEDDINGS],
+        Task::Classification => &[api::CLASSIFY],
         Task::Completion => &[api::COMPLETIONS],
         Task::Chat | Task::Auto => &[api::CHAT, api::COMPLETIONS],
     }
@@ -149,7 +156,7 @@ pub(super) fn served(app: &App) -> Result<&Served, ApiError> {
 pub(super) fn text_task<'a>(app: &'a App, path: &str) -> Result<&'a TextTask, ApiError> {
     match served(app)? {
         Served::Text(task) => Ok(task),
-        Served::Embedding(_) => Err(wrong_endpoint(app, Task::Embedding, path)),
+        served => Err(wrong_endpoint(app, served.task(), path)),
     }
 }
 
@@ -157,11 +164,23 @@ pub(super) fn text_task<'a>(app: &'a App, path: &str) -> Result<&'a TextTask, Ap
 pub(super) fn embedding_task<'a>(app: &'a App, path: &str) -> Result<&'a EmbeddingTask, ApiError> {
     match served(app)? {
         Served::Embedding(task) => Ok(task),
-        served @ Served::Text(_) => Err(wrong_endpoint(app, served.task(), path)),
+        served => Err(wrong_endpoint(app, served.task(), path)),
     }
 }
 
-fn wrong_endpoint(app: &App, task: Task, path: &str) -> ApiError {
+/// The model, where it tells labels of texts.
+pub(super) fn classification_task<'a>(
+    app: &'a App,
+    path: &str,
+) -> Result<&'a ClassificationTask, ApiError> {
+    match served(app)? {
+        Served::Classification(task) => Ok(task),
+        served => Err(wrong_endpoint(app, served.task(), path)),
+    }
+}
+
+/// The error of a request to a `path` that is not for models of this `task`.
+pub(super) fn wrong_endpoint(app: &App, task: Task, path: &str) -> ApiError {
     let instead = endpoints(task).join(" or ");
     let message = format!(
         "model `{}` is served for task `{task}` and does not answer {path}; send the request to {instead}",

@@ -1,15 +1,20 @@
-//! Loads encoders: `config.json`, safetensors, `tokenizer.json` and the modules around them.
+//! Loads encoders: `config.json`, safetensors, `tokenizer.json`, and the modules around them or the classifier in them.
 
 use candle_core::{Device, Tensor};
 use serde::Deserialize;
 
 use super::files::Files;
+use super::labels::Labels;
 use super::safetensors::{self, Weights};
-use super::sentence::SentenceConfig;
-use super::{EmbeddingModel, LoadError, LoadOptions, Task, activation_named, tokenizer};
+use super::sentence::{MODULES, SentenceConfig};
+use super::{
+    ClassificationModel, EmbeddingModel, LoadError, LoadOptions, LoadedModel, Task,
+    activation_named, tokenizer,
+};
 use crate::models::Backend;
 use crate::models::activation::Activation;
-use crate::models::bert::{Bert, BertLayer};
+use crate::models::bert::{Bert, BertLayer, Head};
+use crate::models::classifier::Classifier;
 use crate::models::linear::Linear;
 use crate::models::matrix::{Arithmetic, Matrix, Stored};
 use crate::models::norm::Norm;
@@ -42,9 +47,14 @@ pub(super) fn load(
     encoder: Encoder,
     options: &LoadOptions,
     progress: &dyn Fn(u64, u64),
-) -> Result<EmbeddingModel, LoadError> {
+) -> Result<LoadedModel, LoadError> {
     let name = sentence.file("config.json");
-    check_task(options.task)?;
+    // Modules take the vectors of tokens, whatever else the model was trained for.
+    let labels = match files.has(MODULES) {
+        true => None,
+        false => Labels::read(files, &name, encoder)?,
+    };
+    check_task(options.task, labels.is_some())?;
     options.dtype.check_floats()?;
     let device = options.device.open()?;
     let tokenizer_name = sentence.file("tokenizer.json");
@@ -53,29 +63,48 @@ pub(super) fn load(
         .ok_or_else(|| LoadError::tokenizer(&tokenizer_name, "it is absent"))?;
     let tokenizer = tokenizer::from_json(&tokenizer_name, &tokenizer_json)?;
     let embedder = match encoder {
-        Encoder::Bert => bert(files, &name, sentence, options, device, progress)?,
+        Encoder::Bert => {
+            let labels = labels.as_ref();
+            bert(files, &name, sentence, labels, options, device, progress)?
+        }
     };
-    Ok(EmbeddingModel {
+    let encoder = EmbeddingModel {
         embedder: Box::new(embedder),
         tokenizer,
-    })
+    };
+    Ok(labelled(encoder, labels))
 }
 
-fn check_task(task: Task) -> Result<(), LoadError> {
-    match task {
-        Task::Auto | Task::Embedding => Ok(()),
-        Task::Chat | Task::Completion => Err(LoadError::TaskMismatch {
-            asked: task,
-            problem: "it is an encoder",
-            can: vec![Task::Embedding],
+fn labelled(encoder: EmbeddingModel, labels: Option<Labels>) -> LoadedModel {
+    match labels {
+        None => LoadedModel::Embedding(encoder),
+        Some(labels) => LoadedModel::Classification(ClassificationModel {
+            encoder,
+            labels: labels.names(),
         }),
     }
+}
+
+fn check_task(task: Task, classifies: bool) -> Result<(), LoadError> {
+    let (problem, can) = match (task, classifies) {
+        (Task::Auto, _) | (Task::Embedding, false) | (Task::Classification, true) => return Ok(()),
+        (Task::Classification, false) => ("it has no classifier", Task::Embedding),
+        (Task::Embedding, true) => ("it ends in a classifier", Task::Classification),
+        (Task::Chat | Task::Completion, false) => ("it is an encoder", Task::Embedding),
+        (Task::Chat | Task::Completion, true) => ("it is a classifier", Task::Classification),
+    };
+    Err(LoadError::TaskMismatch {
+        asked: task,
+        problem,
+        can: vec![can],
+    })
 }
 
 fn bert(
     files: &Files,
     name: &str,
     sentence: &SentenceConfig,
+    labels: Option<&Labels>,
     options: &LoadOptions,
     device: Device,
     progress: &dyn Fn(u64, u64),
@@ -116,8 +145,7 @@ fn bert(
         heads: config.num_attention_heads,
         hidden,
         activation,
-        pooling: sentence.pooling,
-        normalize: sentence.normalize,
+        head: weights.head(sentence, labels)?,
         max_tokens,
         device,
         backend: weights.backend,
@@ -181,12 +209,44 @@ impl BertWeights<'_> {
 
     /// The layer called `name`, from `inputs` to `outputs` values.
     fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Linear, LoadError> {
-        let weight = self.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
+        self.linear_beside(&format!("{}{name}", self.prefix), inputs, outputs)
+    }
+
+    /// [`BertWeights::linear`] of a layer that is no part of the encoder: its name has no prefix.
+    fn linear_beside(
+        &mut self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Linear, LoadError> {
+        let weights = &mut self.weights;
+        let weight = weights.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
+        let bias = weights.tensor(&format!("{name}.bias"), &[outputs])?;
         let weight = Matrix::new(Stored::Floats(weight), Arithmetic::AsStored, self.backend);
         Ok(Linear {
             weight: weight.map_err(|e| LoadError::weights(name, e.to_string()))?,
-            bias: Some(self.tensor(&format!("{name}.bias"), &[outputs])?),
+            bias: Some(bias),
         })
+    }
+
+    fn head(
+        &mut self,
+        sentence: &SentenceConfig,
+        labels: Option<&Labels>,
+    ) -> Result<Head, LoadError> {
+        let Some(labels) = labels else {
+            return Ok(Head::Sentence {
+                pooling: sentence.pooling,
+                normalize: sentence.normalize,
+            });
+        };
+        let (hidden, count) = (self.config.hidden_size, labels.count);
+        Ok(Head::Classifier(Classifier {
+            pooler: self.linear("pooler.dense", hidden, hidden)?,
+            labels: self.linear_beside("classifier", hidden, count)?,
+            count,
+            scores: labels.scores,
+        }))
     }
 
     fn layer(&mut self, index: usize) -> Result<BertLayer, LoadError> {

@@ -8,6 +8,7 @@ mod error;
 mod files;
 mod fingerprint;
 mod gguf;
+mod labels;
 mod map;
 mod metadata;
 mod options;
@@ -43,6 +44,8 @@ use crate::models::{CausalLm, Embedder};
 pub enum LoadedModel {
     /// It turns texts into vectors.
     Embedding(EmbeddingModel),
+    /// It tells labels of texts.
+    Classification(ClassificationModel),
     /// It writes text.
     Text(TextModel),
 }
@@ -53,6 +56,15 @@ pub struct EmbeddingModel {
     pub embedder: Box<dyn Embedder>,
     /// Gives ids with the special tokens around them; neither truncates nor pads.
     pub tokenizer: Tokenizer,
+}
+
+/// A model that tells labels of texts.
+#[derive(Debug)]
+pub struct ClassificationModel {
+    /// Its vectors have a number for each label.
+    pub encoder: EmbeddingModel,
+    /// Names of the labels, as many as the vectors are long.
+    pub labels: Vec<String>,
 }
 
 /// A model that writes text.
@@ -159,8 +171,7 @@ fn load_folder(
     let kind: Option<ModelType> = files.json(&name)?;
     let kind = kind.ok_or_else(|| LoadError::config(&name, "it is absent"))?;
     match Family::of(kind.model_type.as_deref().unwrap_or("without a name"))? {
-        Family::Encoder(encoder) => embedding::load(files, &sentence, encoder, options, progress)
-            .map(LoadedModel::Embedding),
+        Family::Encoder(encoder) => embedding::load(files, &sentence, encoder, options, progress),
         Family::Decoder(_) if files.has(sentence::MODULES) => Err(LoadError::config(
             sentence::MODULES,
             "modules around a decoder are not supported; they are around encoders",

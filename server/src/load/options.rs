@@ -20,6 +20,8 @@ pub enum Task {
     Completion,
     /// Vectors of texts.
     Embedding,
+    /// Labels of texts.
+    Classification,
 }
 
 /// Where a model computes.
@@ -101,9 +103,10 @@ macro_rules! words {
     };
 }
 
-words!(Task, "task", "auto, chat, completion, embedding",
+words!(Task, "task", "auto, chat, completion, embedding, classification",
     "auto" => Task::Auto, "chat" => Task::Chat,
-    "completion" => Task::Completion, "embedding" => Task::Embedding);
+    "completion" => Task::Completion, "embedding" => Task::Embedding,
+    "classification" => Task::Classification);
 words!(DeviceChoice, "device", "auto, cpu, cuda",
     "auto" => DeviceChoice::Auto, "cpu" => DeviceChoice::Cpu, "cuda" => DeviceChoice::Cuda);
 words!(DtypeChoice, "dtype", "auto, f32, f16, bf16",

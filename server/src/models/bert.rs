@@ -1,4 +1,4 @@
-//! BERT encoders with pooling, in f32.
+//! BERT encoders with pooling or a classifier, in f32.
 //!
 //! Sequences lie end to end without padding: the linear layers see one matrix of all tokens, and each token attends
 //! to its own sequence. So nothing is computed for padding, nothing needs a mask, and what is beside a text changes
@@ -8,6 +8,7 @@ use candle_core::{D, Device, Result, Tensor, bail};
 
 use super::activation::Activation;
 use super::cache::{Backend, CacheSize, Heads, LayerCache, Places, Sight};
+use super::classifier::Classifier;
 use super::linear::Linear;
 use super::norm::Norm;
 use super::{Chunk, Embedder};
@@ -28,7 +29,15 @@ pub(crate) struct BertLayer {
     pub(crate) output_norm: Norm,
 }
 
-/// A BERT encoder and what its sentence-transformers modules add.
+/// What the vectors of a text's tokens become.
+pub(crate) enum Head {
+    /// One vector, by sentence-transformers modules.
+    Sentence { pooling: Pooling, normalize: bool },
+    /// A number for each label.
+    Classifier(Classifier),
+}
+
+/// A BERT encoder and what follows it.
 pub(crate) struct Bert {
     /// `(vocab, hidden)`.
     pub(crate) words: Tensor,
@@ -41,8 +50,7 @@ pub(crate) struct Bert {
     pub(crate) heads: usize,
     pub(crate) hidden: usize,
     pub(crate) activation: Activation,
-    pub(crate) pooling: Pooling,
-    pub(crate) normalize: bool,
+    pub(crate) head: Head,
     pub(crate) max_tokens: usize,
     pub(crate) device: Device,
     pub(crate) backend: Backend,
@@ -115,20 +123,6 @@ impl Bert {
         layer.output_norm.of_sum(&output, &attended)
     }
 
-    /// The vector of one sequence, `(hidden)`, whose tokens' vectors are `tokens`, `(tokens, hidden)`.
-    fn pool(&self, tokens: &Tensor) -> Result<Tensor> {
-        let pooled = match self.pooling {
-            Pooling::Mean => tokens.mean(0)?,
-            Pooling::Cls => tokens.get(0)?,
-            Pooling::Max => tokens.max(0)?,
-        };
-        if !self.normalize {
-            return Ok(pooled);
-        }
-        let norm = pooled.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
-        pooled.broadcast_div(&norm.maximum(1e-12)?)
-    }
-
     /// The vectors of sequences that are computed together.
     fn vectors(&self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
         let hidden = self.encode(sequences)?;
@@ -136,10 +130,14 @@ impl Bert {
         let parts = sequences.iter().map(|sequence| {
             let part = hidden.narrow(0, start, sequence.len())?;
             start += sequence.len();
-            self.pool(&part)
+            self.head.pool(&part)
         });
+        let pooled = Tensor::stack(&parts.collect::<Result<Vec<_>>>()?, 0)?;
         // One transfer for all, where they come from another device.
-        Tensor::stack(&parts.collect::<Result<Vec<_>>>()?, 0)?.to_vec2()
+        match &self.head {
+            Head::Sentence { .. } => pooled.to_vec2(),
+            Head::Classifier(classifier) => classifier.forward(&pooled),
+        }
     }
 
     fn check(&self, batch: &[&[u32]]) -> Result<()> {
@@ -160,13 +158,36 @@ impl Bert {
     }
 }
 
+impl Head {
+    /// The vector of one sequence, `(hidden)`, whose tokens' vectors are `tokens`, `(tokens, hidden)`.
+    fn pool(&self, tokens: &Tensor) -> Result<Tensor> {
+        let (pooling, normalize) = match self {
+            Self::Sentence { pooling, normalize } => (*pooling, *normalize),
+            Self::Classifier(_) => (Pooling::Cls, false),
+        };
+        let pooled = match pooling {
+            Pooling::Mean => tokens.mean(0)?,
+            Pooling::Cls => tokens.get(0)?,
+            Pooling::Max => tokens.max(0)?,
+        };
+        if !normalize {
+            return Ok(pooled);
+        }
+        let norm = pooled.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
+        pooled.broadcast_div(&norm.maximum(1e-12)?)
+    }
+}
+
 impl Embedder for Bert {
     fn max_tokens(&self) -> usize {
         self.max_tokens
     }
 
     fn dimensions(&self) -> usize {
-        self.hidden
+        match &self.head {
+            Head::Sentence { .. } => self.hidden,
+            Head::Classifier(classifier) => classifier.count,
+        }
     }
 
     fn embed(&mut self, batch: &[&[u32]]) -> Result<Vec<Vec<f32>>> {

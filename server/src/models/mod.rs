@@ -4,6 +4,7 @@
 pub(crate) mod activation;
 pub(crate) mod bert;
 mod cache;
+pub(crate) mod classifier;
 pub(crate) mod decoder;
 pub(crate) mod linear;
 pub(crate) mod matrix;
@@ -16,7 +17,7 @@ use candle_core::{CpuStorage, Layout, Result, Tensor, bail};
 pub(crate) use cache::Backend;
 pub use cache::CacheSize;
 
-/// An encoder that turns token ids into one vector a text.
+/// An encoder that turns token ids into one vector a text. A classifier's has a number for each label.
 pub trait Embedder: Send {
     /// Longest input in tokens, special tokens included.
     fn max_tokens(&self) -> usize;

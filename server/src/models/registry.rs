@@ -58,6 +58,30 @@ impl Family {
     }
 }
 
+impl Encoder {
+    /// Whether a model whose configuration names these `architectures` ends in a classifier of whole texts. Else it
+    /// is taken for the vectors that it has of tokens, whatever it was trained to predict by them.
+    ///
+    /// # Errors
+    /// [`LoadError::UnknownArchitecture`] for other heads: what they tell is not served.
+    pub(crate) fn classifies(self, architectures: &[String]) -> Result<bool, LoadError> {
+        let (vectors, labels) = match self {
+            Self::Bert => (
+                ["BertModel", "BertForMaskedLM", "BertForPreTraining"],
+                "BertForSequenceClassification",
+            ),
+        };
+        match architectures.first().map(String::as_str) {
+            Some(found) if found == labels => Ok(true),
+            Some(found) if !vectors.contains(&found) => Err(LoadError::UnknownArchitecture {
+                found: found.to_owned(),
+                known: vectors.into_iter().chain([labels]).collect(),
+            }),
+            _ => Ok(false),
+        }
+    }
+}
+
 impl Decoder {
     /// By `general.architecture` of a GGUF file.
     ///

@@ -1,5 +1,6 @@
 //! What a model is served for: the way from a request's content to an engine's input.
 
+mod classification;
 mod embedding;
 mod grammar;
 mod text;
@@ -9,6 +10,7 @@ mod vocabulary;
 use std::io;
 use std::sync::Arc;
 
+pub use classification::ClassificationTask;
 pub use embedding::{EmbeddingTask, InputError};
 pub use grammar::{Form, GrammarError, Grammars};
 pub use text::{PromptError, TextTask, Tokens};
@@ -18,7 +20,7 @@ pub use vocabulary::{TokenText, Vocabulary};
 use crate::engine::{
     BatchLimits, BatchingEngine, EmbeddingEngine, Engine, EngineError, QueueBounds,
 };
-use crate::load::{LoadedModel, Task, TextModel, sequences};
+use crate::load::{EmbeddingModel, LoadedModel, Task, TextModel, sequences};
 use crate::metrics::Metrics;
 
 /// Limits of an engine.
@@ -46,6 +48,8 @@ pub enum Served {
     Text(TextTask),
     /// It turns texts into vectors.
     Embedding(EmbeddingTask),
+    /// It tells labels of texts.
+    Classification(ClassificationTask),
 }
 
 impl Served {
@@ -62,11 +66,12 @@ impl Served {
         match model {
             LoadedModel::Text(model) => start_text(model, task, limits, metrics).map(Self::Text),
             LoadedModel::Embedding(model) => {
-                let (most, dimensions) = (model.embedder.max_tokens(), model.embedder.dimensions());
-                let EngineLimits { max_batch, queue } = limits;
-                let queue = QueueBounds::of_requests(queue.requests);
-                let engine = EmbeddingEngine::start(model.embedder, max_batch, queue, metrics)?;
-                EmbeddingTask::new(engine, model.tokenizer, most, dimensions).map(Self::Embedding)
+                start_encoder(model, limits, metrics).map(Self::Embedding)
+            }
+            LoadedModel::Classification(model) => {
+                let encoder = start_encoder(model.encoder, limits, metrics)?;
+                let task = ClassificationTask::new(encoder, model.labels);
+                Ok(Self::Classification(task))
             }
         }
     }
@@ -78,6 +83,7 @@ impl Served {
             Self::Text(task) if task.has_chat() => Task::Chat,
             Self::Text(_) => Task::Completion,
             Self::Embedding(_) => Task::Embedding,
+            Self::Classification(_) => Task::Classification,
         }
     }
 
@@ -87,6 +93,7 @@ impl Served {
         match self {
             Self::Text(task) => task.engine(),
             Self::Embedding(task) => task.engine(),
+            Self::Classification(task) => task.encoder().engine(),
         }
     }
 
@@ -99,8 +106,21 @@ impl Served {
         match self {
             Self::Text(task) => task.warm().await,
             Self::Embedding(task) => task.warm().await,
+            Self::Classification(task) => task.encoder().warm().await,
         }
     }
+}
+
+fn start_encoder(
+    model: EmbeddingModel,
+    limits: EngineLimits,
+    metrics: Arc<Metrics>,
+) -> io::Result<EmbeddingTask> {
+    let (most, dimensions) = (model.embedder.max_tokens(), model.embedder.dimensions());
+    let EngineLimits { max_batch, queue } = limits;
+    let queue = QueueBounds::of_requests(queue.requests);
+    let engine = EmbeddingEngine::start(model.embedder, max_batch, queue, metrics)?;
+    EmbeddingTask::new(engine, model.tokenizer, most, dimensions)
 }
 
 fn start_text(

@@ -78,7 +78,7 @@ pub(crate) fn weights(name: &str, shape: &[usize]) -> Vec<f32> {
         (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     });
     let part = name.rsplit('.').nth(1).expect("a dot");
-    let scale = part.contains("norm") || part.starts_with("ln_");
+    let scale = part.to_lowercase().contains("norm") || part.starts_with("ln_");
     let is_scale = scale && name.ends_with(".weight");
     let count = shape.iter().product::<usize>() as u64;
     let values = (1..=count).map(|at| {
@@ -169,6 +169,6 @@ pub(crate) fn model(files: &[(&str, Vec<u8>)]) -> TextModel {
 pub(crate) fn model_with(files: &[(&str, Vec<u8>)], options: &LoadOptions) -> TextModel {
     match attempt(files, options).expect("a model") {
         LoadedModel::Text(model) => model,
-        LoadedModel::Embedding(_) => panic!("a model of the wrong kind"),
+        _ => panic!("a model of the wrong kind"),
     }
 }

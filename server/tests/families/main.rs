@@ -1,6 +1,7 @@
-//! Decoders of every family against the transformers package: the same weights give the same logits, however
-//! the sequences are cut and batched.
+//! Decoders of every family, and classifiers, against the transformers package: the same weights give the same
+//! logits, however the sequences are cut and batched.
 
+mod classifiers;
 mod fixture;
 mod folder;
 mod gguf;

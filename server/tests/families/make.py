@@ -65,7 +65,7 @@ def weights(name, shape):
     """The values of a tensor: scales of norms from 0.5 to 1.5, all others from -0.25 to 0.25."""
     values = numbers(name, int(np.prod(shape)))
     part = name.split(".")[-2]
-    if name.endswith(".weight") and ("norm" in part or part.startswith("ln_")):
+    if name.endswith(".weight") and ("norm" in part.lower() or part.startswith("ln_")):
         values = 1 + (values >> 1) / 128
     else:
         values = values / 512

@@ -220,12 +220,35 @@ pub(crate) fn bert() -> Vec<(&'static str, Vec<u8>)> {
         ("modules.json", modules.to_string().into()),
         ("1_Pooling/config.json", pooling.to_string().into()),
         ("tokenizer.json", tokenizer.to_string().into()),
-        ("model.safetensors", bert_weights()),
+        ("model.safetensors", safetensors(bert_tensors())),
     ]
 }
 
-fn bert_weights() -> Vec<u8> {
-    let mut shapes: Vec<(String, Vec<u64>)> = Vec::new();
+/// The files of a classifier with the network of [`bert`] and three labels, of which one is true.
+pub(crate) fn classifier() -> Vec<(&'static str, Vec<u8>)> {
+    let encoder = bert_tensors().into_iter();
+    let mut tensors: Vec<_> = encoder
+        .map(|(n, shape)| (format!("bert.{n}"), shape))
+        .collect();
+    for (name, outputs) in [("bert.pooler.dense", 8), ("classifier", 3)] {
+        tensors.push((format!("{name}.weight"), vec![outputs, 8]));
+        tensors.push((format!("{name}.bias"), vec![outputs]));
+    }
+    let mut files = bert();
+    files.retain(|(name, _)| ["config.json", "tokenizer.json"].contains(name));
+    let mut config: Value = serde_json::from_slice(&files[0].1).expect("JSON");
+    config["architectures"] = json!(["BertForSequenceClassification"]);
+    config["id2label"] = json!({"0": "good", "1": "bad", "2": "ugly"});
+    files[0].1 = config.to_string().into();
+    files.push(("model.safetensors", safetensors(tensors)));
+    files
+}
+
+/// Names and shapes.
+type Tensors = Vec<(String, Vec<u64>)>;
+
+fn bert_tensors() -> Tensors {
+    let mut shapes = Tensors::new();
     let tables = [("word", 5), ("position", 12), ("token_type", 2)];
     for (name, rows) in tables {
         shapes.push((
@@ -254,9 +277,14 @@ fn bert_weights() -> Vec<u8> {
         shapes.push((format!("{at}.LayerNorm.weight"), vec![8]));
         shapes.push((format!("{at}.LayerNorm.bias"), vec![8]));
     }
+    shapes
+}
+
+/// A file of these tensors, whose values look random.
+fn safetensors(tensors: Tensors) -> Vec<u8> {
     let mut header = serde_json::Map::new();
     let mut data: Vec<u8> = Vec::new();
-    for (seed, (name, shape)) in (0u64..).zip(shapes) {
+    for (seed, (name, shape)) in (0u64..).zip(tensors) {
         let start = data.len();
         let values = noise(seed, shape.iter().product());
         data.extend(values.flat_map(|n| ((n % 2000) as f32 / 1000.0 - 1.0).to_le_bytes()));

@@ -8,11 +8,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::limits::read_fields;
-use super::super::models::embedding_task;
+use super::super::models::{served, wrong_endpoint};
 use super::super::openai::{MAX_INPUTS, vectors};
 use super::super::{ApiError, App};
-use super::tensors::{as_json, check_outputs, texts};
-use super::{EMBEDDING, FP32, Names, VERSION, check};
+use super::outputs::{Output, Outputs};
+use super::tensors::{as_json, texts, wanted};
+use super::{Names, VERSION, check};
 use crate::lifecycle::Ticket;
 
 /// Texts as a tensor.
@@ -25,7 +26,7 @@ pub(in crate::http) struct Request {
     parameters: Option<Parameters>,
     #[schemars(length(min = 1, max = 1))]
     inputs: Vec<TextTensor>,
-    /// What is to be answered: the one output, as it is without this.
+    /// What is to be answered, in this order: all outputs without it.
     outputs: Option<Vec<Wanted>>,
 }
 
@@ -71,12 +72,13 @@ struct Parameters {
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "a type that only its schema is made of")]
 struct Wanted {
-    #[schemars(extend("const" = "embedding"))]
+    /// Models that make vectors have `embedding`, classifiers the others.
+    #[schemars(extend("enum" = ["embedding", "probabilities", "label"]))]
     name: String,
     parameters: Option<Parameters>,
 }
 
-/// The vectors as a tensor.
+/// What a model makes of texts, as tensors.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "InferenceResponse")]
 pub(in crate::http) struct Response {
@@ -84,20 +86,7 @@ pub(in crate::http) struct Response {
     model_version: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
-    outputs: [VectorTensor; 1],
-}
-
-/// The output.
-#[derive(Debug, Serialize, JsonSchema)]
-struct VectorTensor {
-    #[schemars(extend("const" = "embedding"))]
-    name: &'static str,
-    #[schemars(extend("const" = "FP32"))]
-    datatype: &'static str,
-    /// Texts, and the length of their vectors.
-    shape: [usize; 2],
-    /// All vectors, one after the other.
-    data: Vec<f32>,
+    outputs: Vec<Output>,
 }
 
 pub(in crate::http) async fn infer(
@@ -109,23 +98,21 @@ pub(in crate::http) async fn infer(
     check(&app, &names)?;
     let path = request.uri().path().to_owned();
     let (mut fields, turn) = read_fields(request, &app.room).await?;
-    let task = embedding_task(&app, &path)?;
+    let served = served(&app)?;
+    let outputs = Outputs::of(served).ok_or_else(|| wrong_endpoint(&app, served.task(), &path))?;
     let id = fields.string("id")?;
     as_json("", fields.take("parameters").as_ref())?;
     let texts = texts(fields.take("inputs"))?;
-    check_outputs(fields.take("outputs"))?;
+    let wanted = wanted(fields.take("outputs"), outputs.names())?;
     fields.finish(&[])?;
-    let shape = [texts.len(), task.dimensions()];
-    let (vectors, _) = vectors(task, texts, turn, &ticket).await?;
+    let (vectors, _) = vectors(outputs.encoder(), texts, turn, &ticket).await?;
+    let filled = wanted
+        .into_iter()
+        .map(|name| outputs.filled(name, &vectors));
     Ok(Json(Response {
         model_name: app.name.clone(),
         model_version: VERSION,
         id,
-        outputs: [VectorTensor {
-            name: EMBEDDING,
-            datatype: FP32,
-            shape,
-            data: vectors.concat(),
-        }],
+        outputs: filled.collect(),
     }))
 }

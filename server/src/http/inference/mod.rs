@@ -1,7 +1,8 @@
-//! The Open Inference Protocol, version 2, over HTTP: health, metadata, and texts in, vectors out
+//! The Open Inference Protocol, version 2, over HTTP: health, metadata, and texts in, vectors or labels out
 //! (<https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md>).
 
 mod infer;
+mod outputs;
 mod tensors;
 
 use std::collections::HashMap;
@@ -17,17 +18,15 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub(super) use infer::{Request, Response, infer};
+pub(super) use outputs::Outputs;
 
 use super::models::{check_name, served};
 use super::{ApiError, App, health};
-use crate::tasks::Served;
 
 /// The one version of the one model: a revision is another server.
 pub(super) const VERSION: &str = "1";
 /// The tensor that texts come in.
 const TEXT: &str = "text";
-/// The tensor that vectors go out in.
-const EMBEDDING: &str = "embedding";
 /// Texts, as the protocol calls them.
 const BYTES: &str = "BYTES";
 const FP32: &str = "FP32";
@@ -128,22 +127,14 @@ pub(super) async fn model(
     Path(names): Names,
 ) -> Result<Json<Model>, ApiError> {
     check(&app, &names)?;
-    let tensor = |name, datatype, shape| {
-        vec![Tensor {
-            name,
-            datatype,
-            shape,
-        }]
+    let text = || Tensor {
+        name: TEXT,
+        datatype: BYTES,
+        shape: vec![-1],
     };
-    let (inputs, outputs) = match served(&app)? {
-        Served::Embedding(task) => {
-            let length = i64::try_from(task.dimensions()).unwrap_or(i64::MAX);
-            (
-                tensor(TEXT, BYTES, vec![-1]),
-                tensor(EMBEDDING, FP32, vec![-1, length]),
-            )
-        }
-        Served::Text(_) => (Vec::new(), Vec::new()),
+    let (inputs, outputs) = match Outputs::of(served(&app)?) {
+        Some(outputs) => (vec![text()], outputs.described()),
+        None => (Vec::new(), Vec::new()),
     };
     Ok(Json(Model {
         name: app.name.clone(),

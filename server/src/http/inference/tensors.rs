@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::super::ApiError;
 use super::super::fields::wrong;
 use super::super::openai::MAX_INPUTS;
-use super::{BYTES, EMBEDDING, TEXT};
+use super::{BYTES, TEXT};
 use crate::tasks::Input;
 
 /// The texts of the one tensor in `inputs`.
@@ -34,26 +34,39 @@ pub(super) fn texts(inputs: Option<Value>) -> Result<Vec<Input>, ApiError> {
     Ok(texts)
 }
 
-/// Checks that what is to be answered is what there is.
+/// The names of the tensors that are to be answered, each once: of a model's `own` those that `outputs` has, and all
+/// where it has none.
 ///
 /// # Errors
 /// 400 for another tensor, or another form of it.
-pub(super) fn check_outputs(outputs: Option<Value>) -> Result<(), ApiError> {
+pub(super) fn wanted(
+    outputs: Option<Value>,
+    own: &[&'static str],
+) -> Result<Vec<&'static str>, ApiError> {
     let Some(outputs) = outputs else {
-        return Ok(());
+        return Ok(own.to_vec());
     };
     let Value::Array(items) = &outputs else {
         return Err(wrong("outputs", "an array of tensors", &outputs));
     };
+    let mut wanted = Vec::new();
     for (index, output) in items.iter().enumerate() {
-        if output.get("name").and_then(Value::as_str) != Some(EMBEDDING) {
+        let asked = output.get("name").and_then(Value::as_str);
+        let Some(&name) = own.iter().find(|name| Some(**name) == asked) else {
             let param = format!("outputs[{index}].name");
-            let message = format!("`{param}` must be \"{EMBEDDING}\", the one output there is");
+            let names = own.join("\" or \"");
+            let message = format!("`{param}` must be \"{names}\": the model has no other output");
             return Err(ApiError::invalid(param, message));
-        }
+        };
         as_json(&format!("outputs[{index}]"), output.get("parameters"))?;
+        if !wanted.contains(&name) {
+            wanted.push(name);
+        }
     }
-    Ok(())
+    if wanted.is_empty() {
+        wanted.extend(own);
+    }
+    Ok(wanted)
 }
 
 /// Checks that no tensor is asked for, or sent, as bytes beside the JSON: an extension of the protocol.
@@ -192,11 +205,16 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_output() {
-        let ask = |outputs: Value| check_outputs(Some(outputs));
-        assert_eq!(ask(json!([])), Ok(()));
-        assert_eq!(ask(json!([{"name": "embedding"}])), Ok(()));
-        let binary = json!({"name": "embedding", "parameters": {"binary_data": true}});
+    fn outputs_are_chosen_by_name() {
+        let ask = |outputs: Value| wanted(Some(outputs), &["probabilities", "label"]);
+        let both = vec!["probabilities", "label"];
+        assert_eq!(wanted(None, &["probabilities", "label"]), Ok(both.clone()));
+        assert_eq!(ask(json!([])), Ok(both));
+        let [label, probabilities] = ["label", "probabilities"].map(|name| json!({"name": name}));
+        assert_eq!(ask(json!([label])), Ok(vec!["label"]));
+        let turned = ask(json!([label, probabilities, label]));
+        assert_eq!(turned, Ok(vec!["label", "probabilities"]));
+        let binary = json!({"name": "label", "parameters": {"binary_data": true}});
         for (outputs, param) in [
             (json!({}), "outputs"),
             (json!([{"name": "logits"}]), "outputs[0].name"),

@@ -42,11 +42,21 @@ pub(in crate::http) struct Answer {
 
 /// What a request took.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "EmbeddingUsage")]
-struct Read {
+#[schemars(rename = "ReadUsage")]
+pub(super) struct Read {
     prompt_tokens: usize,
     /// The same.
     total_tokens: usize,
+}
+
+impl Read {
+    /// Of a request whose texts have so many tokens.
+    pub(super) fn of(tokens: usize) -> Self {
+        Self {
+            prompt_tokens: tokens,
+            total_tokens: tokens,
+        }
+    }
 }
 
 /// The vector of one text.
@@ -83,17 +93,13 @@ pub(in crate::http) async fn embeddings(
     fields.finish(&["user"])?;
     let (vectors, tokens) = vectors(task, inputs, turn, &ticket).await?;
     let items = vectors.into_iter().enumerate();
-    let usage = Read {
-        prompt_tokens: tokens,
-        total_tokens: tokens,
-    };
     Ok(Json(Answer {
         object: "list",
         data: items
             .map(|(index, vector)| item(index, vector, encoding))
             .collect(),
         model: app.name.clone(),
-        usage,
+        usage: Read::of(tokens),
     }))
 }
 

@@ -1,7 +1,8 @@
-//! OpenAI's API: chat, completions, embeddings.
+//! OpenAI's API: chat, completions, embeddings; and, in its manner, vLLM's classification.
 
 mod calls;
 mod chat;
+mod classify;
 mod completions;
 mod embeddings;
 mod form;
@@ -24,6 +25,7 @@ use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::oneshot;
 
 pub(super) use chat::chat;
+pub(super) use classify::{Answer as ClassificationAnswer, classify};
 pub(super) use completions::completions;
 pub(super) use embeddings::{Answer as EmbeddingAnswer, MAX_INPUTS, embeddings, vectors};
 pub(super) use params::MAX_STOPS;

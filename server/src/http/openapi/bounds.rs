@@ -3,11 +3,17 @@
 use serde_json::{Map, Value, json};
 
 use super::super::App;
+use super::super::inference::Outputs;
 use crate::tasks::Served;
 
 /// Tells in the `schemas` of requests what this server takes.
 pub(super) fn narrow(schemas: &mut Map<String, Value>, app: &App) {
-    for request in ["ChatRequest", "CompletionRequest", "EmbeddingRequest"] {
+    for request in [
+        "ChatRequest",
+        "CompletionRequest",
+        "EmbeddingRequest",
+        "ClassificationRequest",
+    ] {
         put(schemas, request, "model", "enum", json!([app.name]));
     }
     match app.served.get() {
@@ -24,7 +30,10 @@ pub(super) fn narrow(schemas: &mut Map<String, Value>, app: &App) {
             let own = json!([task.dimensions(), null]);
             put(schemas, "EmbeddingRequest", "dimensions", "enum", own);
         }
-        None => {}
+        Some(Served::Classification(_)) | None => {}
+    }
+    if let Some(outputs) = app.served.get().and_then(Outputs::of) {
+        put(schemas, "Wanted", "name", "enum", json!(outputs.names()));
     }
 }
 

@@ -252,6 +252,17 @@ pub(in crate::http) struct EmbeddingRequest {
     user: Option<Value>,
 }
 
+/// Texts whose labels are to be told. A field that is `null` counts as absent.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(in crate::http) struct ClassificationRequest {
+    /// The name that the model is served by.
+    model: String,
+    input: ManyInputs,
+    /// Not looked at.
+    user: Option<Value>,
+}
+
 /// A text, several, the token ids of one, or those of several.
 #[derive(JsonSchema)]
 #[schemars(untagged)]

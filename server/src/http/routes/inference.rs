@@ -106,10 +106,10 @@ pub(super) const INFER: Route = Route {
         paths::INFER,
         || post(inference::infer),
         "v2Infer",
-        "Turns a tensor of texts into one of vectors (Open Inference Protocol)",
+        "Turns a tensor of texts into vectors or labels (Open Inference Protocol)",
         &[Answer {
             status: 200,
-            means: "The vectors.",
+            means: "The vectors, or the labels with their probabilities.",
             content: &[(JSON, of::<inference::Response>)],
         }],
     )

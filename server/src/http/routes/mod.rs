@@ -99,6 +99,7 @@ pub(super) const ROUTES: &[Route] = &[
     openai::CHAT,
     openai::COMPLETIONS,
     openai::EMBEDDINGS,
+    openai::CLASSIFY,
     openai::MODELS,
     openai::ONE_MODEL,
     operations::LIVE,

@@ -1,4 +1,4 @@
-//! Routes of OpenAI's API.
+//! Routes of OpenAI's API, and what vLLM has beside it.
 
 use axum::routing::{get, post};
 use chandler_crds::names::api;
@@ -63,6 +63,24 @@ pub(super) const EMBEDDINGS: Route = Route {
             status: 200,
             means: "A vector for each text.",
             content: &[(JSON, of::<openai::EmbeddingAnswer>)],
+        }],
+    )
+};
+
+pub(super) const CLASSIFY: Route = Route {
+    verb: Verb::Post,
+    door: Door::Gate,
+    body: Some(of::<requests::ClassificationRequest>),
+    errors: COMPUTED,
+    ..read(
+        api::CLASSIFY,
+        || post(openai::classify),
+        "classify",
+        "Tells how likely labels are for texts",
+        &[Answer {
+            status: 200,
+            means: "The labels of each text.",
+            content: &[(JSON, of::<openai::ClassificationAnswer>)],
         }],
     )
 };

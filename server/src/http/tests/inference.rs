@@ -50,6 +50,47 @@ async fn texts_in_a_tensor_become_vectors_in_one() {
 }
 
 #[tokio::test]
+async fn labels_come_with_their_probabilities_or_as_they_are_asked_for() {
+    let server = Server::start(classifier()).await;
+    let probabilities = json!({
+        "name": "probabilities",
+        "datatype": "FP32",
+        "shape": [2, 3],
+        "data": [1.0, 97.0, 1.0, 2.0, 196.0, 1.0],
+    });
+    let label = json!({"name": "label", "datatype": "BYTES", "shape": [2], "data": ["sum", "sum"]});
+    let name = |name: &str| json!({"name": name});
+    for (asked, outputs) in [
+        (json!(null), json!([probabilities, label])),
+        (json!([]), json!([probabilities, label])),
+        (json!([name("label")]), json!([label])),
+        (
+            json!([name("label"), name("probabilities"), name("label")]),
+            json!([label, probabilities]),
+        ),
+    ] {
+        let mut request = texts(&["a", "bb"]);
+        request["outputs"] = asked;
+        let (status, answer) = server.post(INFER, &request).await;
+        assert_eq!((status, &answer["outputs"]), (200, &outputs));
+    }
+    let mut request = texts(&["a"]);
+    request["outputs"] = json!([name("embedding")]);
+    let (status, answer) = server.post(INFER, &request).await;
+    assert_eq!(status, 400);
+    let told = error(&answer);
+    assert!(told.contains(r#""probabilities" or "label""#), "{told}");
+    let (_, model) = server.get(MODEL).await;
+    let outputs = json!([
+        {"name": "probabilities", "datatype": "FP32", "shape": [-1, 3]},
+        {"name": "label", "datatype": "BYTES", "shape": [-1]},
+    ]);
+    assert_eq!(model["outputs"], outputs);
+    let input = json!([{"name": "text", "datatype": "BYTES", "shape": [-1]}]);
+    assert_eq!(model["inputs"], input);
+}
+
+#[tokio::test]
 async fn the_server_and_its_model_tell_what_they_are() {
     let server = Server::start(embedding_model()).await;
     let (status, body) = server.get("/v2").await;

@@ -1,6 +1,7 @@
 //! The router over real sockets, with models whose answers are known.
 
 mod calls;
+mod classify;
 mod deadlines;
 mod drain;
 mod embeddings;
@@ -25,7 +26,9 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::engine::QueueBounds;
 use crate::engine::testing::{BOS, EOS, Gate, ToyEmbedder, ToyLm, VOCAB, byte_tokenizer};
-use crate::load::{ChatTemplate, EmbeddingModel, LoadedModel, Task, TextModel};
+use crate::load::{
+    ChatTemplate, ClassificationModel, EmbeddingModel, LoadedModel, Task, TextModel,
+};
 use crate::serve::{Stop, serve_http};
 use crate::tasks::EngineLimits;
 
@@ -177,6 +180,17 @@ fn embedding_model() -> LoadedModel {
     })
 }
 
+/// A model that tells a text's tokens, the sum of their ids, and 1 as what speaks for its labels.
+fn classifier() -> LoadedModel {
+    LoadedModel::Classification(ClassificationModel {
+        encoder: EmbeddingModel {
+            embedder: Box::new(ToyEmbedder::new()),
+            tokenizer: byte_tokenizer(),
+        },
+        labels: ["tokens", "sum", "one"].map(str::to_owned).into(),
+    })
+}
+
 fn chat(extra: &Value) -> Value {
     let mut body = json!({
         "model": "toy",
@@ -192,3 +206,4 @@ fn chat(extra: &Value) -> Value {
 const CHAT: &str = "/v1/chat/completions";
 const COMPLETIONS: &str = "/v1/completions";
 const EMBEDDINGS: &str = "/v1/embeddings";
+const CLASSIFY: &str = "/classify";

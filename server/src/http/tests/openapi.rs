@@ -65,10 +65,12 @@ fn keys_of_routes() -> BTreeSet<&'static str> {
 async fn the_parameters_that_are_read_are_those_that_are_described() {
     let text = Server::start(text_model(ToyLm::new("ok"))).await;
     let embedding = Server::start(embedding_model()).await;
+    let classifier = Server::start(classifier()).await;
     for (server, path) in [
         (&text, CHAT),
         (&text, COMPLETIONS),
         (&embedding, EMBEDDINGS),
+        (&classifier, CLASSIFY),
     ] {
         let document = document(server).await;
         let described = keys(&body(&document, path)["properties"]);
@@ -122,11 +124,13 @@ fn around(property: &Value) -> (Vec<Value>, Vec<Value>) {
 async fn bounds_that_are_described_are_those_that_are_kept() {
     let text = Server::start(text_model(ToyLm::new("ok"))).await;
     let embedding = Server::start(embedding_model()).await;
+    let classifier = Server::start(classifier()).await;
     let mut bounded = 0;
     for (server, path) in [
         (&text, CHAT),
         (&text, COMPLETIONS),
         (&embedding, EMBEDDINGS),
+        (&classifier, CLASSIFY),
     ] {
         let document = document(server).await;
         let properties = body(&document, path)["properties"].as_object().unwrap();
@@ -167,11 +171,19 @@ async fn the_models_own_bounds_are_told_once_it_is_loaded() {
     assert_eq!(ids["maximum"], VOCAB - 1);
     let server = Server::start(embedding_model()).await;
     let embedding = document(&server).await;
-    let request = &embedding["components"]["schemas"]["EmbeddingRequest"];
-    assert_eq!(
-        request["properties"]["dimensions"]["enum"],
-        json!([3, null])
-    );
+    let schemas = &embedding["components"]["schemas"];
+    let dimensions = &schemas["EmbeddingRequest"]["properties"]["dimensions"];
+    assert_eq!(dimensions["enum"], json!([3, null]));
+    let server = Server::start(classifier()).await;
+    let labels = document(&server).await;
+    for (document, outputs) in [
+        (&empty, json!(["embedding", "probabilities", "label"])),
+        (&embedding, json!(["embedding"])),
+        (&labels, json!(["probabilities", "label"])),
+    ] {
+        let wanted = &document["components"]["schemas"]["Wanted"];
+        assert_eq!(wanted["properties"]["name"]["enum"], outputs);
+    }
 }
 
 #[tokio::test]

@@ -23,8 +23,12 @@ fn check_task(task: Task, has_template: bool) -> Result<(), LoadError> {
     let (problem, can) = match (task, has_template) {
         (Task::Auto | Task::Completion, _) | (Task::Chat, true) => return Ok(()),
         (Task::Chat, false) => ("it has no chat template", vec![Task::Completion]),
-        (Task::Embedding, true) => ("it is a decoder", vec![Task::Chat, Task::Completion]),
-        (Task::Embedding, false) => ("it is a decoder", vec![Task::Completion]),
+        (Task::Embedding | Task::Classification, true) => {
+            ("it is a decoder", vec![Task::Chat, Task::Completion])
+        }
+        (Task::Embedding | Task::Classification, false) => {
+            ("it is a decoder", vec![Task::Completion])
+        }
     };
     Err(LoadError::TaskMismatch {
         asked: task,

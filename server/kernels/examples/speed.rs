@@ -39,6 +39,8 @@ const SMOLLM: [(usize, usize); 5] = [
     (576, 1536),
     (49152, 576),
 ];
+/// Those of MiniLM-L6.
+const MINILM: [(usize, usize); 3] = [(384, 384), (1536, 384), (384, 1536)];
 /// How long the runs of a line may take.
 const BUDGET: Duration = Duration::from_millis(500);
 const RUNS: usize = 31;
@@ -53,12 +55,16 @@ fn main() -> Result<()> {
     println!("instructions: {}", Instructions::best().name());
     println!("format  rows x columns    m    ours GB/s  GFLOP/s   candle GB/s  GFLOP/s   ours is");
     let wanted = |name: &str| shapes == "all" || shapes == name;
-    let sets = [("llama", LLAMA), ("smollm", SMOLLM)];
+    let sets = [
+        ("llama", &LLAMA[..]),
+        ("smollm", &SMOLLM),
+        ("minilm", &MINILM),
+    ];
     for (_, shapes) in sets.into_iter().filter(|(name, _)| wanted(name)) {
         for pair in FORMATS {
             if format == "all" || format!("{:?}", pair.0) == format {
                 for shape in shapes {
-                    pool.install(|| compare(pair, shape))?;
+                    pool.install(|| compare(pair, *shape))?;
                 }
             }
         }

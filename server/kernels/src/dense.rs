@@ -9,6 +9,8 @@ use crate::quant::{ROWS, put};
 use crate::simd::Avx2;
 use crate::simd::Set;
 use crate::tasks::Task;
+#[cfg(target_arch = "x86_64")]
+use crate::tasks::{MOST_ROWS, tile_rows};
 use rayon::prelude::*;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::__m256;
@@ -178,63 +180,65 @@ impl<N: Number> Dense<N> {
         let mut index = 0;
         while index < end {
             match end - index {
-                4.. if few => index += self.panels_few(avx2, index, task),
+                4.. if few => index += self.panels::<4>(avx2, index, task),
                 2.. => index += self.panels::<2>(avx2, index, task),
                 _ => index += self.panels::<1>(avx2, index, task),
             }
         }
     }
 
-    /// Four panels with one or two rows of the input.
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    fn panels_few(&self, avx2: Avx2, index: usize, task: &mut Task<'_, f32>) -> usize {
-        let (x, out) = (task.x, &mut task.out[..]);
-        let first = task.panels.start + index;
-        let panels = std::array::from_fn(|offset| self.panel(first + offset));
-        match out.len() {
-            1 => tile::<N, 1, 4>(avx2, panels, x, index, out),
-            _ => tile::<N, 2, 4>(avx2, panels, x, index, out),
-        }
-        4
-    }
-
-    /// `P` panels with tiles of up to six rows.
+    /// `P` panels with all rows of a task, a stretch of columns after the other.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     fn panels<const P: usize>(&self, avx2: Avx2, index: usize, task: &mut Task<'_, f32>) -> usize {
         let first = task.panels.start + index;
         let panels: [_; P] = std::array::from_fn(|offset| self.panel(first + offset));
-        let rows = crate::tasks::tile_rows(task.out.len(), 6);
-        let x = task.x.chunks(rows * self.columns);
-        for (x, out) in x.zip(task.out.chunks_mut(rows)) {
-            match out.len() {
-                1 => tile::<N, 1, P>(avx2, panels, x, index, out),
-                2 => tile::<N, 2, P>(avx2, panels, x, index, out),
-                3 => tile::<N, 3, P>(avx2, panels, x, index, out),
-                4 => tile::<N, 4, P>(avx2, panels, x, index, out),
-                5 => tile::<N, 5, P>(avx2, panels, x, index, out),
-                _ => tile::<N, 6, P>(avx2, panels, x, index, out),
+        let mut sums = [[avx2.zero_f32(); P]; MOST_ROWS];
+        let sums = &mut sums[..task.out.len()];
+        let rows = tile_rows(sums.len(), 6);
+        for start in (0..self.columns).step_by(STRETCH) {
+            let end = self.columns.min(start + STRETCH);
+            let panels = panels.map(|panel| &panel[start..end]);
+            let x = task.x[start..].chunks(rows * self.columns);
+            for (x, sums) in x.zip(sums.chunks_mut(rows)) {
+                let x = (x, self.columns);
+                match sums.len() {
+                    1 => tile::<N, 1, P>(avx2, panels, x, sums),
+                    2 => tile::<N, 2, P>(avx2, panels, x, sums),
+                    3 => tile::<N, 3, P>(avx2, panels, x, sums),
+                    4 => tile::<N, 4, P>(avx2, panels, x, sums),
+                    5 => tile::<N, 5, P>(avx2, panels, x, sums),
+                    _ => tile::<N, 6, P>(avx2, panels, x, sums),
+                }
+            }
+        }
+        for (out, sums) in task.out.iter_mut().zip(sums) {
+            for (panel, sum) in sums.iter().enumerate() {
+                put(out, index + panel, &avx2.numbers(*sum));
             }
         }
         P
     }
 }
 
-/// The products of `P` panels with `M` rows of the input.
+/// Columns that all rows of a task meet before the next ones: what two panels have of them stays in the first cache
+/// beside what a tile of rows has.
+#[cfg(target_arch = "x86_64")]
+const STRETCH: usize = 256;
+
+/// Adds the products of a stretch of `P` panels with `M` rows of the input, which are `width` numbers apart.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn tile<N: Number, const M: usize, const P: usize>(
     avx2: Avx2,
     panels: [&[[N; ROWS]]; P],
-    x: &[f32],
-    index: usize,
-    out: &mut [&mut [f32]],
+    (x, width): (&[f32], usize),
+    all: &mut [[__m256; P]],
 ) {
     let columns = panels[0].len();
-    let x: [&[f32]; M] = std::array::from_fn(|row| &x[row * columns..][..columns]);
+    let x: [&[f32]; M] = std::array::from_fn(|row| &x[row * width..][..columns]);
     let panels: [&[[N; ROWS]]; P] = std::array::from_fn(|panel| &panels[panel][..columns]);
-    let mut sums = [[avx2.zero_f32(); P]; M];
+    let mut sums: [[__m256; P]; M] = std::array::from_fn(|row| all[row]);
     for column in 0..columns {
         let mut weights = [avx2.zero_f32(); P];
         for (weights, panel) in weights.iter_mut().zip(panels) {
@@ -247,9 +251,5 @@ fn tile<N: Number, const M: usize, const P: usize>(
             }
         }
     }
-    for (out, sums) in out.iter_mut().zip(sums) {
-        for (panel, sum) in sums.into_iter().enumerate() {
-            put(out, index + panel, &avx2.numbers(sum));
-        }
-    }
+    all.copy_from_slice(&sums);
 }

@@ -30,7 +30,7 @@ pub(crate) struct Shape {
 }
 
 /// Rows of the input that a panel meets before the next one: so many that they stay in the second cache beside it.
-const BLOCK: usize = 64;
+pub(crate) const MOST_ROWS: usize = 64;
 /// A task takes at least this long, far more than handing it over does,
 const LEAST_NS: usize = 8_000;
 /// and at most this long, little enough to balance.
@@ -41,7 +41,7 @@ const ALONE_NS: usize = 20_000;
 impl Shape {
     /// About how long a product with so many rows of the input takes on one thread.
     pub(crate) fn cost_ns(self, count: usize) -> usize {
-        let rows = tile_rows(count, BLOCK);
+        let rows = tile_rows(count, MOST_ROWS);
         self.panel_ns(rows) * self.rows.div_ceil(ROWS) * count.div_ceil(rows)
     }
 
@@ -78,7 +78,7 @@ impl<'a> Work<'a> {
         finish: Option<Finish<'a>>,
         run: impl Fn(&mut Task<'a, X>) + Copy + Send + 'a,
     ) {
-        let rows = tile_rows(out.len() / shape.rows, BLOCK);
+        let rows = tile_rows(out.len() / shape.rows, MOST_ROWS);
         let share = self.cost_ns / (4 * rayon::current_num_threads());
         let aim = share.clamp(LEAST_NS, MOST_NS);
         // A multiple of four: plain numbers are taken four panels at a time.

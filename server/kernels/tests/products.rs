@@ -125,10 +125,10 @@ fn check_invariance(
     format: Format,
     (rows, blocks, count, seed): (usize, usize, usize, u64),
 ) -> Result<(), TestCaseError> {
-    // Plain numbers have no blocks: any number of columns.
+    // Up to two of the stretches that columns are taken in, and a part of one.
     let columns = match format.block_columns() {
-        1 => 37 * blocks,
-        block => block * blocks,
+        1 => 197 * blocks,
+        block => (192 * blocks).next_multiple_of(block),
     };
     let matrix = random_matrix(format, rows, columns, seed);
     let x = random_input(count, columns, seed ^ 1);

@@ -130,17 +130,11 @@ impl<B: Block> Quantised<B> {
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     fn run_avx2(&self, avx2: Avx2, task: &mut Task<'_, B::Input>) {
-        const TILE: usize = 4;
         for (index, panel) in task.panels.clone().enumerate() {
             let panel = self.panel(panel);
-            let x = task.x.chunks(TILE * self.width);
-            for (x, out) in x.zip(task.out.chunks_mut(TILE)) {
-                match out.len() {
-                    1 => tile::<B, 1>(avx2, panel, x, index, out),
-                    2 => tile::<B, 2>(avx2, panel, x, index, out),
-                    3 => tile::<B, 3>(avx2, panel, x, index, out),
-                    _ => tile::<B, TILE>(avx2, panel, x, index, out),
-                }
+            let x = task.x.chunks(GROUP * self.width);
+            for (x, out) in x.zip(task.out.chunks_mut(GROUP)) {
+                group(avx2, panel, x, index, out);
             }
         }
     }
@@ -149,27 +143,60 @@ impl<B: Block> Quantised<B> {
 /// How far ahead of the computation weights are asked for.
 #[cfg(target_arch = "x86_64")]
 const AHEAD: usize = 4096;
+/// Rows of the input that blocks meet at once: their sums fill the registers.
+#[cfg(target_arch = "x86_64")]
+const TILE: usize = 4;
+/// Rows of the input that blocks meet while they are in the first cache. Had a panel to pass once for each tile, it
+/// would come from memory in the first pass, and nothing would come in the others.
+#[cfg(target_arch = "x86_64")]
+const GROUP: usize = 16;
+/// Columns that a tile of a group meets before the next one does.
+#[cfg(target_arch = "x86_64")]
+const STRETCH: usize = 256;
 
-/// The products of a panel with `M` rows of the input.
+/// The products of a panel with up to [`GROUP`] rows of the input.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn group<B: Block>(avx2: Avx2, panel: &[B], x: &[B::Input], index: usize, out: &mut [&mut [f32]]) {
+    let width = panel.len();
+    let mut sums = [avx2.zero_f32(); GROUP];
+    let sums = &mut sums[..out.len()];
+    let stretch = STRETCH / B::Input::COLUMNS;
+    for (at, blocks) in panel.chunks(stretch).enumerate() {
+        let x = &x[at * stretch..];
+        blocks.iter().for_each(
+            #[inline(always)]
+            |block| avx2.prefetch(block, AHEAD),
+        );
+        for (x, sums) in x.chunks(TILE * width).zip(sums.chunks_mut(TILE)) {
+            match sums.len() {
+                1 => tile::<B, 1>(avx2, blocks, (x, width), sums),
+                2 => tile::<B, 2>(avx2, blocks, (x, width), sums),
+                3 => tile::<B, 3>(avx2, blocks, (x, width), sums),
+                _ => tile::<B, TILE>(avx2, blocks, (x, width), sums),
+            }
+        }
+    }
+    for (out, sum) in out.iter_mut().zip(sums) {
+        put(out, index, &avx2.numbers(*sum));
+    }
+}
+
+/// Adds the products of some blocks with `M` rows of the input, which are `width` blocks apart.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn tile<B: Block, const M: usize>(
     avx2: Avx2,
-    panel: &[B],
-    x: &[B::Input],
-    index: usize,
-    out: &mut [&mut [f32]],
+    blocks: &[B],
+    (x, width): (&[B::Input], usize),
+    all: &mut [__m256],
 ) {
-    let width = panel.len();
-    let x: [&[B::Input]; M] = std::array::from_fn(|row| &x[row * width..][..width]);
-    let mut sums = [avx2.zero_f32(); M];
-    for (at, block) in panel.iter().enumerate() {
-        avx2.prefetch(block, AHEAD);
+    let x: [&[B::Input]; M] = std::array::from_fn(|row| &x[row * width..][..blocks.len()]);
+    let mut sums: [__m256; M] = std::array::from_fn(|row| all[row]);
+    for (at, block) in blocks.iter().enumerate() {
         block.multiply_avx2(avx2, std::array::from_fn(|row| &x[row][at]), &mut sums);
     }
-    for (out, sum) in out.iter_mut().zip(sums) {
-        put(out, index, &avx2.numbers(sum));
-    }
+    all.copy_from_slice(&sums);
 }
 
 /// Writes a panel's results into its place of a row, which may end within it.

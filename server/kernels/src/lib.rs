@@ -1,6 +1,6 @@
 //! What a model's steps spend their time with, by a processor's vector instructions: products of a batch of rows with
 //! a weight matrix that is held as a file of weights has it, quantised in blocks, or as numbers of 32 or 16 bits;
-//! [`Attention`]; the functions between ([`Activation`], [`by_mean_square`], [`by_variance`]).
+//! [`Attention`]; the functions between ([`Activation`], [`by_mean_square`], [`by_variance`], [`rotate`]).
 //!
 //! A [`Matrix`] takes the bytes of a GGUF tensor (or the plain numbers of a safetensors one) and repacks them once,
 //! eight rows side by side, so that a vector register holds the same columns of eight rows and no sum is ever taken
@@ -25,6 +25,7 @@ mod input;
 mod matrix;
 mod norm;
 mod quant;
+mod rotate;
 mod simd;
 mod tasks;
 
@@ -33,4 +34,5 @@ pub use attention::{Attention, HeadCache, LANES, Query};
 pub use format::Format;
 pub use matrix::{Finish, Matrix, MatrixError, Part, ProductError, products};
 pub use norm::{by_mean_square, by_variance};
+pub use rotate::{Pairs, rotate};
 pub use simd::Instructions;

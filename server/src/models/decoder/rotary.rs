@@ -2,15 +2,10 @@
 
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::rotary_emb::{rope, rope_i};
+pub(crate) use chandler_kernels::Pairs;
+use chandler_kernels::rotate;
 
-/// Which values are a pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pairs {
-    /// Neighbours.
-    Interleaved,
-    /// The n-th of the first half and the n-th of the second.
-    Halves,
-}
+use crate::models::rows;
 
 /// A rotation.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +70,20 @@ pub(super) struct Angles {
 impl Angles {
     /// Rotates the heads of each row; `x` is `(rows, heads, head_dim)`, as is the result.
     pub(super) fn rotate(&self, x: &Tensor) -> Result<Tensor> {
+        if !x.device().is_cpu() {
+            return self.by_candle(x);
+        }
+        let (x, heads, half) = (x.contiguous()?, x.dim(1)?, self.cos.dim(D::Minus1)?);
+        rows::read([&x, &self.cos, &self.sin], |[numbers, cos, sin]| {
+            rows::make(&x, x.dim(D::Minus1)?, |at, head| {
+                head.copy_from_slice(&numbers[at * head.len()..][..head.len()]);
+                let angles = at / heads * half..(at / heads + 1) * half;
+                rotate(head, (&cos[angles.clone()], &sin[angles]), self.pairs);
+            })
+        })
+    }
+
+    fn by_candle(&self, x: &Tensor) -> Result<Tensor> {
         let turned = 2 * self.cos.dim(D::Minus1)?;
         let dim = x.dim(D::Minus1)?;
         // Each row is rotated as a sequence of its own, by the angles of its position.
@@ -95,5 +104,31 @@ impl Angles {
             )?,
         };
         whole.squeeze(2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_that_of_candle() {
+        let (rows, heads, dim) = (5, 3, 24);
+        let numbers = (0..rows * heads * dim).map(|at| (at as f32 * 0.37).sin());
+        let x =
+            Tensor::from_iter(numbers, &Device::Cpu).and_then(|x| x.reshape((rows, heads, dim)));
+        let x = x.expect("numbers");
+        for pairs in [Pairs::Interleaved, Pairs::Halves] {
+            for turned in [2, 16, dim] {
+                let mut rotary = Rotary::new(pairs, turned, 1e4);
+                rotary.scale = 1.5;
+                let angles = rotary.at([0, 1, 7, 300, 4000].into_iter(), &Device::Cpu);
+                let angles = angles.expect("angles");
+                let [ours, theirs] = [angles.rotate(&x), angles.by_candle(&x)]
+                    .map(|it| it.and_then(|it| it.to_vec3::<f32>()).expect("numbers"));
+                assert_eq!(ours, theirs, "{pairs:?} of {turned}");
+                assert_ne!(ours[1], x.to_vec3::<f32>().expect("numbers")[1]);
+            }
+        }
     }
 }

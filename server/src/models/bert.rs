@@ -4,6 +4,8 @@
 //! to its own sequence. So nothing is computed for padding, nothing needs a mask, and what is beside a text changes
 //! nothing of its vector.
 
+use std::sync::{Mutex, OnceLock, PoisonError};
+
 use candle_core::{D, Device, Result, Tensor, bail};
 
 use super::activation::Activation;
@@ -14,8 +16,10 @@ use super::norm::Norm;
 use super::{Chunk, Embedder};
 use crate::load::Pooling;
 
-/// Tokens computed at once: more would not fit the caches of a processor.
+/// Tokens computed at once: more would not fit the caches of a processor,
 const CHUNK: usize = 1024;
+/// and fewer would read the weights too often.
+const LEAST: usize = 256;
 /// Tokens of a block of keys and values.
 const BLOCK_TOKENS: usize = 16;
 
@@ -194,13 +198,20 @@ impl Embedder for Bert {
         self.check(batch)?;
         let mut order: Vec<usize> = (0..batch.len()).collect();
         order.sort_by_key(|&i| batch[i].len());
+        let tokens: usize = batch.iter().map(|sequence| sequence.len()).sum();
+        let share = tokens.div_ceil(rayon::current_num_threads());
+        let pieces = chunks(&order, share.clamp(LEAST, CHUNK), |i| batch[i].len());
+        let compute = |piece: &[usize]| {
+            let sequences: Vec<&[u32]> = piece.iter().map(|&i| batch[i]).collect();
+            self.vectors(&sequences)
+        };
+        let found = match self.backend {
+            Backend::Kernels => side_by_side(&pieces, compute),
+            Backend::TensorOps => pieces.iter().map(|piece| compute(piece)).collect(),
+        };
         let mut vectors = vec![Vec::new(); batch.len()];
-        for indices in chunks(&order, |i| batch[i].len()) {
-            let sequences: Vec<&[u32]> = indices.iter().map(|&i| batch[i]).collect();
-            // On a thread of the pool that products are spread over, which others would wait for.
-            let model = &*self;
-            let found = rayon::scope(|_| model.vectors(&sequences))?;
-            for (&i, vector) in indices.iter().zip(found) {
+        for (piece, found) in pieces.iter().zip(found) {
+            for (&i, vector) in piece.iter().zip(found?) {
                 vectors[i] = vector;
             }
         }
@@ -208,12 +219,30 @@ impl Embedder for Bert {
     }
 }
 
-/// Cuts `order` into pieces of at most [`CHUNK`] tokens, or of a single sequence.
-fn chunks(order: &[usize], length: impl Fn(usize) -> usize) -> Vec<&[usize]> {
+/// What `compute` gives for each piece. Every thread of the pool has a piece of its own, so that none waits while
+/// another does what can't be shared out; where there are fewer pieces than threads, they share what can.
+fn side_by_side<T: Send + Sync>(
+    pieces: &[&[usize]],
+    compute: impl Fn(&[usize]) -> T + Sync,
+) -> Vec<T> {
+    let found: Vec<OnceLock<T>> = pieces.iter().map(|_| OnceLock::new()).collect();
+    // The longest sequences are last, and are best begun first.
+    let next = Mutex::new(pieces.iter().zip(&found).rev());
+    let take = || next.lock().unwrap_or_else(PoisonError::into_inner).next();
+    rayon::broadcast(|_| {
+        while let Some((piece, found)) = take() {
+            found.get_or_init(|| compute(piece));
+        }
+    });
+    found.into_iter().filter_map(OnceLock::into_inner).collect()
+}
+
+/// Cuts `order` into pieces of at most `size` tokens, or of a single sequence.
+fn chunks(order: &[usize], size: usize, length: impl Fn(usize) -> usize) -> Vec<&[usize]> {
     let mut pieces = Vec::new();
     let (mut start, mut tokens) = (0, 0);
     for (at, &i) in order.iter().enumerate() {
-        if at > start && tokens + length(i) > CHUNK {
+        if at > start && tokens + length(i) > size {
             pieces.push(&order[start..at]);
             (start, tokens) = (at, 0);
         }
@@ -244,7 +273,7 @@ mod tests {
     fn chunks_keep_every_sequence_once_and_in_order() {
         let lengths = [1, 500, 500, 500, 1024, 2000];
         let order: Vec<usize> = (0..lengths.len()).collect();
-        let pieces = chunks(&order, |i| lengths[i]);
+        let pieces = chunks(&order, CHUNK, |i| lengths[i]);
         assert_eq!(pieces, [&[0, 1, 2][..], &[3], &[4], &[5]]);
     }
 

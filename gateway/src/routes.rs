@@ -25,7 +25,14 @@ use crate::observe::AccessRecord;
 use crate::proxy;
 
 /// The API's paths that name a model in their JSON body.
-const MODEL_PATHS: [&str; 4] = [api::CHAT, api::COMPLETIONS, api::EMBEDDINGS, api::CLASSIFY];
+const MODEL_PATHS: [&str; 6] = [
+    api::CHAT,
+    api::COMPLETIONS,
+    api::EMBEDDINGS,
+    api::CLASSIFY,
+    api::TOKENIZE,
+    api::DETOKENIZE,
+];
 /// Those that name it themselves.
 const TENSOR_PATHS: [&str; 2] = [inference::INFER, inference::VERSION_INFER];
 

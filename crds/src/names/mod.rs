@@ -161,6 +161,10 @@ pub mod api {
     pub const EMBEDDINGS: &str = "/v1/embeddings";
     /// Labels of texts.
     pub const CLASSIFY: &str = "/classify";
+    /// The tokens of a text.
+    pub const TOKENIZE: &str = "/tokenize";
+    /// The text of tokens.
+    pub const DETOKENIZE: &str = "/detokenize";
     /// The models that are served.
     pub const MODELS: &str = "/v1/models";
     /// One of them, as a route of axum; served names may hold slashes.

@@ -68,7 +68,10 @@ impl Accounts {
         if !holder.reaches(&call.model, snapshot) {
             return Err(unknown_model(&call.model, Some(&holder), snapshot));
         }
-        let ask = Ask::of(call.body(), call.generates());
+        let ask = match call.computes() {
+            true => Ask::of(call.body(), call.generates()),
+            false => Ask::default(),
+        };
         let taken = self.take(holder, &call.model, ask)?;
         let mut meter = Meter::default();
         if ask.streams_without_usage

@@ -91,10 +91,15 @@ impl Call {
         self.path.path()
     }
 
-    /// Whether text is to be written, else it is only read: for vectors or labels.
+    /// Whether text is to be written, else it is only read: for vectors, labels or tokens.
     pub(crate) fn generates(&self) -> bool {
-        let reads = [api::EMBEDDINGS, api::CLASSIFY].contains(&self.path());
-        self.stream || !(reads || self.tensors().is_some())
+        let writes = [api::CHAT, api::COMPLETIONS].contains(&self.path());
+        self.stream || writes
+    }
+
+    /// Whether the model itself takes part: tokens are told without it, and nobody uses any.
+    pub(crate) fn computes(&self) -> bool {
+        ![api::TOKENIZE, api::DETOKENIZE].contains(&self.path())
     }
 
     /// Its path, where that names the model.

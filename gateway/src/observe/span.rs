@@ -166,8 +166,10 @@ fn operation(path: &str) -> &'static str {
         api::CHAT => "chat",
         api::COMPLETIONS => "text_completion",
         api::EMBEDDINGS => "embeddings",
-        // The conventions have no word for it, and allow others.
+        // The conventions have no words for these, and allow others.
         api::CLASSIFY => "classify",
+        api::TOKENIZE => "tokenize",
+        api::DETOKENIZE => "detokenize",
         path if TensorPath::of(path).is_some() => "embeddings",
         _ => "",
     }

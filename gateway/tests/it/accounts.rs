@@ -322,10 +322,11 @@ async fn tokens_are_reserved_by_estimate_and_settled_by_use() {
 
 #[tokio::test]
 async fn texts_that_are_read_alone_reserve_no_tokens_of_an_answer() {
-    let answer = json!({"data": [{"label": "good"}], "usage": {"prompt_tokens": 40}});
-    let upstream = Upstream::new(move |_| {
-        let answer = answer.clone();
-        async move { axum::Json(answer) }
+    let upstream = Upstream::new(|request| async move {
+        axum::Json(match request.uri().path() {
+            "/classify" => json!({"data": [], "usage": {"prompt_tokens": 40}}),
+            _ => json!({"count": 1000}),
+        })
     });
     let upstream = upstream.await;
     let mut hundred = account("team");
@@ -339,6 +340,11 @@ async fn texts_that_are_read_alone_reserve_no_tokens_of_an_answer() {
         "256 for an answer are too many"
     );
     let line = r#"chandler_gateway_tokens_total{account="team",direction="in",model="chat"} 40"#;
+    assert!(door.has_metric(line).await);
+    // Telling tokens uses none.
+    let body = json!({"model": "chat", "prompt": "x".repeat(4000)});
+    let answer = asks(&door, "team", "/tokenize", body).await;
+    assert_eq!(answer.status, StatusCode::OK);
     assert!(door.has_metric(line).await);
 }
 

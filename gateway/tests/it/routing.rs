@@ -114,7 +114,12 @@ async fn passes_bytes_headers_and_status_on() {
     let upstream = Upstream::new(echo).await;
     let door = Door::before(upstream.alone()).await;
     let body = "{ \"model\" : \"chat\",\n\t\"z\": 1.50, \"a\": [] }\n";
-    for path in ["/v1/embeddings?x=%20y", "/classify?x=%20y"] {
+    for path in [
+        "/v1/embeddings?x=%20y",
+        "/classify?x=%20y",
+        "/tokenize?x=%20y",
+        "/detokenize",
+    ] {
         let answer = door.send(Method::POST, path, body).await;
         assert_eq!(answer.status, StatusCode::IM_A_TEAPOT);
         assert_eq!(answer.header("x-chandler-revision"), Some("its-own"));
@@ -200,6 +205,7 @@ async fn unknown_paths_and_methods_are_openai_errors() {
         (Method::GET, "/v1/chat/completions", "POST"),
         (Method::PUT, "/v1/embeddings", "POST"),
         (Method::GET, "/classify", "POST"),
+        (Method::GET, "/tokenize", "POST"),
         (Method::POST, "/v1/models", "GET"),
         (Method::DELETE, "/v1/models/chat", "GET"),
     ] {

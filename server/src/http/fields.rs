@@ -48,6 +48,11 @@ impl Fields {
         }
     }
 
+    /// Whether a field is still there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.map.get(name).is_some_and(|value| !value.is_null())
+    }
+
     /// Takes a field of any type.
     pub(super) fn take(&mut self, name: &'static str) -> Option<Value> {
         self.known.push(name);

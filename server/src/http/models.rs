@@ -83,19 +83,18 @@ fn card(app: &App) -> Result<Card, ApiError> {
     let served = served(app)?;
     let task = served.task();
     let (mut dimensions, mut labels, mut chat_template) = (None, None, None);
-    let (max_model_len, tokenizer) = match served {
+    let tokenizer = match served {
         Served::Text(text) => {
             chat_template = text.template_fingerprint();
-            (text.context(), text.tokenizer_fingerprint())
+            text.tokenizer_fingerprint()
         }
         Served::Embedding(task) => {
             dimensions = Some(task.dimensions());
-            (task.max_tokens(), task.tokenizer_fingerprint())
+            task.tokenizer_fingerprint()
         }
         Served::Classification(task) => {
             labels = Some(task.labels().to_vec());
-            let encoder = task.encoder();
-            (encoder.max_tokens(), encoder.tokenizer_fingerprint())
+            task.encoder().tokenizer_fingerprint()
         }
     };
     Ok(Card {
@@ -105,7 +104,7 @@ fn card(app: &App) -> Result<Card, ApiError> {
         owned_by: "chandler",
         task: task.as_str(),
         endpoints: endpoints(task),
-        max_model_len,
+        max_model_len: served.max_model_len(),
         dimensions,
         labels,
         fingerprints: Fingerprints {

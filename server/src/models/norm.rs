@@ -45,12 +45,7 @@ impl Norm {
         }
         let (x, added) = (x.contiguous()?, added.contiguous()?);
         rows::read([&x, &added], |[numbers, added]| {
-            self.make(&x, |at, row| {
-                let sums = numbers[at..].iter().zip(&added[at..]);
-                for (to, (x, added)) in row.iter_mut().zip(sums) {
-                    *to = x + added;
-                }
-            })
+            self.make(&x, |at, row| rows::add(&numbers[at..], &added[at..], row))
         })
     }
 

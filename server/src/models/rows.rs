@@ -71,10 +71,14 @@ pub(super) fn sum(one: &Tensor, other: &Tensor) -> Result<Tensor> {
     let width = one.dim(D::Minus1)?;
     read([&one, &other], |[numbers, others]| {
         make(&one, width, |row, out| {
-            let both = numbers[row * width..].iter().zip(&others[row * width..]);
-            for (out, (one, other)) in out.iter_mut().zip(both) {
-                *out = one + other;
-            }
+            add(&numbers[row * width..], &others[row * width..], out);
         })
     })
+}
+
+/// Writes the sums of as many numbers as there is room for.
+pub(super) fn add(numbers: &[f32], others: &[f32], out: &mut [f32]) {
+    for (out, (one, other)) in out.iter_mut().zip(numbers.iter().zip(others)) {
+        *out = one + other;
+    }
 }

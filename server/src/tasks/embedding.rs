@@ -7,6 +7,7 @@ use tokenizers::Tokenizer;
 use tokio::sync::oneshot;
 
 use super::Input;
+use super::codec::{Codec, Special};
 use crate::engine::{Answer, Deadline, EmbeddingEngine, Engine, EngineError, Refused};
 use crate::load::tokenizer_fingerprint;
 
@@ -108,6 +109,13 @@ impl EmbeddingTask {
     #[must_use]
     pub fn tokenizer_fingerprint(&self) -> &str {
         &self.tokenizer_fingerprint
+    }
+
+    /// How texts become tokens.
+    #[must_use]
+    pub fn codec(&self) -> Codec {
+        let size = self.tokenizer.get_vocab_size(true);
+        Codec::new(Arc::clone(&self.tokenizer), Special::Around, size)
     }
 
     /// Most tokens of a text, special ones included.

@@ -1,8 +1,10 @@
 //! What a model is served for: the way from a request's content to an engine's input.
 
 mod classification;
+mod codec;
 mod embedding;
 mod grammar;
+mod refused;
 mod text;
 mod tools;
 mod vocabulary;
@@ -11,9 +13,11 @@ use std::io;
 use std::sync::Arc;
 
 pub use classification::ClassificationTask;
+pub use codec::Codec;
 pub use embedding::{EmbeddingTask, InputError};
 pub use grammar::{Form, GrammarError, Grammars};
-pub use text::{PromptError, TextTask, Tokens};
+pub use refused::PromptError;
+pub use text::{TextTask, Tokens};
 pub use tools::{Function, Part, ToolCallParser, ToolFormat};
 pub use vocabulary::{TokenText, Vocabulary};
 
@@ -84,6 +88,26 @@ impl Served {
             Self::Text(_) => Task::Completion,
             Self::Embedding(_) => Task::Embedding,
             Self::Classification(_) => Task::Classification,
+        }
+    }
+
+    /// Longest sequence that it takes, in tokens.
+    #[must_use]
+    pub fn max_model_len(&self) -> usize {
+        match self {
+            Self::Text(task) => task.context(),
+            Self::Embedding(task) => task.max_tokens(),
+            Self::Classification(task) => task.encoder().max_tokens(),
+        }
+    }
+
+    /// How its texts become tokens.
+    #[must_use]
+    pub fn codec(&self) -> Codec {
+        match self {
+            Self::Text(task) => task.codec(),
+            Self::Embedding(task) => task.codec(),
+            Self::Classification(task) => task.encoder().codec(),
         }
     }
 

@@ -6,62 +6,13 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
-use super::{Form, GrammarError, Grammars, Input, ToolFormat, Vocabulary};
+use super::codec::{Codec, Special};
+use super::{Form, GrammarError, Grammars, Input, PromptError, ToolFormat, Vocabulary};
 use crate::engine::{
     Constraint, Deadline, Engine, EngineError, Event, GenerateRequest, Refused, Sampling, Standing,
     TextEngine,
 };
-use crate::load::{ChatMessage, ChatTemplate, TemplateError, encode_prompt, tokenizer_fingerprint};
-
-/// Why a prompt cannot be taken.
-#[derive(Debug, thiserror::Error)]
-pub enum PromptError {
-    /// The model has no chat template, or is served for completions only.
-    #[error("this model takes no chat messages; send a prompt to /v1/completions")]
-    NoChat,
-    /// The template does not take these messages.
-    #[error("{0}")]
-    Template(#[from] TemplateError),
-    /// The tokenizer does not take the text.
-    #[error("the text could not be tokenised: {0}")]
-    Tokenizer(tokenizers::Error),
-    /// There is nothing to go on from.
-    #[error("the prompt is empty; write at least one token")]
-    Empty,
-    /// A token id that the model does not have.
-    #[error("token id {id} is not in the vocabulary; ids go from 0 to {last}", last = .size.saturating_sub(1))]
-    UnknownToken {
-        /// The id.
-        id: u32,
-        /// Size of the vocabulary.
-        size: usize,
-    },
-    /// The prompt leaves no room for an answer.
-    #[error(
-        "the prompt has {prompt} tokens, but this model's context is {context} tokens, answer included; shorten the prompt to at most {most} tokens", most = .context.saturating_sub(1)
-    )]
-    TooLong {
-        /// Tokens of the prompt.
-        prompt: usize,
-        /// Tokens of the context.
-        context: usize,
-    },
-}
-
-impl PromptError {
-    /// The error as one CamelCase word, stable for machines.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::NoChat => "NoChat",
-            Self::Template(error) => error.reason(),
-            Self::Tokenizer(_) => "TokenizerFailed",
-            Self::Empty => "PromptEmpty",
-            Self::UnknownToken { .. } => "UnknownToken",
-            Self::TooLong { .. } => "PromptTooLong",
-        }
-    }
-}
+use crate::load::{ChatMessage, ChatTemplate, encode_prompt, tokenizer_fingerprint};
 
 /// The tokens of a model.
 #[derive(Debug)]
@@ -208,12 +159,36 @@ impl TextTask {
         messages: &[ChatMessage],
         tools: &[Value],
     ) -> Result<Vec<u32>, PromptError> {
+        self.check_length(self.chat_tokens(messages, tools, true)?)
+    }
+
+    /// The token ids of a conversation of any length; `answered` whether it is ready for the assistant's answer. Blocks.
+    ///
+    /// # Errors
+    /// [`PromptError`], all of them the request's fault.
+    pub fn chat_tokens(
+        &self,
+        messages: &[ChatMessage],
+        tools: &[Value],
+        answered: bool,
+    ) -> Result<Vec<u32>, PromptError> {
         let template = self.template.as_ref().ok_or(PromptError::NoChat)?;
-        let text = template.render_with_tools(messages, tools, true)?;
+        let text = template.render_with_tools(messages, tools, answered)?;
         let Tokens { tokenizer, bos, .. } = &*self.tokens;
         let bos = bos.filter(|_| !template.has_begun(&text));
-        let ids = encode_prompt(tokenizer, bos, &text).map_err(PromptError::Tokenizer)?;
-        self.check_length(ids)
+        encode_prompt(tokenizer, bos, &text).map_err(PromptError::Tokenizer)
+    }
+
+    /// How texts become tokens.
+    #[must_use]
+    pub fn codec(&self) -> Codec {
+        let Tokens {
+            tokenizer,
+            bos,
+            size,
+            ..
+        } = &*self.tokens;
+        Codec::new(Arc::clone(tokenizer), Special::Before(*bos), *size)
     }
 
     /// The token ids of a prompt. Blocks. Ids that the client sends are taken as they are.

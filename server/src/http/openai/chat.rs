@@ -111,15 +111,7 @@ impl Asked {
             mut form,
             tells,
         } = self;
-        let speaks_of_tools =
-            |message: &ChatMessage| message.role == "tool" || !message.tool_calls.is_empty();
-        if messages.iter().any(speaks_of_tools) && task.tool_format().is_none() {
-            return Err(tools::no_tools());
-        }
-        let calling = tools
-            .as_ref()
-            .map(|tools| tools.calling(task))
-            .transpose()?;
+        let calling = tools::calling(task, &messages, tools.as_ref())?;
         if let (Some(tools), Some(calling)) = (&tools, calling) {
             form = tools.form(task, calling.format, form)?;
         }

@@ -50,7 +50,11 @@ pub(super) fn take(
     .collect()
 }
 
-fn ids(param: &str, items: &[Value]) -> Result<Vec<u32>, ApiError> {
+/// The token ids that `items` are.
+///
+/// # Errors
+/// 400 that names `param`.
+pub(super) fn ids(param: &str, items: &[Value]) -> Result<Vec<u32>, ApiError> {
     let id = |value: &Value| u32::try_from(value.as_u64()?).ok();
     let all: Option<Vec<u32>> = items.iter().map(id).collect();
     all.ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! OpenAI's API: chat, completions, embeddings; and, in its manner, vLLM's classification.
+//! OpenAI's API: chat, completions, embeddings; and, in its manner, vLLM's classification and tokens.
 
 mod calls;
 mod chat;
@@ -14,6 +14,7 @@ mod params;
 mod sampling;
 mod shape;
 mod standing;
+mod tokens;
 mod tools;
 
 use std::any::Any;
@@ -29,6 +30,7 @@ pub(super) use classify::{Answer as ClassificationAnswer, classify};
 pub(super) use completions::completions;
 pub(super) use embeddings::{Answer as EmbeddingAnswer, MAX_INPUTS, embeddings, vectors};
 pub(super) use params::MAX_STOPS;
+pub(super) use tokens::{Text as DetokenizeAnswer, Tokens as TokenizeAnswer, detokenize, tokenize};
 
 use super::ApiError;
 use super::room::{THREADS, Turn};

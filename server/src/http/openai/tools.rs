@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::form::Wanted;
 use crate::http::ApiError;
 use crate::http::fields::{Fields, wrong};
+use crate::load::ChatMessage;
 use crate::tasks::{Form, Function, TextTask, ToolFormat};
 
 const TOOLS: &str = "tools";
@@ -71,6 +72,28 @@ pub(super) fn take(fields: &mut Fields) -> Result<Option<Tools>, ApiError> {
         functions,
         choice,
         several,
+    }))
+}
+
+/// How calls are found in the answer to a conversation; `None` where none may be called.
+///
+/// # Errors
+/// 400 where there are tools, or were before, and the model's chat template knows of none.
+pub(super) fn calling(
+    task: &TextTask,
+    messages: &[ChatMessage],
+    tools: Option<&Tools>,
+) -> Result<Option<Calling>, ApiError> {
+    let speaks_of_tools =
+        |message: &ChatMessage| message.role == "tool" || !message.tool_calls.is_empty();
+    let format = task.tool_format();
+    if format.is_none() && (tools.is_some() || messages.iter().any(speaks_of_tools)) {
+        return Err(no_tools());
+    }
+    let found = tools.zip(format);
+    Ok(found.map(|(tools, format)| Calling {
+        format,
+        several: tools.several,
     }))
 }
 
@@ -150,16 +173,6 @@ fn choice(value: Option<Value>, functions: &[Function]) -> Result<Option<Choice>
 }
 
 impl Tools {
-    /// How the model's calls are found.
-    ///
-    /// # Errors
-    /// 400 where its chat template knows of no tools.
-    pub(super) fn calling(&self, task: &TextTask) -> Result<Calling, ApiError> {
-        let format = task.tool_format().ok_or_else(no_tools)?;
-        let several = self.several;
-        Ok(Calling { format, several })
-    }
-
     /// The form that an answer is held to, which may else be `form`. Blocks.
     ///
     /// # Errors

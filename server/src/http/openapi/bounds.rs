@@ -13,6 +13,8 @@ pub(super) fn narrow(schemas: &mut Map<String, Value>, app: &App) {
         "CompletionRequest",
         "EmbeddingRequest",
         "ClassificationRequest",
+        "TokenizeRequest",
+        "DetokenizeRequest",
     ] {
         put(schemas, request, "model", "enum", json!([app.name]));
     }
@@ -31,6 +33,9 @@ pub(super) fn narrow(schemas: &mut Map<String, Value>, app: &App) {
             put(schemas, "EmbeddingRequest", "dimensions", "enum", own);
         }
         Some(Served::Classification(_)) | None => {}
+    }
+    if let (Some(served), Some(ids)) = (app.served.get(), schemas.get_mut("Ids")) {
+        bound_tokens(ids, served.codec().vocab_size().saturating_sub(1));
     }
     if let Some(outputs) = app.served.get().and_then(Outputs::of) {
         put(schemas, "Wanted", "name", "enum", json!(outputs.names()));

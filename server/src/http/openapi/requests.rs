@@ -263,6 +263,48 @@ pub(in crate::http) struct ClassificationRequest {
     user: Option<Value>,
 }
 
+/// A text or a conversation whose tokens are to be told: `prompt` or `messages`. A field that is `null` counts as
+/// absent.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(in crate::http) struct TokenizeRequest {
+    /// The name that the model is served by.
+    model: String,
+    /// The text.
+    prompt: Option<String>,
+    /// The conversation, where the model takes such: its tokens are those of what the chat template makes of it.
+    #[schemars(length(min = 1))]
+    messages: Option<Vec<Message>>,
+    #[schemars(flatten)]
+    tools: Tools,
+    /// Whether a text has its special tokens; it has unless told otherwise. A conversation has those of its template.
+    add_special_tokens: Option<bool>,
+    /// Whether a conversation ends where the model is to answer; it does unless told otherwise.
+    add_generation_prompt: Option<bool>,
+    /// The last message is whole.
+    #[schemars(extend("enum" = [false, null]))]
+    continue_final_message: Option<bool>,
+    /// Whether it is told how the vocabulary writes each token.
+    return_token_strs: Option<bool>,
+    /// Not looked at.
+    user: Option<Value>,
+}
+
+/// Tokens whose text is to be told. A field that is `null` counts as absent.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(in crate::http) struct DetokenizeRequest {
+    /// The name that the model is served by.
+    model: String,
+    tokens: Ids,
+    /// Not looked at.
+    user: Option<Value>,
+}
+
+/// Token ids.
+#[derive(JsonSchema)]
+struct Ids(Vec<u32>);
+
 /// A text, several, the token ids of one, or those of several.
 #[derive(JsonSchema)]
 #[schemars(untagged)]

@@ -65,7 +65,7 @@ pub(super) const TEXT: &str = "text/plain";
 /// Of everything that passes the gate and has no body.
 const READ: &[u16] = &[400, 503];
 const READ_BY_NAME: &[u16] = &[400, 404, 503];
-/// Of everything that the engine computes.
+/// Of everything that takes a body.
 const COMPUTED: &[u16] = &[400, 404, 408, 413, 415, 429, 500, 503, 504];
 
 /// The description of a type.
@@ -100,6 +100,8 @@ pub(super) const ROUTES: &[Route] = &[
     openai::COMPLETIONS,
     openai::EMBEDDINGS,
     openai::CLASSIFY,
+    openai::TOKENIZE,
+    openai::DETOKENIZE,
     openai::MODELS,
     openai::ONE_MODEL,
     operations::LIVE,

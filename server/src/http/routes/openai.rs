@@ -85,6 +85,42 @@ pub(super) const CLASSIFY: Route = Route {
     )
 };
 
+pub(super) const TOKENIZE: Route = Route {
+    verb: Verb::Post,
+    door: Door::Gate,
+    body: Some(of::<requests::TokenizeRequest>),
+    errors: COMPUTED,
+    ..read(
+        api::TOKENIZE,
+        || post(openai::tokenize),
+        "tokenize",
+        "Tells the tokens of a text or a conversation",
+        &[Answer {
+            status: 200,
+            means: "The tokens.",
+            content: &[(JSON, of::<openai::TokenizeAnswer>)],
+        }],
+    )
+};
+
+pub(super) const DETOKENIZE: Route = Route {
+    verb: Verb::Post,
+    door: Door::Gate,
+    body: Some(of::<requests::DetokenizeRequest>),
+    errors: COMPUTED,
+    ..read(
+        api::DETOKENIZE,
+        || post(openai::detokenize),
+        "detokenize",
+        "Tells the text of tokens",
+        &[Answer {
+            status: 200,
+            means: "The text.",
+            content: &[(JSON, of::<openai::DetokenizeAnswer>)],
+        }],
+    )
+};
+
 pub(super) const MODELS: Route = Route {
     door: Door::Gate,
     errors: READ,

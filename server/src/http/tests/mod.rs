@@ -12,6 +12,7 @@ mod logs;
 mod openapi;
 mod refusals;
 mod text;
+mod tokens;
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Once};
@@ -207,3 +208,5 @@ const CHAT: &str = "/v1/chat/completions";
 const COMPLETIONS: &str = "/v1/completions";
 const EMBEDDINGS: &str = "/v1/embeddings";
 const CLASSIFY: &str = "/classify";
+const TOKENIZE: &str = "/tokenize";
+const DETOKENIZE: &str = "/detokenize";

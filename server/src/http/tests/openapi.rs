@@ -20,7 +20,8 @@ fn example(path: &str) -> Value {
     match path {
         // Without it there may be no `top_logprobs`.
         CHAT => chat(&json!({"logprobs": true})),
-        COMPLETIONS => json!({"model": "toy", "prompt": "x"}),
+        COMPLETIONS | TOKENIZE => json!({"model": "toy", "prompt": "x"}),
+        DETOKENIZE => json!({"model": "toy", "tokens": [97]}),
         _ => json!({"model": "toy", "input": "x"}),
     }
 }
@@ -71,6 +72,8 @@ async fn the_parameters_that_are_read_are_those_that_are_described() {
         (&text, COMPLETIONS),
         (&embedding, EMBEDDINGS),
         (&classifier, CLASSIFY),
+        (&text, TOKENIZE),
+        (&text, DETOKENIZE),
     ] {
         let document = document(server).await;
         let described = keys(&body(&document, path)["properties"]);
@@ -131,6 +134,8 @@ async fn bounds_that_are_described_are_those_that_are_kept() {
         (&text, COMPLETIONS),
         (&embedding, EMBEDDINGS),
         (&classifier, CLASSIFY),
+        (&text, TOKENIZE),
+        (&text, DETOKENIZE),
     ] {
         let document = document(server).await;
         let properties = body(&document, path)["properties"].as_object().unwrap();

@@ -72,7 +72,7 @@ struct Write<'a> {
 }
 
 /// Where a row is written.
-struct Written {
+pub(super) struct Written {
     block: usize,
     slot: usize,
     row: usize,
@@ -81,20 +81,18 @@ struct Written {
 /// Numbers that are sooner written by one thread than another is woken.
 const ALONE: usize = 16 * 1024;
 
-impl Write<'_> {
-    /// Where the rows are written, in the order of the blocks.
-    fn by_block(&self) -> Vec<Written> {
-        let tokens = self.places.block_tokens;
-        let places = self.places.rows.iter().enumerate();
-        let places = places.map(|(row, place)| Written {
-            block: place.block(tokens) as usize,
-            slot: place.position % tokens,
-            row,
-        });
-        let mut rows: Vec<Written> = places.collect();
-        rows.sort_unstable_by_key(|row| row.block);
-        rows
-    }
+/// Where the rows of a step are written, in the order of the blocks.
+fn by_block(places: &Places<'_>) -> Vec<Written> {
+    let tokens = places.block_tokens;
+    let rows = places.rows.iter().enumerate();
+    let rows = rows.map(|(row, place)| Written {
+        block: place.block(tokens) as usize,
+        slot: place.position % tokens,
+        row,
+    });
+    let mut rows: Vec<Written> = rows.collect();
+    rows.sort_unstable_by_key(|row| row.block);
+    rows
 }
 
 /// Writes one head of the token at `slot` of its block, `across` so many tokens that lie side by side in it.
@@ -157,8 +155,8 @@ impl InplaceOp2 for Write<'_> {
                 }
             }
         };
-        let rows = self.by_block();
-        let blocks = split(cache, self.heads * length, &rows);
+        let rows = self.places.written.get_or_init(|| by_block(self.places));
+        let blocks = split(cache, self.heads * length, rows);
         match rows.len() * width {
             ..ALONE => blocks.into_iter().for_each(write),
             _ => blocks.into_par_iter().for_each(write),

@@ -6,6 +6,8 @@ mod tensor_ops;
 #[cfg(test)]
 mod tests;
 
+use std::sync::OnceLock;
+
 use candle_core::{Device, Result, Tensor, bail};
 
 use super::Chunk;
@@ -50,7 +52,8 @@ impl Backend {
 pub(super) struct Places<'a> {
     block_tokens: usize,
     rows: Vec<Place<'a>>,
-    /// The same as tensors, where they are asked for.
+    /// Where they are written, alike in all layers; and the places as tensors, where they are asked for.
+    written: OnceLock<Vec<kernels::Written>>,
     tensors: tensor_ops::StepTensors,
 }
 
@@ -92,6 +95,7 @@ impl<'a> Places<'a> {
         Ok(Self {
             block_tokens: size.block_tokens,
             rows,
+            written: OnceLock::new(),
             tensors: tensor_ops::StepTensors::default(),
         })
     }

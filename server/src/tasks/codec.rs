@@ -54,12 +54,21 @@ impl Codec {
     /// # Errors
     /// [`PromptError::UnknownToken`], [`PromptError::Tokenizer`].
     pub fn decode(&self, ids: &[u32]) -> Result<String, PromptError> {
-        let size = self.size;
-        if let Some(&id) = ids.iter().find(|id| **id as usize >= size) {
-            return Err(PromptError::UnknownToken { id, size });
-        }
+        self.check(ids)?;
         let text = self.tokenizer.decode(ids, false);
         text.map_err(PromptError::Tokenizer)
+    }
+
+    /// Whether all tokens are of the vocabulary.
+    ///
+    /// # Errors
+    /// [`PromptError::UnknownToken`] for the first that is not.
+    pub fn check(&self, ids: &[u32]) -> Result<(), PromptError> {
+        let size = self.size;
+        match ids.iter().find(|id| **id as usize >= size) {
+            Some(&id) => Err(PromptError::UnknownToken { id, size }),
+            None => Ok(()),
+        }
     }
 
     /// How the vocabulary writes a token; empty for an id that it leaves out.

@@ -196,17 +196,12 @@ impl TextTask {
     /// # Errors
     /// [`PromptError`], all of them the request's fault.
     pub fn prompt(&self, input: &Input) -> Result<Vec<u32>, PromptError> {
+        let codec = self.codec();
         let ids = match input {
-            Input::Text(text) => self.encode(text)?,
+            Input::Text(text) => codec.encode(text, true)?,
             Input::Tokens(ids) => ids.clone(),
         };
-        let known = |id: &&u32| (**id as usize) < self.tokens.size;
-        if let Some(id) = ids.iter().find(|id| !known(id)) {
-            return Err(PromptError::UnknownToken {
-                id: *id,
-                size: self.tokens.size,
-            });
-        }
+        codec.check(&ids)?;
         self.check_length(ids)
     }
 
@@ -224,7 +219,7 @@ impl TextTask {
     /// What the engine reports.
     pub async fn warm(&self) -> Result<(), EngineError> {
         let failed = |error: PromptError| EngineError::Model(error.to_string());
-        let prompt = self.encode("Hello").map_err(failed)?;
+        let prompt = self.codec().encode("Hello", true).map_err(failed)?;
         let request = GenerateRequest {
             prompt,
             max_tokens: 1,
@@ -245,10 +240,6 @@ impl TextTask {
                 Event::Failed(error) => return Err(error),
             }
         }
-    }
-
-    fn encode(&self, text: &str) -> Result<Vec<u32>, PromptError> {
-        encode_prompt(&self.tokens.tokenizer, self.tokens.bos, text).map_err(PromptError::Tokenizer)
     }
 
     fn check_length(&self, ids: Vec<u32>) -> Result<Vec<u32>, PromptError> {

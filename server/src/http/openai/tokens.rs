@@ -14,7 +14,7 @@ use crate::http::limits::read_fields;
 use crate::http::models::{check_model, served};
 use crate::http::{ApiError, App};
 use crate::load::ChatMessage;
-use crate::tasks::{Codec, PromptError, Served, TextTask};
+use crate::tasks::{Codec, Served, TextTask};
 
 /// The tokens of a text.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -161,8 +161,8 @@ impl Asked {
 
     /// Blocks.
     fn tokens(self, codec: &Codec) -> Result<Vec<u32>, ApiError> {
-        let tokens = match self {
-            Self::Text { text, special } => codec.encode(&text, special),
+        Ok(match self {
+            Self::Text { text, special } => codec.encode(&text, special)?,
             Self::Chat {
                 task,
                 messages,
@@ -171,9 +171,8 @@ impl Asked {
             } => {
                 tools::calling(&task, &messages, tools.as_ref())?;
                 let listed = tools.map(|tools| tools.listed).unwrap_or_default();
-                task.chat_tokens(&messages, &listed, answered)
+                task.chat_tokens(&messages, &listed, answered)?
             }
-        };
-        tokens.map_err(|error: PromptError| error.into())
+        })
     }
 }

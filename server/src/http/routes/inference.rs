@@ -4,7 +4,7 @@ use axum::routing::{get, post};
 use chandler_crds::names::inference as paths;
 
 use super::super::inference;
-use super::{Answer, COMPUTED, Door, JSON, READ_BY_NAME, Route, Verb, of, read};
+use super::{Answer, Door, JSON, READ_BY_NAME, Route, computed, of, read};
 
 pub(super) const SERVER: Route = read(
     paths::SERVER,
@@ -97,14 +97,11 @@ pub(super) const MODEL_READY: Route = Route {
 };
 
 pub(super) const INFER: Route = Route {
-    verb: Verb::Post,
-    door: Door::Gate,
-    body: Some(of::<inference::Request>),
-    errors: COMPUTED,
     error: of::<inference::Error>,
-    ..read(
+    ..computed(
         paths::INFER,
         || post(inference::infer),
+        of::<inference::Request>,
         "v2Infer",
         "Turns a tensor of texts into vectors or labels (Open Inference Protocol)",
         &[Answer {

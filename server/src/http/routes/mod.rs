@@ -94,6 +94,24 @@ const fn read(
     }
 }
 
+/// What takes a `body` and computes with it.
+const fn computed(
+    path: &'static str,
+    handler: fn() -> MethodRouter<Arc<App>>,
+    body: Describe,
+    id: &'static str,
+    summary: &'static str,
+    answers: &'static [Answer],
+) -> Route {
+    Route {
+        verb: Verb::Post,
+        door: Door::Gate,
+        body: Some(body),
+        errors: COMPUTED,
+        ..read(path, handler, id, summary, answers)
+    }
+}
+
 /// All of them.
 pub(super) const ROUTES: &[Route] = &[
     openai::CHAT,

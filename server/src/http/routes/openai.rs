@@ -5,121 +5,91 @@ use chandler_crds::names::api;
 
 use super::super::openapi::{self, answers, requests};
 use super::super::{models, openai};
-use super::{Answer, COMPUTED, Door, EVENTS, JSON, READ, READ_BY_NAME, Route, Verb, of, read};
+use super::{Answer, Door, EVENTS, JSON, READ, READ_BY_NAME, Route, computed, of, read};
 
-pub(super) const CHAT: Route = Route {
-    verb: Verb::Post,
-    door: Door::Gate,
-    body: Some(of::<requests::ChatRequest>),
-    errors: COMPUTED,
-    ..read(
-        api::CHAT,
-        || post(openai::chat),
-        "chat",
-        "Answers in a conversation",
-        &[Answer {
-            status: 200,
-            means: "The answers, or with `stream` server-sent events with parts of them.",
-            content: &[
-                (JSON, of::<answers::ChatAnswer>),
-                (EVENTS, openapi::events::<answers::ChatChunk>),
-            ],
-        }],
-    )
-};
+pub(super) const CHAT: Route = computed(
+    api::CHAT,
+    || post(openai::chat),
+    of::<requests::ChatRequest>,
+    "chat",
+    "Answers in a conversation",
+    &[Answer {
+        status: 200,
+        means: "The answers, or with `stream` server-sent events with parts of them.",
+        content: &[
+            (JSON, of::<answers::ChatAnswer>),
+            (EVENTS, openapi::events::<answers::ChatChunk>),
+        ],
+    }],
+);
 
-pub(super) const COMPLETIONS: Route = Route {
-    verb: Verb::Post,
-    door: Door::Gate,
-    body: Some(of::<requests::CompletionRequest>),
-    errors: COMPUTED,
-    ..read(
-        api::COMPLETIONS,
-        || post(openai::completions),
-        "complete",
-        "Goes on from prompts",
-        &[Answer {
-            status: 200,
-            means: "The texts, or with `stream` server-sent events with parts of them.",
-            content: &[
-                (JSON, of::<answers::CompletionAnswer>),
-                (EVENTS, openapi::events::<answers::CompletionChunk>),
-            ],
-        }],
-    )
-};
+pub(super) const COMPLETIONS: Route = computed(
+    api::COMPLETIONS,
+    || post(openai::completions),
+    of::<requests::CompletionRequest>,
+    "complete",
+    "Goes on from prompts",
+    &[Answer {
+        status: 200,
+        means: "The texts, or with `stream` server-sent events with parts of them.",
+        content: &[
+            (JSON, of::<answers::CompletionAnswer>),
+            (EVENTS, openapi::events::<answers::CompletionChunk>),
+        ],
+    }],
+);
 
-pub(super) const EMBEDDINGS: Route = Route {
-    verb: Verb::Post,
-    door: Door::Gate,
-    body: Some(of::<requests::EmbeddingRequest>),
-    errors: COMPUTED,
-    ..read(
-        api::EMBEDDINGS,
-        || post(openai::embeddings),
-        "embed",
-        "Turns texts into vectors",
-        &[Answer {
-            status: 200,
-            means: "A vector for each text.",
-            content: &[(JSON, of::<openai::EmbeddingAnswer>)],
-        }],
-    )
-};
+pub(super) const EMBEDDINGS: Route = computed(
+    api::EMBEDDINGS,
+    || post(openai::embeddings),
+    of::<requests::EmbeddingRequest>,
+    "embed",
+    "Turns texts into vectors",
+    &[Answer {
+        status: 200,
+        means: "A vector for each text.",
+        content: &[(JSON, of::<openai::EmbeddingAnswer>)],
+    }],
+);
 
-pub(super) const CLASSIFY: Route = Route {
-    verb: Verb::Post,
-    door: Door::Gate,
-    body: Some(of::<requests::ClassificationRequest>),
-    errors: COMPUTED,
-    ..read(
-        api::CLASSIFY,
-        || post(openai::classify),
-        "classify",
-        "Tells how likely labels are for texts",
-        &[Answer {
-            status: 200,
-            means: "The labels of each text.",
-            content: &[(JSON, of::<openai::ClassificationAnswer>)],
-        }],
-    )
-};
+pub(super) const CLASSIFY: Route = computed(
+    api::CLASSIFY,
+    || post(openai::classify),
+    of::<requests::ClassificationRequest>,
+    "classify",
+    "Tells how likely labels are for texts",
+    &[Answer {
+        status: 200,
+        means: "The labels of each text.",
+        content: &[(JSON, of::<openai::ClassificationAnswer>)],
+    }],
+);
 
-pub(super) const TOKENIZE: Route = Route {
-    verb: Verb::Post,
-    door: Door::Gate,
-    body: Some(of::<requests::TokenizeRequest>),
-    errors: COMPUTED,
-    ..read(
-        api::TOKENIZE,
-        || post(openai::tokenize),
-        "tokenize",
-        "Tells the tokens of a text or a conversation",
-        &[Answer {
-            status: 200,
-            means: "The tokens.",
-            content: &[(JSON, of::<openai::TokenizeAnswer>)],
-        }],
-    )
-};
+pub(super) const TOKENIZE: Route = computed(
+    api::TOKENIZE,
+    || post(openai::tokenize),
+    of::<requests::TokenizeRequest>,
+    "tokenize",
+    "Tells the tokens of a text or a conversation",
+    &[Answer {
+        status: 200,
+        means: "The tokens.",
+        content: &[(JSON, of::<openai::TokenizeAnswer>)],
+    }],
+);
 
-pub(super) const DETOKENIZE: Route = Route {
-    verb: Verb::Post,
-    door: Door::Gate,
-    body: Some(of::<requests::DetokenizeRequest>),
-    errors: COMPUTED,
-    ..read(
-        api::DETOKENIZE,
-        || post(openai::detokenize),
-        "detokenize",
-        "Tells the text of tokens",
-        &[Answer {
-            status: 200,
-            means: "The text.",
-            content: &[(JSON, of::<openai::DetokenizeAnswer>)],
-        }],
-    )
-};
+pub(super) const DETOKENIZE: Route = computed(
+    api::DETOKENIZE,
+    || post(openai::detokenize),
+    of::<requests::DetokenizeRequest>,
+    "detokenize",
+    "Tells the text of tokens",
+    &[Answer {
+        status: 200,
+        means: "The text.",
+        content: &[(JSON, of::<openai::DetokenizeAnswer>)],
+    }],
+);
 
 pub(super) const MODELS: Route = Route {
     door: Door::Gate,

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const ARROWS: &[(&str, &[&str])] = &[
     ("chandler-crds", &[]),
     ("chandler-core", &["chandler-crds"]),
+    ("chandler-evaluation", &["chandler-crds"]),
     ("chandler-source", &["chandler-crds"]),
     ("chandler-kernels", &[]),
     (
@@ -26,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "chandler-core",
             "chandler-crds",
+            "chandler-evaluation",
             "chandler-gateway",
             "chandler-operator",
             "chandler-probe",

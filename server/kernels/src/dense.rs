@@ -5,9 +5,9 @@
 
 use crate::half::{bfloat_to_f32, half_to_f32};
 use crate::quant::{ROWS, put};
-#[cfg(target_arch = "x86_64")]
-use crate::simd::Avx2;
 use crate::simd::Set;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Vnni};
 use crate::tasks::Task;
 #[cfg(target_arch = "x86_64")]
 use crate::tasks::{MOST_ROWS, tile_rows};
@@ -149,7 +149,7 @@ impl<N: Number> Dense<N> {
         match set {
             Set::Portable => self.run_portable(task),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2(avx2) => avx2.enter(
+            Set::Avx2(avx2) | Set::Vnni(Vnni(avx2)) => avx2.enter(
                 #[inline(always)]
                 || self.run_avx2(avx2, task),
             ),

@@ -1,7 +1,7 @@
-//! Which vector instructions the machine has, and those of AVX2 as safe functions.
+//! Which vector instructions the machine has, and those that are used as safe functions.
 //!
 //! The one file with `unsafe` of this crate: vector instructions may be executed only where the processor has them. An
-//! [`Avx2`] is made by asking it, so that who holds one may execute them.
+//! [`Avx2`] or a [`Vnni`] is made by asking it, so that who holds one may execute them.
 
 #![allow(unsafe_code)]
 
@@ -22,6 +22,8 @@ pub(crate) enum Set {
     Portable,
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Vnni(Vnni),
 }
 
 impl Instructions {
@@ -31,22 +33,18 @@ impl Instructions {
     /// The fastest of this machine.
     #[must_use]
     pub fn best() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(avx2) = Avx2::detect() {
-            return Self(Set::Avx2(avx2));
-        }
-        Self::PORTABLE
+        Self::all().last().unwrap_or(Self::PORTABLE)
     }
 
-    /// Every one of this machine, the plain one first.
+    /// Every one of this machine, the plain one first and the fastest last.
     pub fn all() -> impl Iterator<Item = Self> {
-        let best = Self::best();
-        let more = match best.0 {
-            Set::Portable => None,
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2(_) => Some(best),
+        let plain = std::iter::once(Set::Portable);
+        #[cfg(target_arch = "x86_64")]
+        let plain = {
+            let avx2 = Avx2::detect().map(Set::Avx2);
+            plain.chain(avx2).chain(Vnni::detect().map(Set::Vnni))
         };
-        std::iter::once(Self::PORTABLE).chain(more)
+        plain.map(Self)
     }
 
     /// What they are called.
@@ -56,6 +54,8 @@ impl Instructions {
             Set::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
             Set::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Set::Vnni(_) => "vnni",
         }
     }
 
@@ -64,7 +64,7 @@ impl Instructions {
         match self.0 {
             Set::Portable => round(values),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2(avx2) => avx2.enter(
+            Set::Avx2(avx2) | Set::Vnni(Vnni(avx2)) => avx2.enter(
                 #[inline(always)]
                 || round(values),
             ),
@@ -158,6 +158,41 @@ impl Avx2 {
     }
 }
 
+/// The right to execute beside those of [`Avx2`] the products of bytes of AVX-512 VNNI, on the 32 registers that come with
+/// AVX-512. Their functions are inlined into [`Vnni::enter`] in the same way.
+#[cfg(target_arch = "x86_64")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Vnni(pub(crate) Avx2);
+
+#[cfg(target_arch = "x86_64")]
+impl Vnni {
+    fn detect() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni");
+        Avx2::detect().filter(|_| has).map(Self)
+    }
+
+    /// Does `work`, compiled for these instructions.
+    #[inline(always)]
+    pub(crate) fn enter<T>(self, work: impl FnOnce() -> T) -> T {
+        #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
+        fn compiled<T>(work: impl FnOnce() -> T) -> T {
+            work()
+        }
+        // SAFETY: `self` exists only where `detect` found the instructions.
+        unsafe { compiled(work) }
+    }
+
+    /// Bytes of `a` without and of `b` with a sign: products, four neighbours added to a word of 32 bits of `sum`.
+    #[inline(always)]
+    pub(crate) fn add_products(self, sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` exists only where the processor has the instruction, which touches registers only.
+        unsafe { _mm256_dpbusd_epi32(sum, a, b) }
+    }
+}
+
 /// Instructions that touch registers only.
 #[cfg(target_arch = "x86_64")]
 macro_rules! instructions {
@@ -204,6 +239,12 @@ instructions! {
     left4(value: __m256i) -> __m256i = _mm256_slli_epi16::<4>(value);
     /// Words of 16 bits to the left by 2.
     left2(value: __m256i) -> __m256i = _mm256_slli_epi16::<2>(value);
+    /// Words of 32 bits to the left by 16.
+    left16_of_32(value: __m256i) -> __m256i = _mm256_slli_epi32::<16>(value);
+    /// Words of 32 bits to the right by 16, with their sign.
+    right16_of_32(value: __m256i) -> __m256i = _mm256_srai_epi32::<16>(value);
+    /// Products of words of 32 bits, as far as these hold them.
+    multiply32(a: __m256i, b: __m256i) -> __m256i = _mm256_mullo_epi32(a, b);
     add16(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi16(a, b);
     add32(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi32(a, b);
     sub32(a: __m256i, b: __m256i) -> __m256i = _mm256_sub_epi32(a, b);

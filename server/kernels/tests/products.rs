@@ -84,6 +84,37 @@ fn tolerance(format: Format, weights: &[f32], x: &[f32]) -> f64 {
     places + size * 1e-5
 }
 
+/// Sums of the greatest codes with the greatest inputs are the greatest that there can be.
+#[test]
+fn no_sum_overflows() {
+    for format in Format::ALL.into_iter().filter(|it| is_quantised(*it)) {
+        let (rows, columns) = (9, 2 * 256);
+        let blocks = rows * columns / format.block_columns();
+        for byte in [0x00, 0x7f, 0x80, 0xff] {
+            let mut bytes = vec![byte; blocks * format.block_bytes()];
+            for block in bytes.chunks_exact_mut(format.block_bytes()) {
+                let scales: &[usize] = match format {
+                    Format::Q4_1 | Format::Q4K | Format::Q5K => &[0, 2],
+                    Format::Q6K => &[208],
+                    _ => &[0],
+                };
+                // One, as a half.
+                scales.iter().for_each(|at| set(block, *at, 0x3c00));
+            }
+            let matrix = Matrix::new(format, rows, columns, &bytes).expect("its bytes");
+            for sign in [1.0, -1.0] {
+                let x = vec![sign; 9 * columns];
+                let plain = bits(&product(&matrix, Instructions::PORTABLE, &x));
+                for instructions in Instructions::all() {
+                    let told = bits(&product(&matrix, instructions, &x));
+                    let name = instructions.name();
+                    assert_eq!(told, plain, "{format:?} of {byte:#x} and {sign} by {name}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn products_are_those_of_the_weights_within_rounding() {
     for (seed, format) in (0..).zip(Format::ALL) {

@@ -1,11 +1,11 @@
 //! Blocks of 32 columns: `Q4_0`, `Q4_1` and `Q8_0` of `ggml-common.h`.
 
+#[cfg(target_arch = "x86_64")]
+use super::dots::Dots;
 use super::pack::{Codes, code_of, dot, join_nibbles, lay_out, split_nibbles};
 use super::{Block, ROWS};
 use crate::half::half_to_f32;
 use crate::input::Narrow;
-#[cfg(target_arch = "x86_64")]
-use crate::simd::Avx2;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m256, __m256i};
 
@@ -77,8 +77,14 @@ impl Block for Q4_0 {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn multiply_avx2<const M: usize>(&self, avx2: Avx2, x: [&Narrow; M], sums: &mut [__m256; M]) {
-        let products = nibble_products(avx2, &self.nibbles, x);
+    fn multiply_vectors<V: Dots, const M: usize>(
+        &self,
+        set: V,
+        x: [&Narrow; M],
+        sums: &mut [__m256; M],
+    ) {
+        let avx2 = set.avx2();
+        let products = nibble_products(set, &self.nibbles, x);
         let d = avx2.half_to_f32(avx2.load_words(&self.d));
         for row in 0..M {
             let product = avx2.add32(products[row], avx2.splat32(-8 * x[row].sum));
@@ -124,8 +130,14 @@ impl Block for Q4_1 {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn multiply_avx2<const M: usize>(&self, avx2: Avx2, x: [&Narrow; M], sums: &mut [__m256; M]) {
-        let products = nibble_products(avx2, &self.nibbles, x);
+    fn multiply_vectors<V: Dots, const M: usize>(
+        &self,
+        set: V,
+        x: [&Narrow; M],
+        sums: &mut [__m256; M],
+    ) {
+        let avx2 = set.avx2();
+        let products = nibble_products(set, &self.nibbles, x);
         let d = avx2.half_to_f32(avx2.load_words(&self.d));
         let m = avx2.half_to_f32(avx2.load_words(&self.m));
         for row in 0..M {
@@ -141,11 +153,12 @@ impl Block for Q4_1 {
 /// 16 bits hold.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn nibble_products<const M: usize>(
-    avx2: Avx2,
+fn nibble_products<V: Dots, const M: usize>(
+    set: V,
     nibbles: &Codes<4>,
     x: [&Narrow; M],
 ) -> [__m256i; M] {
+    let avx2 = set.avx2();
     let mask = avx2.splat8(15);
     let mut parts = [avx2.zero(); M];
     for (pair, nibbles) in nibbles.iter().enumerate() {
@@ -154,16 +167,11 @@ fn nibble_products<const M: usize>(
         let high = avx2.and(avx2.right4(nibbles), mask);
         for row in 0..M {
             let x = &x[row].words;
-            let low = avx2.multiply_bytes(low, avx2.splat32(x[2 * pair]));
-            let high = avx2.multiply_bytes(high, avx2.splat32(x[2 * pair + 1]));
-            parts[row] = avx2.add16(parts[row], avx2.add16(low, high));
+            let x = [x[2 * pair], x[2 * pair + 1]];
+            parts[row] = set.add_two(parts[row], [low, high], x);
         }
     }
-    let ones = avx2.splat16(1);
-    for part in &mut parts {
-        *part = avx2.multiply_words(*part, ones);
-    }
-    parts
+    parts.map(|part| set.whole(part))
 }
 
 impl Block for Q8_0 {
@@ -196,17 +204,20 @@ impl Block for Q8_0 {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn multiply_avx2<const M: usize>(&self, avx2: Avx2, x: [&Narrow; M], sums: &mut [__m256; M]) {
-        let ones = avx2.splat16(1);
+    fn multiply_vectors<V: Dots, const M: usize>(
+        &self,
+        set: V,
+        x: [&Narrow; M],
+        sums: &mut [__m256; M],
+    ) {
+        let avx2 = set.avx2();
         let mut products = [avx2.zero(); M];
         for (group, codes) in self.codes.iter().enumerate() {
             let codes = avx2.load(codes);
-            let magnitudes = avx2.abs8(codes);
+            let codes = (codes, avx2.abs8(codes));
             for row in 0..M {
-                // The code's sign goes to the input, which is never -128: 2 · 128 · 127 fits 16 bits.
-                let x = avx2.sign8(avx2.splat32(x[row].words[group]), codes);
-                let pairs = avx2.multiply_bytes(magnitudes, x);
-                products[row] = avx2.add32(products[row], avx2.multiply_words(pairs, ones));
+                let x = x[row].words[group];
+                products[row] = set.add_signed(products[row], codes, x);
             }
         }
         let d = avx2.half_to_f32(avx2.load_words(&self.d));

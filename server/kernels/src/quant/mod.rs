@@ -5,6 +5,8 @@
 //! 4·k + c; so four neighbouring columns of the input, copied to all places of a register, meet the weights of eight
 //! rows, and the sums of all eight stand in the eight places of one register.
 
+#[cfg(target_arch = "x86_64")]
+mod dots;
 mod legacy;
 mod pack;
 mod q4_k;
@@ -18,10 +20,10 @@ pub(crate) use q5_k::Q5K;
 pub(crate) use q6_k::Q6K;
 
 use crate::input::Input;
-#[cfg(target_arch = "x86_64")]
-use crate::simd::Avx2;
 use crate::simd::Set;
 use crate::tasks::Task;
+#[cfg(target_arch = "x86_64")]
+use dots::Dots;
 use rayon::prelude::*;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::__m256;
@@ -47,9 +49,9 @@ pub(crate) trait Block: Sized + Send + Sync {
 
     /// The same for `M` rows of the input at once, with the same bits.
     #[cfg(target_arch = "x86_64")]
-    fn multiply_avx2<const M: usize>(
+    fn multiply_vectors<V: Dots, const M: usize>(
         &self,
-        avx2: Avx2,
+        set: V,
         x: [&Self::Input; M],
         sums: &mut [__m256; M],
     );
@@ -109,7 +111,12 @@ impl<B: Block> Quantised<B> {
             #[cfg(target_arch = "x86_64")]
             Set::Avx2(avx2) => avx2.enter(
                 #[inline(always)]
-                || self.run_avx2(avx2, task),
+                || self.run_vectors(avx2, task),
+            ),
+            #[cfg(target_arch = "x86_64")]
+            Set::Vnni(vnni) => vnni.enter(
+                #[inline(always)]
+                || self.run_vectors(vnni, task),
             ),
         }
     }
@@ -129,12 +136,12 @@ impl<B: Block> Quantised<B> {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn run_avx2(&self, avx2: Avx2, task: &mut Task<'_, B::Input>) {
+    fn run_vectors<V: Dots>(&self, set: V, task: &mut Task<'_, B::Input>) {
         for (index, panel) in task.panels.clone().enumerate() {
             let panel = self.panel(panel);
             let x = task.x.chunks(GROUP * self.width);
             for (x, out) in x.zip(task.out.chunks_mut(GROUP)) {
-                group(avx2, panel, x, index, out);
+                group(set, panel, x, index, out);
             }
         }
     }
@@ -143,9 +150,6 @@ impl<B: Block> Quantised<B> {
 /// How far ahead of the computation weights are asked for.
 #[cfg(target_arch = "x86_64")]
 const AHEAD: usize = 4096;
-/// Rows of the input that blocks meet at once: their sums fill the registers.
-#[cfg(target_arch = "x86_64")]
-const TILE: usize = 4;
 /// Rows of the input that blocks meet while they are in the first cache. Had a panel to pass once for each tile, it
 /// would come from memory in the first pass, and nothing would come in the others.
 #[cfg(target_arch = "x86_64")]
@@ -157,7 +161,14 @@ const STRETCH: usize = 256;
 /// The products of a panel with up to [`GROUP`] rows of the input.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn group<B: Block>(avx2: Avx2, panel: &[B], x: &[B::Input], index: usize, out: &mut [&mut [f32]]) {
+fn group<B: Block, V: Dots>(
+    set: V,
+    panel: &[B],
+    x: &[B::Input],
+    index: usize,
+    out: &mut [&mut [f32]],
+) {
+    let avx2 = set.avx2();
     let width = panel.len();
     let mut sums = [avx2.zero_f32(); GROUP];
     let sums = &mut sums[..out.len()];
@@ -168,35 +179,51 @@ fn group<B: Block>(avx2: Avx2, panel: &[B], x: &[B::Input], index: usize, out: &
             #[inline(always)]
             |block| avx2.prefetch(block, AHEAD),
         );
-        for (x, sums) in x.chunks(TILE * width).zip(sums.chunks_mut(TILE)) {
-            match sums.len() {
-                1 => tile::<B, 1>(avx2, blocks, (x, width), sums),
-                2 => tile::<B, 2>(avx2, blocks, (x, width), sums),
-                3 => tile::<B, 3>(avx2, blocks, (x, width), sums),
-                _ => tile::<B, TILE>(avx2, blocks, (x, width), sums),
-            }
-        }
+        tiles(set, blocks, (x, width), sums);
     }
     for (out, sum) in out.iter_mut().zip(sums) {
         put(out, index, &avx2.numbers(*sum));
     }
 }
 
-/// Adds the products of some blocks with `M` rows of the input, which are `width` blocks apart.
+/// Adds the products of some blocks with rows of the input, as many at once as there are registers for sums.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn tile<B: Block, const M: usize>(
-    avx2: Avx2,
+fn tiles<B: Block, V: Dots>(
+    set: V,
+    blocks: &[B],
+    (x, width): (&[B::Input], usize),
+    sums: &mut [__m256],
+) {
+    let mut done = 0;
+    while done < sums.len() {
+        let (x, sums) = ((&x[done * width..], width), &mut sums[done..]);
+        done += match sums.len() {
+            8.. if V::HOLDS_EIGHT => tile::<B, V, 8>(set, blocks, x, sums),
+            4.. => tile::<B, V, 4>(set, blocks, x, sums),
+            3 => tile::<B, V, 3>(set, blocks, x, sums),
+            2 => tile::<B, V, 2>(set, blocks, x, sums),
+            _ => tile::<B, V, 1>(set, blocks, x, sums),
+        }
+    }
+}
+
+/// Adds the products of some blocks with the first `M` rows of the input, which are `width` blocks apart; gives `M`.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn tile<B: Block, V: Dots, const M: usize>(
+    set: V,
     blocks: &[B],
     (x, width): (&[B::Input], usize),
     all: &mut [__m256],
-) {
+) -> usize {
     let x: [&[B::Input]; M] = std::array::from_fn(|row| &x[row * width..][..blocks.len()]);
     let mut sums: [__m256; M] = std::array::from_fn(|row| all[row]);
     for (at, block) in blocks.iter().enumerate() {
-        block.multiply_avx2(avx2, std::array::from_fn(|row| &x[row][at]), &mut sums);
+        block.multiply_vectors(set, std::array::from_fn(|row| &x[row][at]), &mut sums);
     }
-    all.copy_from_slice(&sums);
+    all[..M].copy_from_slice(&sums);
+    M
 }
 
 /// Writes a panel's results into its place of a row, which may end within it.

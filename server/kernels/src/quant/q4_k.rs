@@ -1,11 +1,11 @@
 //! `Q4_K` of `ggml-common.h`.
 
+#[cfg(target_arch = "x86_64")]
+use super::dots::Dots;
 use super::pack::{Codes, code_of, join_nibbles, lay_out, split_nibbles};
 use super::super_block::Scales;
 use super::{Block, ROWS};
 use crate::input::Wide;
-#[cfg(target_arch = "x86_64")]
-use crate::simd::Avx2;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m256, __m256i};
 
@@ -55,15 +55,20 @@ impl Block for Q4K {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn multiply_avx2<const M: usize>(&self, avx2: Avx2, x: [&Wide; M], sums: &mut [__m256; M]) {
+    fn multiply_vectors<V: Dots, const M: usize>(
+        &self,
+        set: V,
+        x: [&Wide; M],
+        sums: &mut [__m256; M],
+    ) {
+        let avx2 = set.avx2();
         let mut products = [avx2.zero(); M];
         for pair in 0..4 {
-            let scales = self.scales.pair(avx2, pair);
+            let scales = self.scales.pair(set, pair);
             for (half, scale) in scales.into_iter().enumerate() {
-                let parts = self.sub_block(avx2, 2 * pair + half, x);
+                let parts = self.sub_block(set, 2 * pair + half, x);
                 for row in 0..M {
-                    let part = avx2.multiply_words(parts[row], scale);
-                    products[row] = avx2.add32(products[row], part);
+                    products[row] = set.add_scaled(products[row], parts[row], scale);
                 }
             }
         }
@@ -72,11 +77,16 @@ impl Block for Q4K {
 }
 
 impl Q4K {
-    /// Sums over the even and the odd pairs of a sub-block's columns. Eight sums of two products are at most
-    /// 8 · 2 · 15 · 127, which 16 bits hold.
+    /// Sums over a sub-block's columns. Eight sums of two products are at most 8 · 2 · 15 · 127, which 16 bits hold.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn sub_block<const M: usize>(&self, avx2: Avx2, sub: usize, x: [&Wide; M]) -> [__m256i; M] {
+    fn sub_block<V: Dots, const M: usize>(
+        &self,
+        set: V,
+        sub: usize,
+        x: [&Wide; M],
+    ) -> [__m256i; M] {
+        let avx2 = set.avx2();
         let mask = avx2.splat8(15);
         let mut parts = [avx2.zero(); M];
         for pair in 4 * sub..4 * sub + 4 {
@@ -85,9 +95,8 @@ impl Q4K {
             let high = avx2.and(avx2.right4(nibbles), mask);
             for row in 0..M {
                 let x = &x[row].words;
-                let low = avx2.multiply_bytes(low, avx2.splat32(x[2 * pair]));
-                let high = avx2.multiply_bytes(high, avx2.splat32(x[2 * pair + 1]));
-                parts[row] = avx2.add16(parts[row], avx2.add16(low, high));
+                let x = [x[2 * pair], x[2 * pair + 1]];
+                parts[row] = set.add_two(parts[row], [low, high], x);
             }
         }
         parts

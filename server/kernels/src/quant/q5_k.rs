@@ -1,12 +1,12 @@
 //! `Q5_K` of `ggml-common.h`.
 
+#[cfg(target_arch = "x86_64")]
+use super::dots::Dots;
 use super::pack::{Codes, code_of, join_nibbles, lay_out, split_nibbles};
 use super::q4_k::nibble_of;
 use super::super_block::{SUBS, Scales};
 use super::{Block, ROWS};
 use crate::input::Wide;
-#[cfg(target_arch = "x86_64")]
-use crate::simd::Avx2;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m256, __m256i};
 
@@ -59,32 +59,39 @@ impl Q5K {
         codes
     }
 
-    /// Sums over two parts of a sub-block's columns, four vectors each: four sums of two products are at most
-    /// 4 · 2 · 31 · 127, which 16 bits hold, and so do both together.
+    /// Adds a sub-block's scaled products, of one half of its columns after the other: four sums of two products are at
+    /// most 4 · 2 · 31 · 127, which 16 bits hold, and eight are not.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn sub_block<const M: usize>(&self, avx2: Avx2, sub: usize, x: [&Wide; M]) -> [__m256i; M] {
+    fn sub_block<V: Dots, const M: usize>(
+        &self,
+        set: V,
+        (sub, scale): (usize, __m256i),
+        x: [&Wide; M],
+        products: &mut [__m256i; M],
+    ) {
+        let avx2 = set.avx2();
         let (mask, bit) = (avx2.splat8(15), avx2.splat8(16));
         let fifths = avx2.load(&self.subs[sub].fifths);
         // Bits 4 and up come down to the lowest ones, so that both halves go alike.
-        let mut bits = [avx2.left4(fifths), fifths];
-        let mut parts = [avx2.zero(); M];
-        for pair in 0..4 {
-            let nibbles = avx2.load(&self.subs[sub].nibbles[pair]);
-            let bits = &mut bits[pair / 2];
-            let low = avx2.or(avx2.and(nibbles, mask), avx2.and(*bits, bit));
-            *bits = avx2.right1(*bits);
-            let high = avx2.and(avx2.right4(nibbles), mask);
-            let high = avx2.or(high, avx2.and(*bits, bit));
-            *bits = avx2.right1(*bits);
+        for (half, mut bits) in [avx2.left4(fifths), fifths].into_iter().enumerate() {
+            let mut parts = [avx2.zero(); M];
+            for pair in 2 * half..2 * half + 2 {
+                let nibbles = avx2.load(&self.subs[sub].nibbles[pair]);
+                let low = avx2.or(avx2.and(nibbles, mask), avx2.and(bits, bit));
+                bits = avx2.right1(bits);
+                let high = avx2.and(avx2.right4(nibbles), mask);
+                let high = avx2.or(high, avx2.and(bits, bit));
+                bits = avx2.right1(bits);
+                for row in 0..M {
+                    let x = &x[row].words[8 * sub + 2 * pair..][..2];
+                    parts[row] = set.add_two(parts[row], [low, high], [x[0], x[1]]);
+                }
+            }
             for row in 0..M {
-                let x = &x[row].words[8 * sub + 2 * pair..][..2];
-                let low = avx2.multiply_bytes(low, avx2.splat32(x[0]));
-                let high = avx2.multiply_bytes(high, avx2.splat32(x[1]));
-                parts[row] = avx2.add16(parts[row], avx2.add16(low, high));
+                products[row] = set.add_scaled(products[row], parts[row], scale);
             }
         }
-        parts
     }
 }
 
@@ -111,16 +118,18 @@ impl Block for Q5K {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn multiply_avx2<const M: usize>(&self, avx2: Avx2, x: [&Wide; M], sums: &mut [__m256; M]) {
+    fn multiply_vectors<V: Dots, const M: usize>(
+        &self,
+        set: V,
+        x: [&Wide; M],
+        sums: &mut [__m256; M],
+    ) {
+        let avx2 = set.avx2();
         let mut products = [avx2.zero(); M];
         for pair in 0..4 {
-            let scales = self.scales.pair(avx2, pair);
+            let scales = self.scales.pair(set, pair);
             for (half, scale) in scales.into_iter().enumerate() {
-                let parts = self.sub_block(avx2, 2 * pair + half, x);
-                for row in 0..M {
-                    let part = avx2.multiply_words(parts[row], scale);
-                    products[row] = avx2.add32(products[row], part);
-                }
+                self.sub_block(set, (2 * pair + half, scale), x, &mut products);
             }
         }
         self.scales.finish(avx2, products, x, sums);

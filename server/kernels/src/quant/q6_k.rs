@@ -1,7 +1,8 @@
 //! `Q6_K` of `ggml-common.h`.
 
+#[cfg(target_arch = "x86_64")]
+use super::dots::Dots;
 use super::pack::{Codes, code_of, dot, join_nibbles, lay_out, split_nibbles};
-use super::super_block::duplicate;
 use super::{Block, ROWS};
 use crate::half::half_to_f32;
 use crate::input::Wide;
@@ -100,23 +101,18 @@ impl Q6K {
     /// Adds a sub-block's scaled products. Two sums of two products are at most 2 · 2 · 63 · 127, which 16 bits hold.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn sub_block<const M: usize>(
+    fn sub_block<V: Dots, const M: usize>(
         &self,
-        avx2: Avx2,
+        set: V,
         (sub, scale): (usize, __m256i),
         x: [&Wide; M],
         products: &mut [__m256i; M],
     ) {
-        let codes = self.vectors(avx2, sub);
+        let codes = self.vectors(set.avx2(), sub);
         for row in 0..M {
             let x = &x[row].words[4 * sub..][..4];
-            let mut parts = codes;
-            for (part, x) in parts.iter_mut().zip(x) {
-                *part = avx2.multiply_bytes(*part, avx2.splat32(*x));
-            }
-            let first = avx2.multiply_words(avx2.add16(parts[0], parts[1]), scale);
-            let second = avx2.multiply_words(avx2.add16(parts[2], parts[3]), scale);
-            products[row] = avx2.add32(products[row], avx2.add32(first, second));
+            let x = [x[0], x[1], x[2], x[3]];
+            products[row] = set.add_four_scaled(products[row], codes, x, scale);
         }
     }
 }
@@ -170,7 +166,13 @@ impl Block for Q6K {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn multiply_avx2<const M: usize>(&self, avx2: Avx2, x: [&Wide; M], sums: &mut [__m256; M]) {
+    fn multiply_vectors<V: Dots, const M: usize>(
+        &self,
+        set: V,
+        x: [&Wide; M],
+        sums: &mut [__m256; M],
+    ) {
+        let avx2 = set.avx2();
         let mut products = [avx2.zero(); M];
         // What the input's sums take away, 32 times.
         let mut offsets = [avx2.zero(); M];
@@ -180,9 +182,9 @@ impl Block for Q6K {
                 let part = avx2.multiply_words(scales, avx2.splat32(x[row].sums16[pair]));
                 offsets[row] = avx2.add32(offsets[row], part);
             }
-            let [first, second] = duplicate(avx2, scales);
-            self.sub_block(avx2, (2 * pair, first), x, &mut products);
-            self.sub_block(avx2, (2 * pair + 1, second), x, &mut products);
+            let [first, second] = set.scales(scales);
+            self.sub_block(set, (2 * pair, first), x, &mut products);
+            self.sub_block(set, (2 * pair + 1, second), x, &mut products);
         }
         let d = avx2.load_f32(&self.d);
         for row in 0..M {

@@ -1,6 +1,8 @@
 //! What `Q4_K` and `Q5_K` share: scales and minimums of six bits for each 32 of 256 columns.
 
 use super::ROWS;
+#[cfg(target_arch = "x86_64")]
+use super::dots::Dots;
 use super::pack::dot;
 use crate::half::half_to_f32;
 use crate::input::Wide;
@@ -78,11 +80,12 @@ impl Scales {
         }
     }
 
-    /// The scales of two sub-blocks, each twice in the places of its rows.
+    /// The scales of two sub-blocks.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    pub(super) fn pair(&self, avx2: Avx2, pair: usize) -> [__m256i; 2] {
-        duplicate(avx2, avx2.widen_u8(avx2.load16(&self.scales[pair])))
+    pub(super) fn pair<V: Dots>(&self, set: V, pair: usize) -> [__m256i; 2] {
+        let avx2 = set.avx2();
+        set.scales(avx2.widen_u8(avx2.load16(&self.scales[pair])))
     }
 
     /// Adds products of scaled codes, and takes the minimums' part away.
@@ -113,17 +116,6 @@ impl Scales {
             sums[row] = avx2.multiply_subtract(dmin, avx2.to_f32(parts[row]), sums[row]);
         }
     }
-}
-
-/// Of pairs of words of 16 bits the first ones twice, and the second ones.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-pub(super) fn duplicate(avx2: Avx2, pairs: __m256i) -> [__m256i; 2] {
-    const FIRST: [u8; 16] = [0, 1, 0, 1, 4, 5, 4, 5, 8, 9, 8, 9, 12, 13, 12, 13];
-    const SECOND: [u8; 16] = [2, 3, 2, 3, 6, 7, 6, 7, 10, 11, 10, 11, 14, 15, 14, 15];
-    let first = avx2.shuffle(pairs, avx2.twice(avx2.load16(&FIRST)));
-    let second = avx2.shuffle(pairs, avx2.twice(avx2.load16(&SECOND)));
-    [first, second]
 }
 
 /// The scale and the minimum of a sub-block from the 12 bytes that hold those of all eight: the first four of each in

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 
 use crate::bench::BenchArgs;
+use crate::rollout::RolloutCommand;
 use crate::simulate::PolicyName;
 
 /// Serve models: on this machine with `up`, in a cluster with the operator.
@@ -30,6 +31,9 @@ pub(crate) enum Command {
     /// Make, list and revoke the API keys of a gateway in a cluster.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// See and steer how a model in a cluster goes from one revision to another.
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
     /// Tell why a model in a cluster has the replicas that it has.
     Explain(ExplainArgs),
     /// Print the CustomResourceDefinition, for `kubectl apply -f -`.

@@ -287,9 +287,9 @@ mod tests {
             (
                 one(
                     "a",
-                    "{model: {source: 'hf://x/a'}, rollout: {strategy: canary}}",
+                    "{model: {source: 'hf://x/a'}, rollout: {strategy: oneOutFirst}}",
                 ),
-                "write auto, blueGreen or recreate",
+                "write auto, canary, blueGreen or recreate",
             ),
         ];
         for (text, hint) in cases {

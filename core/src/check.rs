@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::decide::{Action, Decision, after};
 use crate::memory::Memory;
+use crate::rollout::{self, progress};
 use crate::snapshot::{Snapshot, Weights};
 use crate::validate::{Replicas, TakeOver, Validated};
 
@@ -54,6 +55,14 @@ pub enum Violation {
         ready: u32,
         told: u32,
     },
+    #[error("revision {revision} gets {weight} % of the traffic at a step of {allowed} %")]
+    StepSkipped {
+        revision: String,
+        weight: u32,
+        allowed: u32,
+    },
+    #[error("revision {revision} gets traffic, and its rollout failed")]
+    FailedServes { revision: String },
     #[error("{action} of revision {revision} starts from what is not so")]
     StalePrecondition {
         action: &'static str,
@@ -75,7 +84,7 @@ pub fn check(
     let mut broken = Vec::new();
     let mut world = Projection::of(seen);
     for action in &decision.actions {
-        bounds(spec.bounds(now), action, &mut broken);
+        bounds(spec, &world, action, now, &mut broken);
         rest(spec, seen, action, &mut broken);
         shrinking(spec, seen, action, &mut broken);
         world.apply(action, &mut broken);
@@ -84,7 +93,8 @@ pub fn check(
         }
     }
     traffic(seen, &world.weights, &mut broken);
-    capacity(spec, seen, &world, now, &mut broken);
+    steps(spec, seen, memory, &world.weights, &mut broken);
+    capacity(spec, seen, memory, &world, now, &mut broken);
     if broken.is_empty() {
         Ok(())
     } else {
@@ -111,12 +121,10 @@ impl Projection {
         }
     }
 
-    fn serving(&self) -> u32 {
+    fn strongest(&self) -> u32 {
         let weighted = self.weights.iter().filter(|(_, weight)| **weight > 0);
-        weighted
-            .filter_map(|(name, _)| self.counts.get(name))
-            .map(|(_, ready)| *ready)
-            .fold(0, u32::saturating_add)
+        let counts = weighted.filter_map(|(name, _)| self.counts.get(name));
+        counts.map(|(_, ready)| *ready).max().unwrap_or(0)
     }
 
     fn apply(&mut self, action: &Action, broken: &mut Vec<Violation>) {
@@ -245,7 +253,15 @@ fn shrinking(spec: &Validated, seen: &Snapshot, action: &Action, broken: &mut Ve
     }
 }
 
-fn bounds((min, max): (u32, u32), action: &Action, broken: &mut Vec<Violation>) {
+/// Each revision's count is within the bounds. Beside another one that keeps the fewest and has
+/// traffic, a revision may have fewer: it gets as much of the traffic as it can bear.
+fn bounds(
+    spec: &Validated,
+    world: &Projection,
+    action: &Action,
+    now: Timestamp,
+    broken: &mut Vec<Violation>,
+) {
     let (revision, replicas) = match action {
         Action::EnsureRevision {
             revision, replicas, ..
@@ -253,7 +269,14 @@ fn bounds((min, max): (u32, u32), action: &Action, broken: &mut Vec<Violation>) 
         Action::Scale { revision, to, .. } => (revision, *to),
         _ => return,
     };
-    if replicas < min || replicas > max {
+    let (min, max) = spec.bounds(now);
+    let keeps = |name: &String, weight: u32| {
+        let desired = world.counts.get(name).map_or(0, |(desired, _)| *desired);
+        name != revision && weight > 0 && desired >= min
+    };
+    let mut weights = world.weights.iter();
+    let is_beside = replicas > 0 && weights.any(|(name, weight)| keeps(name, *weight));
+    if replicas > max || (replicas < min && !is_beside) {
         broken.push(Violation::OutOfBounds {
             revision: revision.clone(),
             replicas,
@@ -313,20 +336,51 @@ fn traffic(seen: &Snapshot, weights: &Weights, broken: &mut Vec<Violation>) {
     }
 }
 
-/// Ready replicas with traffic never fall below what serves now or what is wanted, whichever is
-/// less; `recreate` is the strategy whose point is to do so.
+/// The wanted revision gets no more of the traffic than its rollout has come to.
+fn steps(
+    spec: &Validated,
+    seen: &Snapshot,
+    memory: &Memory,
+    weights: &Weights,
+    broken: &mut Vec<Violation>,
+) {
+    let weight = weights.get(&spec.revision).copied().unwrap_or(0);
+    let Some(rollout) = progress::of(spec, memory).filter(|_| weight > seen.weight(&spec.revision))
+    else {
+        return;
+    };
+    let revision = spec.revision.clone();
+    if rollout.failed().is_some() && progress::rival(spec, seen, memory).is_some() {
+        broken.push(Violation::FailedServes { revision });
+        return;
+    }
+    let Some(allowed) = rollout::allowed(spec, seen, memory).filter(|it| weight > *it) else {
+        return;
+    };
+    broken.push(Violation::StepSkipped {
+        revision,
+        weight,
+        allowed,
+    });
+}
+
+/// The revision with traffic that has most ready replicas has no fewer than it had, or than are
+/// wanted, whichever is less. What a revision that failed has does not count. `recreate` is the
+/// strategy whose point is to have none.
 fn capacity(
     spec: &Validated,
     seen: &Snapshot,
+    memory: &Memory,
     world: &Projection,
     now: Timestamp,
     broken: &mut Vec<Violation>,
 ) {
-    if spec.strategy == TakeOver::Recreate {
+    if spec.rollout.strategy == TakeOver::Recreate {
         return;
     }
     let (least, _) = spec.bounds(now);
-    let (before, after) = (seen.serving(), world.serving());
+    let before = seen.strongest(progress::failed(memory));
+    let after = world.strongest();
     let floor = before.min(least);
     if after < floor {
         broken.push(Violation::CapacityLost {

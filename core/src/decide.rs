@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::memory::{FailureMemory, Memory, RevisionMemory};
+use crate::memory::{FailureMemory, Memory};
 use crate::retry;
-use crate::rollout;
+use crate::rollout::{self, progress};
 use crate::scale;
 use crate::snapshot::{Snapshot, Weights};
 use crate::validate::Validated;
@@ -146,32 +146,45 @@ pub(crate) fn after(at: Timestamp, delay: Duration) -> Timestamp {
 /// Decides the next moves towards the spec.
 #[must_use]
 pub fn decide(spec: &Validated, seen: &Snapshot, memory: &Memory, now: Timestamp) -> Decision {
-    let mut decision = recall(Some(&spec.revision), seen, memory);
+    let mut decision = recall(Some(spec), seen, memory);
     if spec.paused {
+        progress::pause(spec, &mut decision.memory);
         decision.why.push(Why::Paused);
         return decision;
     }
-    let target = decision
-        .memory
-        .revisions
-        .entry(spec.revision.clone())
-        .or_insert_with(|| RevisionMemory::new(now));
-    target.draining_since = None;
+    progress::begin(spec, seen, now, &mut decision);
+    let wanted = scale::wanted(spec, seen, &decision.memory, now).replicas;
+    progress::judge(spec, wanted, seen, now, &mut decision);
+    match progress::fallback(spec, &decision.memory) {
+        Some(before) => {
+            progress::tell_fallback(spec, &before, &mut decision);
+            pursue(&before, seen, now, &mut decision);
+        }
+        None => pursue(spec, seen, now, &mut decision),
+    }
+    decision
+}
+
+/// Plans the moves towards a revision: the wanted one, or the one before it that it gave way to.
+fn pursue(spec: &Validated, seen: &Snapshot, now: Timestamp, decision: &mut Decision) {
+    if let Some(known) = decision.memory.revisions.get_mut(&spec.revision) {
+        known.draining_since = None;
+    }
     let wanted = scale::wanted(spec, seen, &decision.memory, now);
-    if let Some(remembered) = wanted.remembered {
-        decision.memory.remember(&spec.revision, remembered);
+    if let Some((revision, remembered)) = wanted.remembered {
+        decision.memory.remember(&revision, remembered);
     }
     decision.why.extend(wanted.why);
     if let Some(wait) = wanted.look_after {
         decision.wake(after(now, wait));
     }
-    if decision.memory.revisions[&spec.revision].lock.is_some() {
-        rollout::plan(spec, wanted.replicas, seen, now, &mut decision);
+    let known = decision.memory.revisions.get(&spec.revision);
+    if known.is_some_and(|known| known.lock.is_some()) {
+        rollout::plan(spec, wanted.replicas, seen, now, decision);
     } else {
-        resolve(spec, now, &mut decision);
-        rollout::retire_spent(spec, seen, now, &mut decision);
+        resolve(spec, now, decision);
+        rollout::retire_spent(spec, seen, now, decision);
     }
-    decision
 }
 
 /// Decides the next moves of a model that is to be gone: traffic off, drained, retired.
@@ -194,12 +207,17 @@ pub fn decide_removal(
 }
 
 /// A decision to do nothing that remembers what still counts.
-fn recall(wanted: Option<&str>, seen: &Snapshot, memory: &Memory) -> Decision {
+fn recall(spec: Option<&Validated>, seen: &Snapshot, memory: &Memory) -> Decision {
     let mut memory = memory.clone();
-    // A revision that is neither wanted nor there needs no memory.
-    memory
-        .revisions
-        .retain(|name, _| wanted == Some(name) || seen.revisions.contains_key(name));
+    let rollout = memory.rollout.clone();
+    let unfinished = rollout.as_ref().filter(|rollout| !rollout.is_complete());
+    let from = unfinished.and_then(|rollout| rollout.from.as_deref());
+    // What is neither wanted nor there, nor gone back to, is history.
+    memory.forget(spec.map_or(0, |spec| spec.history), |name| {
+        spec.is_some_and(|spec| spec.revision == name)
+            || from == Some(name)
+            || seen.revisions.contains_key(name)
+    });
     for (name, known) in &mut memory.revisions {
         // What has traffic does not drain, whatever was noted before a crash: its next drain
         // would be overdue as it begins.

@@ -13,7 +13,7 @@ pub mod decide;
 pub mod load;
 pub mod memory;
 pub mod retry;
-mod rollout;
+pub mod rollout;
 pub mod scale;
 pub mod schedule;
 pub mod snapshot;

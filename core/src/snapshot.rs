@@ -82,6 +82,16 @@ impl Snapshot {
             .fold(0, u32::saturating_add)
     }
 
+    /// Ready replicas of the revision with traffic that has most of them, leaving one out of the
+    /// account.
+    #[must_use]
+    pub fn strongest(&self, without: Option<&str>) -> u32 {
+        let weighted = self.weights.iter().filter(|(_, weight)| **weight > 0);
+        let counted = weighted.filter(|(name, _)| without != Some(name.as_str()));
+        let ready = counted.map(|(name, _)| self.ready(name));
+        ready.max().unwrap_or(0)
+    }
+
     /// Ready replicas of a revision, 0 if it is not there.
     #[must_use]
     pub fn ready(&self, revision: &str) -> u32 {

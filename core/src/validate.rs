@@ -1,6 +1,7 @@
 //! Parses the wire spec into one validated type, once. Everything after this speaks of
 //! [`Validated`], where every default is applied and every combination is possible.
 
+mod rollout;
 mod scaling;
 mod schedule;
 
@@ -8,19 +9,21 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chandler_crds::ModelDeployment;
-use chandler_crds::spec::{Rollout, Server, Strategy, Task};
+use chandler_crds::spec::{Model, Server, Task};
+use chandler_crds::status::RevisionTemplate;
 use jiff::Timestamp;
 
 use crate::schedule::{Held, Schedule};
 use crate::traffic::route::REQUEST_TIMEOUT;
-use crate::worker::{self, Worker};
+use crate::worker::Worker;
 
+pub use rollout::{Policy, Step, TakeOver};
 pub use scaling::{Limit, Replicas, Scaling, Targets};
 
 /// Seconds that a stopping replica has, if the spec doesn't say.
 const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
-/// Time without progress after which a rollout has failed, if the spec doesn't say.
-const DEFAULT_PROGRESS: Duration = Duration::from_secs(600);
+/// Revisions without replicas that are remembered, if the spec doesn't say.
+const DEFAULT_HISTORY: usize = 10;
 
 /// Bounds of the time that a request has.
 const REQUEST_TIMEOUTS: RangeInclusive<Duration> =
@@ -67,6 +70,8 @@ pub struct Validated {
     pub revision: String,
     /// What a replica of that revision runs.
     pub worker: Worker,
+    /// What that was made from: enough to make it again.
+    pub template: Box<RevisionTemplate>,
     /// How many of them.
     pub replicas: Replicas,
     /// How that count follows the load, if it does.
@@ -74,9 +79,9 @@ pub struct Validated {
     /// Floors of that count by the clock.
     pub schedule: Schedule,
     /// How that revision takes over.
-    pub strategy: TakeOver,
-    /// Time without progress after which the rollout has failed.
-    pub progress_deadline: Duration,
+    pub rollout: Policy,
+    /// Revisions without replicas that are remembered.
+    pub history: usize,
     /// Longest time from a request's arrival to the end of its answer. The gateway keeps it, so
     /// it is no part of a revision.
     pub request_timeout: Duration,
@@ -97,6 +102,22 @@ impl Validated {
         self.schedule.held(now).filter(|_| !self.paused)
     }
 
+    /// The same wishes with another revision wanted: the one called `name`, made from `template`. `None`
+    /// if that would be another one by now, or none.
+    #[must_use]
+    pub fn with_revision(&self, name: &str, template: &RevisionTemplate) -> Option<Self> {
+        let mut invalid = Vec::new();
+        let (served_name, worker) = worker(&self.key.name, template, &mut invalid);
+        let same = invalid.is_empty() && worker.revision() == name;
+        same.then(|| Self {
+            served_name,
+            revision: name.to_owned(),
+            worker,
+            template: Box::new(template.clone()),
+            ..self.clone()
+        })
+    }
+
     /// Fewest and most replicas now.
     #[must_use]
     pub fn bounds(&self, now: Timestamp) -> (u32, u32) {
@@ -108,15 +129,6 @@ impl Validated {
             }
         }
     }
-}
-
-/// The strategies that are built; the wire's `auto` is decided here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TakeOver {
-    /// New beside old, then all traffic at once.
-    BlueGreen,
-    /// Old goes before new comes.
-    Recreate,
 }
 
 /// A field that can't be followed, and what to write instead.
@@ -157,8 +169,9 @@ pub fn validate(object: &ModelDeployment) -> Result<Validated, Vec<Invalid>> {
     let replicas = scaling::replicas(spec.replicas, autoscaling, &mut invalid);
     let scaling = autoscaling.map(|asked| scaling::scaling(asked, &mut invalid));
     let schedule = autoscaling.map(|asked| schedule::schedule(asked, &mut invalid));
-    let strategy = strategy(spec.rollout.as_ref(), &mut invalid);
-    let drain = drain(spec.server.as_ref(), &mut invalid);
+    let rollout = rollout::policy(spec.rollout.as_ref(), &mut invalid);
+    let template = template(&spec.model, spec.server.as_ref());
+    let (served_name, worker) = worker(&key.name, &template, &mut invalid);
     let request_timeout = request_timeout(spec.server.as_ref()).unwrap_or_else(|error| {
         invalid.push(error);
         REQUEST_TIMEOUT
@@ -166,30 +179,45 @@ pub fn validate(object: &ModelDeployment) -> Result<Validated, Vec<Invalid>> {
     if !invalid.is_empty() {
         return Err(invalid);
     }
-    let served_name = spec
-        .model
-        .served_name
-        .clone()
-        .unwrap_or_else(|| key.name.clone());
-    let worker = worker::Worker::new(&spec.model, spec.server.as_ref(), &served_name, drain);
     Ok(Validated {
         generation: object.metadata.generation.unwrap_or(0),
         revision: worker.revision(),
         served_name,
         worker,
+        template: Box::new(template),
         replicas,
         scaling,
         schedule: schedule.unwrap_or_default(),
-        strategy,
-        progress_deadline: spec
-            .rollout
-            .as_ref()
-            .and_then(|rollout| rollout.progress_deadline)
-            .map_or(DEFAULT_PROGRESS, unsigned),
+        rollout,
+        history: spec
+            .revision_history_limit
+            .and_then(|limit| usize::try_from(limit).ok())
+            .unwrap_or(DEFAULT_HISTORY),
         request_timeout,
         paused: spec.paused.unwrap_or(false),
         key,
     })
+}
+
+/// What a revision is made from. The time that a request has is no part of it.
+fn template(model: &Model, server: Option<&Server>) -> RevisionTemplate {
+    RevisionTemplate {
+        model: model.clone(),
+        server: server.map(|server| Server {
+            request_timeout: None,
+            ..server.clone()
+        }),
+    }
+}
+
+/// What a replica made from `template` runs, and under which name, of the model called `name`.
+fn worker(name: &str, template: &RevisionTemplate, invalid: &mut Vec<Invalid>) -> (String, Worker) {
+    let RevisionTemplate { model, server } = template;
+    let drain = drain(server.as_ref(), invalid);
+    let served_name = model.served_name.clone();
+    let served_name = served_name.unwrap_or_else(|| name.to_owned());
+    let worker = Worker::new(model, server.as_ref(), &served_name, drain);
+    (served_name, worker)
 }
 
 fn source(source: &str, invalid: &mut Vec<Invalid>) {
@@ -217,45 +245,6 @@ fn task(task: Task, invalid: &mut Vec<Invalid>) {
             field: "spec.model.task",
             message,
         });
-    }
-}
-
-/// A gate that is asked for and can't be kept must not be waved through: it is refused.
-fn strategy(rollout: Option<&Rollout>, invalid: &mut Vec<Invalid>) -> TakeOver {
-    let Some(rollout) = rollout else {
-        return TakeOver::BlueGreen;
-    };
-    let mut later = |field, what: &str| {
-        let message = format!(
-            "{what} is not part of this version: remove it, or the rollout would go through ungated"
-        );
-        invalid.push(Invalid { field, message });
-    };
-    if rollout.analysis.is_some() {
-        later("spec.rollout.analysis", "traffic analysis");
-    }
-    if rollout
-        .evaluation
-        .as_ref()
-        .is_some_and(|list| !list.is_empty())
-    {
-        later("spec.rollout.evaluation", "answer evaluation");
-    }
-    if rollout.steps.as_ref().is_some_and(|list| !list.is_empty()) {
-        later("spec.rollout.steps", "a canary's steps");
-    }
-    match rollout.strategy.unwrap_or_default() {
-        Strategy::Auto | Strategy::BlueGreen => TakeOver::BlueGreen,
-        Strategy::Recreate => TakeOver::Recreate,
-        other @ (Strategy::Canary | Strategy::OneOutFirst) => {
-            let message =
-                format!("`{other}` is not part of this version: write auto, blueGreen or recreate");
-            invalid.push(Invalid {
-                field: "spec.rollout.strategy",
-                message,
-            });
-            TakeOver::BlueGreen
-        }
     }
 }
 

@@ -8,12 +8,14 @@ use chandler_core::check::{Violation, check};
 use chandler_core::decide::{Action, Decision};
 use chandler_core::load::LoadSeen;
 use chandler_core::memory::Memory;
+use chandler_core::rollout::{End, Stage};
 use chandler_core::snapshot::{GatewaysSeen, RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::Validated;
 use common::{
-    ago, busy, draining, gateways, idle, lock, memory, now, proven, seen, spec, there, weights,
+    ago, busy, draining, gateways, idle, lock, memory, now, proven, restorable, seen, spec, there,
+    weights,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn verdict(
     spec: &Validated,
@@ -340,6 +342,86 @@ fn each_action_starts_from_what_is_so() {
     // Nothing is there to be idle either.
     let told = verdict(&recreate, &world, &Memory::default(), vec![retire("ghost")]);
     assert_eq!(told[..1], stale("retirement", "ghost"));
+}
+
+/// A canary at the step of 20 % beside what it takes over from, and a change of its weight.
+fn to_weight(weight: u32, stage: Stage, fields: Value) -> Vec<Violation> {
+    let mut rollout = json!({"steps": [{"weight": 20}, {"weight": 60}]});
+    for (field, value) in fields.as_object().expect("fields") {
+        rollout[field] = value.clone();
+    }
+    let spec = spec(json!({"rollout": rollout}));
+    let (old, known) = restorable(&spec);
+    let shares = |new| weights([(&old, 100 - new), (&spec.revision, new)]);
+    let world = seen(
+        [(&old, there(1, 1)), (&spec.revision, there(1, 1))],
+        shares(10),
+    );
+    let mut memory = memory([(&old, known), (&spec.revision, proven())]);
+    memory.rollout = Some(common::rollout(&spec, &old, 1, stage));
+    verdict(
+        &spec,
+        &world,
+        &memory,
+        vec![traffic(shares(10), shares(weight))],
+    )
+}
+
+#[test]
+fn a_canary_gets_no_more_than_its_step() {
+    let to = |weight| to_weight(weight, Stage::Progressing, json!({}));
+    for weight in [1, 20] {
+        assert_eq!(to(weight), [], "{weight}");
+    }
+    for weight in [21, 60, 100] {
+        let told = to(weight);
+        assert!(
+            matches!(told[..], [Violation::StepSkipped { allowed: 20, .. }]),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
+fn what_failed_gets_no_more_traffic() {
+    let failed = || {
+        Stage::Failed(End {
+            at: ago(5),
+            reason: "TooSlow".to_owned(),
+            message: "it is too slow".to_owned(),
+        })
+    };
+    let told = to_weight(20, failed(), json!({}));
+    assert!(
+        matches!(told[..], [Violation::FailedServes { .. }]),
+        "{told:?}"
+    );
+    assert_eq!(
+        to_weight(5, failed(), json!({})),
+        [],
+        "less is the way back"
+    );
+}
+
+#[test]
+fn a_canary_may_have_fewer_replicas_than_the_least_beside_one_that_has_them() {
+    let spec = spec(json!({"replicas": 4, "rollout": {"strategy": "canary"}}));
+    let created = |others: Weights| {
+        let world = seen([("a", there(4, 4))], others);
+        let told = verdict(&spec, &world, &Memory::default(), vec![create("b", 1)]);
+        told.iter()
+            .any(|it| matches!(it, Violation::OutOfBounds { replicas: 1, .. }))
+    };
+    assert!(!created(weights([("a", 100)])));
+    assert!(created(weights([])), "nothing has the traffic");
+    let world = seen([("a", there(4, 4))], weights([("a", 100)]));
+    for count in [0, 5] {
+        let told = verdict(&spec, &world, &Memory::default(), vec![create("b", count)]);
+        assert!(
+            matches!(told[..], [Violation::OutOfBounds { .. }]),
+            "{told:?}"
+        );
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use chandler_core::validate::{Replicas, TakeOver, Validated, validate};
 use chandler_core::why::Why;
 use chandler_core::world::{Failure, Outcome};
 use chandler_crds::ModelDeploymentStatus;
+use chandler_crds::spec::OnFailure;
 use chandler_crds::status::StartupTimes;
 use common::random::{any_memory, any_object, any_seen, any_spec, named, past_memory};
 use common::{lock, now};
@@ -108,7 +109,10 @@ fn at_rest(spec: &Validated, decision: &Decision) -> bool {
     let waits = |why: &Why| {
         matches!(
             why,
-            Why::ResolveWaits { .. } | Why::ProbeWaits { .. } | Why::Draining { .. }
+            Why::ResolveWaits { .. }
+                | Why::ProbeWaits { .. }
+                | Why::Draining { .. }
+                | Why::StepHolds { .. }
         )
     };
     let has_schedule = spec.schedule != Schedule::default();
@@ -117,20 +121,35 @@ fn at_rest(spec: &Validated, decision: &Decision) -> bool {
     decision.actions.is_empty() && (decision.wake_at.is_none() || only_idles)
 }
 
-/// Replicas that the wanted revision has once all is done.
+/// A spec that no person holds up, whose steps have all the time that they need.
+fn unhindered(mut spec: Validated) -> Validated {
+    spec.paused = false;
+    spec.rollout.paused = false;
+    spec.rollout.on_failure = OnFailure::Rollback;
+    spec.rollout.progress_deadline = Duration::from_secs(1_000_000);
+    spec
+}
+
+/// The revision that a decision is for: the wanted one, or the one that it gave way to.
+fn pursued(spec: &Validated, decision: &Decision) -> String {
+    let back = decision.why.iter().find_map(|why| match why {
+        Why::RolledBack { to, .. } => Some(to.clone()),
+        _ => None,
+    });
+    back.unwrap_or_else(|| spec.revision.clone())
+}
+
+/// Replicas that the pursued revision has once all is done.
 fn replicas(spec: &Validated, seen: &Snapshot, decision: &Decision) -> Option<u32> {
-    let there = seen
-        .revisions
-        .get(&spec.revision)
-        .map(|there| there.desired);
-    decision
-        .actions
-        .iter()
-        .fold(there, |before, action| match action {
-            Action::EnsureRevision { replicas, .. } => Some(*replicas),
-            Action::Scale { to, .. } => Some(*to),
-            _ => before,
-        })
+    let pursued = pursued(spec, decision);
+    let there = seen.revisions.get(&pursued).map(|there| there.desired);
+    let actions = decision.actions.iter();
+    let actions = actions.filter(|action| action.revision() == Some(&pursued));
+    actions.fold(there, |before, action| match action {
+        Action::EnsureRevision { replicas, .. } => Some(*replicas),
+        Action::Scale { to, .. } => Some(*to),
+        _ => before,
+    })
 }
 
 /// Follows decisions in a world that obeys, until there are none.
@@ -158,8 +177,12 @@ fn converge(
         if at_rest(spec, &decision) && *seen == before {
             return Ok(now);
         }
-        // Longer than every backoff and drain.
-        now = later(later(now, spec.worker.drain()), Duration::from_secs(600));
+        // Longer than every backoff, drain and step.
+        let holds = spec.rollout.steps.iter().map(|step| step.hold).sum();
+        now = later(
+            later(now, spec.worker.drain()),
+            Duration::from_secs(600) + holds,
+        );
     }
     Err(TestCaseError::fail(format!(
         "no end in {MOST_TURNS} turns: {seen:#?}"
@@ -212,21 +235,22 @@ proptest! {
     fn decisions_come_to_an_end(
         spec in any_spec(), seen in any_seen(), memory in past_memory(),
     ) {
-        let spec = Validated { paused: false, ..spec };
+        let spec = unhindered(spec);
         let (mut seen, mut memory) = named(&spec, seen, memory);
         let now = converge(&spec, &mut seen, &mut memory)?;
 
         let again = decide(&spec, &seen, &memory, now);
         prop_assert!(at_rest(&spec, &again), "{again:#?}");
-        prop_assert!(again.memory.revisions[&spec.revision].failure.is_none());
+        let end = pursued(&spec, &again);
+        prop_assert!(again.memory.revisions[&end].failure.is_none());
         let names: Vec<&String> = seen.revisions.keys().collect();
-        prop_assert_eq!(names, [&spec.revision]);
-        let count = seen.revisions[&spec.revision].desired;
+        prop_assert_eq!(names, [&end]);
+        let count = seen.revisions[&end].desired;
         let (min, max) = spec.bounds(now);
         prop_assert!((min..=max).contains(&count), "{count} of {min} to {max}");
         let weights = match count {
             0 => Weights::new(),
-            _ => Weights::from([(spec.revision.clone(), 100)]),
+            _ => Weights::from([(end, 100)]),
         };
         prop_assert_eq!(seen.weights, weights);
     }
@@ -340,11 +364,13 @@ proptest! {
         prop_assert_eq!(spec.floor(now).is_some(), holds);
         if let Some(count) = replicas(&spec, &seen, &decision).filter(|_| holds) {
             let scales = |action: &Action| matches!(action, Action::Scale { .. });
-            let there = seen.revisions.get(&spec.revision).map_or(0, |there| there.desired);
+            let there = seen.revisions.get(&pursued(&spec, &decision));
+            let there = there.map_or(0, |there| there.desired);
             // A count that is not changed is one that a step before it holds up.
             prop_assert!(count >= floor || (count == there && !decision.actions.iter().any(scales)));
         }
-        if holds && spec.strategy == TakeOver::BlueGreen && decision.memory.revisions[&spec.revision].lock.is_some() {
+        let known = &decision.memory.revisions[&pursued(&spec, &decision)];
+        if holds && spec.rollout.strategy == TakeOver::BlueGreen && known.lock.is_some() {
             prop_assert!(replicas(&spec, &seen, &decision).is_some_and(|count| count >= floor));
         }
         let change = (start + if holds { lasts } else { 0 }) * 3600;

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use chandler_core::validate::{Replicas, TakeOver, validate};
+use chandler_core::validate::{Replicas, TakeOver, Validated, validate};
 use common::{object, spec};
 use serde_json::{Value, json};
 
@@ -96,19 +96,39 @@ fn each_invalid_field_is_told_with_what_to_write_instead() {
             "`CEST` is not in the IANA database: write such as Europe/Berlin",
         ),
         (
-            json!({"rollout": {"strategy": "canary"}}),
-            "spec.rollout.strategy",
-            "write auto, blueGreen or recreate",
-        ),
-        (
             json!({"rollout": {"strategy": "oneOutFirst"}}),
             "spec.rollout.strategy",
             "`oneOutFirst` is not part",
         ),
         (
-            json!({"rollout": {"steps": [{"weight": 10}]}}),
+            json!({"rollout": {"strategy": "blueGreen", "steps": [{"weight": 10}]}}),
             "spec.rollout.steps",
-            "remove it",
+            "the strategy is blueGreen: remove them",
+        ),
+        (
+            json!({"rollout": {"steps": [{"weight": 50}, {"weight": 10}]}}),
+            "spec.rollout.steps",
+            "weights that rise",
+        ),
+        (
+            json!({"rollout": {"steps": [{"weight": 0}]}}),
+            "spec.rollout.steps",
+            "each from 1 to 100",
+        ),
+        (
+            json!({"rollout": {"steps": [{"weight": 10}, {"weight": 100, "hold": "1m"}]}}),
+            "spec.rollout.steps",
+            "put the hold on the step before",
+        ),
+        (
+            json!({"rollout": {"progressDeadline": "-5s"}}),
+            "spec.rollout.progressDeadline",
+            "write such as 10m",
+        ),
+        (
+            json!({"rollout": {"promote": "a", "abort": "a"}}),
+            "spec.rollout.promote",
+            "remove one of the two",
         ),
         (
             json!({"rollout": {"analysis": {"maxErrorRate": 0.1}}}),
@@ -191,8 +211,9 @@ fn defaults_are_applied() {
     assert_eq!(spec.generation, 7);
     assert_eq!(spec.served_name, "chat");
     assert_eq!(spec.replicas, Replicas::Fixed(1));
-    assert_eq!(spec.strategy, TakeOver::BlueGreen);
-    assert_eq!(spec.progress_deadline, Duration::from_secs(600));
+    assert_eq!(spec.rollout.strategy, TakeOver::BlueGreen);
+    assert_eq!(spec.rollout.progress_deadline, Duration::from_secs(600));
+    assert_eq!(spec.history, 10);
     assert_eq!(spec.worker.drain(), Duration::from_secs(30));
     assert_eq!(spec.request_timeout, Duration::from_secs(600));
     assert!(!spec.paused);
@@ -203,7 +224,7 @@ fn what_is_written_wins_over_defaults() {
     let spec = spec(json!({
         "model": {"source": "hf://a/b", "revision": "v1", "servedName": "a/b"},
         "autoscaling": {"maxReplicas": 3},
-        "rollout": {"strategy": "recreate", "progressDeadline": "-5s"},
+        "rollout": {"strategy": "recreate", "progressDeadline": "5s"},
         "server": {"drainSeconds": 0, "requestTimeout": "1m30s"},
         "paused": true,
     }));
@@ -211,12 +232,8 @@ fn what_is_written_wins_over_defaults() {
     assert_eq!(spec.served_name, "a/b");
     assert_eq!(spec.worker.source_revision(), Some("v1"));
     assert_eq!(spec.replicas, scaled(1, 3, None));
-    assert_eq!(spec.strategy, TakeOver::Recreate);
-    assert_eq!(
-        spec.progress_deadline,
-        Duration::ZERO,
-        "a negative time is none"
-    );
+    assert_eq!(spec.rollout.strategy, TakeOver::Recreate);
+    assert_eq!(spec.rollout.progress_deadline, Duration::from_secs(5));
     assert_eq!(spec.worker.drain(), Duration::ZERO);
     assert!(spec.paused);
 }
@@ -270,4 +287,68 @@ fn a_revision_is_what_changes_a_replica_and_nothing_else() {
         assert_ne!(revision(other.clone()), first, "{other}");
     }
     assert_eq!(first.len(), 10);
+}
+
+/// Weights and holds in seconds of a canary's steps.
+fn steps(spec: &Validated) -> Vec<(u32, u64)> {
+    let steps = spec.rollout.steps.iter();
+    let steps = steps.map(|step| (step.weight, step.hold.as_secs()));
+    steps.collect()
+}
+
+#[test]
+fn steps_make_a_canary() {
+    let written = json!([{"weight": 5, "hold": "1m"}, {"weight": 30}, {"weight": 100}]);
+    for (rollout, expected) in [
+        (json!({"steps": written}), vec![(5, 60), (30, 0)]),
+        (json!({"strategy": "canary"}), vec![(10, 120), (50, 120)]),
+        (
+            json!({"strategy": "canary", "steps": []}),
+            vec![(10, 120), (50, 120)],
+        ),
+    ] {
+        let spec = spec(json!({"rollout": rollout}));
+        assert_eq!(spec.rollout.strategy, TakeOver::Canary, "{rollout}");
+        assert_eq!(steps(&spec), expected, "{rollout}");
+        assert_eq!(spec.rollout.last_step(), 3);
+        assert_eq!(spec.rollout.weight(0), 0);
+        assert_eq!(spec.rollout.weight(3), 100);
+    }
+}
+
+#[test]
+fn a_policy_is_another_if_it_judges_otherwise() {
+    let hash = |rollout: Value| spec(json!({"rollout": rollout})).rollout.hash;
+    let first = hash(json!({}));
+    for same in [
+        json!({"paused": true}),
+        json!({"promote": "a"}),
+        json!({"abort": "a"}),
+        json!({"onFailure": "hold"}),
+    ] {
+        assert_eq!(hash(same.clone()), first, "{same}");
+    }
+    for other in [
+        json!({"attempt": 1}),
+        json!({"steps": [{"weight": 10}]}),
+        json!({"progressDeadline": "1m"}),
+    ] {
+        assert_ne!(hash(other.clone()), first, "{other}");
+    }
+}
+
+#[test]
+fn a_revision_is_made_again_from_what_it_was_made_from() {
+    let old = spec(json!({
+        "model": {"source": "hf://a/b", "servedName": "b"}, "server": {"drainSeconds": 3},
+    }));
+    let new = spec(json!({"replicas": 3, "paused": true}));
+    let again = new
+        .with_revision(&old.revision, &old.template)
+        .expect("the same");
+    assert_eq!(again.worker, old.worker);
+    assert_eq!(again.served_name, "b");
+    assert_eq!(again.replicas, new.replicas);
+    assert!(again.paused);
+    assert_eq!(new.with_revision("0123456789", &old.template), None);
 }

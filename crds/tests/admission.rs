@@ -56,8 +56,10 @@ fn a_manifest_with_every_field_is_admitted() {
             "strategy": "canary", "steps": [{"weight": 10, "hold": "2m"}],
             "analysis": {"maxErrorRate": 0.01, "maxTtftP95Ratio": 1.2, "maxLatencyP95Ratio": 1.2, "minRequests": 50},
             "evaluation": [{"name": "facts", "suiteRef": {"name": "facts"}, "metric": "exactMatch", "min": 0.9, "maxRegression": 0.02}],
-            "onFailure": "hold", "progressDeadline": "10m"
+            "onFailure": "hold", "progressDeadline": "10m", "paused": false, "promote": "0a1b2c3d4e",
+            "abort": "1a1b2c3d4e", "attempt": 1
         },
+        "revisionHistoryLimit": 5,
         "paused": false
     });
     let object = admit(&manifest(&spec)).expect("good");
@@ -160,6 +162,26 @@ fn bad_values_are_told_with_what_to_write() {
             ]}}),
             "spec.autoscaling",
             "minReplicas of the schedule",
+        ),
+        (
+            json!({"model": {"source": "hf://org/name"}, "rollout": {"promote": "a", "abort": "a"}}),
+            "spec.rollout",
+            "remove one of the two",
+        ),
+        (
+            json!({"model": {"source": "hf://org/name"}, "rollout": {"progressDeadline": "0s"}}),
+            "spec.rollout.progressDeadline",
+            "write such as 10m",
+        ),
+        (
+            json!({"model": {"source": "hf://org/name"}, "rollout": {"attempt": -1}}),
+            "spec.rollout.attempt",
+            "write 0 or more",
+        ),
+        (
+            json!({"model": {"source": "hf://org/name"}, "revisionHistoryLimit": 51}),
+            "spec.revisionHistoryLimit",
+            "from 0 to 50",
         ),
         (
             json!({"model": {"source": "hf://org/name"}, "rollout": {"steps": [{"weight": 0}]}}),

@@ -44,9 +44,15 @@ fn spec() -> impl Strategy<Value = Value> {
     ];
     let strategies = prop_oneof![Just("blueGreen"), Just("recreate"), Just("canary")];
     let rest = (0u32..4, prop::bool::weighted(0.1), 0u32..40);
-    (scale, strategies, rest).prop_map(|(mut spec, strategy, (source, paused, drain))| {
+    let steering = (prop::bool::weighted(0.1), 1u32..300, any::<bool>(), 0u32..2);
+    let all = (scale, strategies, rest, steering);
+    all.prop_map(|(mut spec, strategy, (source, paused, drain), steering)| {
+        let (held, deadline, hold, attempt) = steering;
         spec["model"] = json!({"source": format!("file:///models/{source}")});
-        spec["rollout"] = json!({"strategy": strategy});
+        spec["rollout"] = json!({
+            "strategy": strategy, "paused": held, "progressDeadline": format!("{deadline}s"),
+            "onFailure": if hold { "hold" } else { "rollback" }, "attempt": attempt,
+        });
         spec["server"] = json!({"drainSeconds": drain});
         spec["paused"] = json!(paused);
         spec

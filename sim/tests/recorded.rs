@@ -247,6 +247,6 @@ fn asleep(story: &mut Story) -> Outcome {
 /// A rollout strategy that is not part of this version; what serves goes on.
 fn invalid_spec(story: &mut Story) -> Outcome {
     serving(story)?;
-    let fields = json!({"replicas": 2, "rollout": {"strategy": "canary"}});
+    let fields = json!({"replicas": 2, "rollout": {"strategy": "oneOutFirst"}});
     story.apply(FIRST, &fields)
 }

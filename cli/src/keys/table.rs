@@ -5,6 +5,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use serde::Serialize;
 
+use crate::columns;
+
 const HEAD: [&str; 7] = [
     "NAME", "MODELS", "REQUESTS", "TOKENS", "AT ONCE", "WEIGHT", "CREATED",
 ];
@@ -72,24 +74,14 @@ impl Row {
 
 /// One key a line below a head, in columns; a fault stands at the end of its line.
 pub(super) fn text(rows: &[Row]) -> String {
-    let mut lines = vec![(HEAD.map(str::to_owned), None)];
-    lines.extend(rows.iter().map(|row| (row.cells(), row.fault.as_ref())));
-    let width = |column: usize| {
-        let cells = lines.iter().map(|(cells, _)| cells[column].chars().count());
-        cells.max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
-    let mut text = String::new();
-    for (cells, fault) in &lines {
-        let cells = cells.iter().zip(&widths);
-        let line: String = cells
-            .map(|(cell, width)| format!("{cell:<width$}  "))
-            .collect();
-        let fault = fault.map_or_else(String::new, |fault| format!("does not work: {fault}"));
-        text += format!("{line}{fault}").trim_end();
-        text.push('\n');
-    }
-    text
+    let lines = rows.iter().map(|row| {
+        let fault = row.fault.as_ref();
+        let fault = fault.map(|fault| format!("does not work: {fault}"));
+        row.cells().into_iter().chain(fault).collect()
+    });
+    let head = HEAD.map(str::to_owned).to_vec();
+    let lines: Vec<Vec<String>> = [head].into_iter().chain(lines).collect();
+    columns::text(&lines)
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use chandler_crds::conditions::{ConditionType, Reason, Truth, TypedCondition};
 use jiff::Timestamp;
 
 use super::in_one_line;
-use super::revisions::blocker;
+
 use crate::decide::after;
-use crate::memory::{FailureMemory, Memory, RevisionMemory};
+use crate::memory::{FailureMemory, Memory, RevisionMemory, blocker};
+use crate::rollout::{End, RolloutMemory, progress};
 use crate::snapshot::{RevisionSeen, Snapshot};
 use crate::validate::{Replicas, Validated};
 use crate::why::Why;
@@ -14,6 +15,8 @@ use crate::why::Why;
 /// What conditions are told from.
 pub(super) struct Facts<'a> {
     pub(super) spec: &'a Validated,
+    /// The same, or the one before it that the wanted revision gave way to.
+    pub(super) pursued: &'a Validated,
     /// The world after what was done.
     pub(super) seen: &'a Snapshot,
     pub(super) memory: &'a Memory,
@@ -42,12 +45,17 @@ impl Facts<'_> {
     }
 
     fn there(&self) -> Option<&RevisionSeen> {
-        self.seen.revisions.get(&self.spec.revision)
+        self.seen.revisions.get(&self.pursued.revision)
     }
 
-    /// Ready replicas of the wanted revision.
+    /// Ready replicas of the revision that is pursued.
     pub(super) fn ready(&self) -> u32 {
-        self.seen.ready(&self.spec.revision)
+        self.seen.ready(&self.pursued.revision)
+    }
+
+    /// How the wanted revision's rollout failed, if it did.
+    fn failed(&self) -> Option<&End> {
+        progress::of(self.spec, self.memory).and_then(RolloutMemory::failed)
     }
 
     fn answered(&self) -> bool {
@@ -56,14 +64,15 @@ impl Facts<'_> {
     }
 
     fn blocker(&self) -> Option<FailureMemory> {
-        blocker(self.known(), self.there())
+        let known = self.memory.revisions.get(&self.pursued.revision);
+        blocker(known, self.there())
     }
 
     /// When the rollout counts as failed, unless it has answered or nothing is asked of it.
     fn due(&self) -> Option<Timestamp> {
         let open = !self.answered() && self.wanted > 0 && !self.spec.paused;
         let known = self.known().filter(|_| open)?;
-        Some(after(known.created_at, self.spec.progress_deadline))
+        Some(after(known.created_at, self.spec.rollout.progress_deadline))
     }
 
     /// When the rollout counts as failed, while that lies ahead.
@@ -77,7 +86,10 @@ impl Facts<'_> {
 
     fn ready_condition(&self) -> TypedCondition {
         let (ready, wanted, revision) = (self.ready(), self.wanted, &self.spec.revision);
-        let (truth, reason, message) = if wanted == 0 {
+        let (truth, reason, message) = if let Some(end) = self.failed() {
+            let reason = Reason::Reported(end.reason.clone());
+            (Truth::False, reason, end.message.clone())
+        } else if wanted == 0 {
             let message = match self.spec.replicas {
                 Replicas::Fixed(_) => "no replica is wanted, so nothing answers",
                 Replicas::Scaled { .. } => "asleep: the next request wakes it",
@@ -122,7 +134,7 @@ impl Facts<'_> {
         let exact = self
             .there()
             .is_some_and(|there| there.desired == self.wanted);
-        let traffic = self.wanted == 0 || self.seen.weight(&self.spec.revision) == 100;
+        let traffic = self.wanted == 0 || self.seen.weight(&self.pursued.revision) == 100;
         exact && traffic && self.seen.revisions.len() == 1 && self.ready() >= self.wanted
     }
 
@@ -136,7 +148,7 @@ impl Facts<'_> {
                 &told,
             );
         }
-        if self.settled() {
+        if self.failed().is_none() && self.settled() {
             return condition(
                 ConditionType::Reconciling,
                 Truth::False,
@@ -165,6 +177,10 @@ impl Facts<'_> {
 
     fn stalled(&self) -> TypedCondition {
         let kind = ConditionType::Stalled;
+        if let Some(end) = self.failed() {
+            let reason = Reason::Reported(end.reason.clone());
+            return condition(kind, Truth::True, reason, &end.message);
+        }
         let blocker = self
             .blocker()
             .filter(|_| self.ready() < self.wanted || !self.answered());
@@ -176,7 +192,7 @@ impl Facts<'_> {
                 &failure.message,
             ),
             _ if self.overdue() => {
-                let seconds = self.spec.progress_deadline.as_secs();
+                let seconds = self.spec.rollout.progress_deadline.as_secs();
                 let message = format!(
                     "revision {} has not answered in {seconds} s",
                     self.spec.revision
@@ -233,7 +249,9 @@ impl Facts<'_> {
         let blocker = self
             .blocker()
             .filter(|failure| failure.reason == unschedulable);
-        let (ready, wanted) = (self.ready(), self.wanted);
+        // A canary has fewer than all until it gets all the traffic.
+        let desired = self.there().map_or(self.wanted, |there| there.desired);
+        let (ready, wanted) = (self.ready(), self.wanted.min(desired));
         match blocker {
             Some(failure) if ready < wanted => {
                 condition(kind, Truth::False, Reason::Unschedulable, &failure.message)

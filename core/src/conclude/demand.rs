@@ -4,6 +4,7 @@
 use chandler_crds::conditions::{ConditionType, Reason, Truth, TypedCondition};
 
 use super::conditions::{Facts, condition};
+use crate::rollout;
 use crate::snapshot::{RevisionSeen, Snapshot};
 use crate::validate::Replicas;
 
@@ -13,7 +14,10 @@ impl Facts<'_> {
         let Replicas::Scaled { idle_after, .. } = self.spec.replicas else {
             return None;
         };
-        let there = self.seen.revisions.get(&self.spec.revision);
+        // While two share the traffic, the count is that of the one before.
+        let rival = rollout::rival(self.spec, self.seen, self.memory);
+        let bearer = rival.unwrap_or(&self.pursued.revision);
+        let there = self.seen.revisions.get(bearer);
         let untold = untold(self.seen);
         let (truth, reason, message) = match there {
             Some(there) if there.desired == 0 => (

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use crate::check::Violation;
 use crate::decide::{Action, Decision, again_at};
 use crate::memory::{FailureMemory, Memory, RevisionMemory};
+use crate::rollout::progress;
 use crate::scale;
 use crate::snapshot::{RevisionSeen, Snapshot};
 use crate::validate::{Invalid, Validated};
@@ -48,7 +49,8 @@ pub fn conclude(
         match outcome {
             Outcome::Done | Outcome::Resolved(_) | Outcome::Answered(_) => {
                 done(spec, action, outcome, &mut world, &mut memory, now);
-                scaling::note(spec, action, &decision.why, &mut memory, now);
+                let grounds = (seen, decision.why.as_slice());
+                scaling::note(spec, action, grounds, &mut memory, now);
                 wake_at = Some(now);
             }
             Outcome::Failed(failure) => {
@@ -61,11 +63,14 @@ pub fn conclude(
             Outcome::Skipped => {}
         }
     }
+    let before_it = progress::fallback(spec, &memory);
+    let pursued = before_it.as_ref().unwrap_or(spec);
     let facts = conditions::Facts {
         spec,
+        pursued,
         seen: &world,
         memory: &memory,
-        wanted: scale::wanted(spec, &world, &memory, now).replicas,
+        wanted: scale::wanted(pursued, &world, &memory, now).replicas,
         why: &decision.why,
         now,
     };
@@ -81,6 +86,7 @@ pub fn conclude(
         why: decision.why.iter().map(ToString::to_string).collect(),
         served_name: Some(served_name(before, spec, &world)),
         scaling: scaling::status(spec, &memory),
+        rollout: revisions::rollout(spec, &memory),
         ..counts(spec, &world, &facts)
     };
     Concluded { status, wake_at }
@@ -166,7 +172,9 @@ fn done(
         Action::SetTraffic { to, .. } => world.weights.clone_from(to),
         Action::Retire { revision } => {
             world.revisions.remove(revision);
-            memory.revisions.remove(revision);
+            if let Some(known) = memory.revisions.get_mut(revision) {
+                known.draining_since = None;
+            }
         }
         Action::Mend { revision, .. } => {
             if let Some(there) = world.revisions.get_mut(revision) {

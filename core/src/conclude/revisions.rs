@@ -1,8 +1,11 @@
 use chandler_crds::k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use chandler_crds::status::{RevisionFailure, RevisionPhase, RevisionStatus};
+use chandler_crds::status::{
+    RevisionFailure, RevisionPhase, RevisionStatus, RolloutPhase, RolloutStatus,
+};
 
 use crate::memory::{FailureMemory, Memory, RevisionMemory};
-use crate::snapshot::{FailureSeen, RevisionSeen, Snapshot};
+use crate::rollout::{End, Stage, progress};
+use crate::snapshot::{RevisionSeen, Snapshot};
 use crate::validate::Validated;
 
 /// Every remembered revision, oldest first.
@@ -40,12 +43,14 @@ fn status(
         replicas: wire(there.desired),
         ready_replicas: wire(there.ready),
         created_at: MicroTime(known.created_at),
+        template: known.template.clone(),
         lock: known.lock.clone(),
         answered_at: known.answered_at.map(MicroTime),
         startup: known.startup,
         capacity: known.capacity.as_ref().map(super::scaling::capacity),
         draining_since: known.draining_since.map(MicroTime),
         failure: known.failure.as_ref().map(remembered),
+        rejected: known.rejected.as_ref().map(End::to_status),
     }
 }
 
@@ -56,8 +61,10 @@ fn phase(
     weight: u32,
 ) -> RevisionPhase {
     match there {
+        None if known.rejected.is_some() => RevisionPhase::Failed,
         None if is_wanted && known.lock.is_none() => RevisionPhase::Resolving,
-        None => RevisionPhase::Starting,
+        None if is_wanted => RevisionPhase::Starting,
+        None => RevisionPhase::Retired,
         Some(_) if known.draining_since.is_some() => RevisionPhase::Draining,
         Some(there) if there.desired == 0 => RevisionPhase::Idle,
         Some(there) if weight > 0 && there.ready > 0 => RevisionPhase::Serving,
@@ -66,31 +73,38 @@ fn phase(
     }
 }
 
+/// How the last rollout goes. While nothing is changed, that may be another revision's.
+pub(super) fn rollout(spec: &Validated, memory: &Memory) -> Option<RolloutStatus> {
+    let rollout = memory.rollout.as_ref()?;
+    let is_back = progress::fallback(spec, memory).is_some();
+    let (phase, end) = match &rollout.stage {
+        Stage::Progressing => (RolloutPhase::Progressing, None),
+        Stage::Paused => (RolloutPhase::Paused, None),
+        Stage::Completed(end) => (RolloutPhase::Completed, Some(end)),
+        Stage::Failed(end) if is_back => (RolloutPhase::RolledBack, Some(end)),
+        Stage::Failed(end) => (RolloutPhase::Held, Some(end)),
+    };
+    Some(RolloutStatus {
+        revision: rollout.revision.clone(),
+        from: rollout.from.clone(),
+        strategy: spec.rollout.strategy.into(),
+        phase,
+        step: wire(rollout.step),
+        steps: wire(spec.rollout.last_step()),
+        step_began_at: MicroTime(rollout.step_began_at),
+        held_since: rollout.held_since.map(MicroTime),
+        began_at: MicroTime(rollout.began_at),
+        end: end.map(End::to_status),
+        policy: rollout.policy.clone(),
+    })
+}
+
 fn remembered(failure: &FailureMemory) -> RevisionFailure {
     RevisionFailure {
         reason: failure.reason.clone(),
         message: failure.message.clone(),
         attempts: wire(failure.attempts),
         at: MicroTime(failure.at),
-        transient: failure.transient,
-    }
-}
-
-/// The failure that holds a revision up: a failed step of ours, else of its replicas.
-pub(super) fn blocker(
-    known: Option<&RevisionMemory>,
-    there: Option<&RevisionSeen>,
-) -> Option<FailureMemory> {
-    let step = known.and_then(|known| known.failure.clone());
-    step.or_else(|| there.and_then(|there| there.failure.as_ref()).map(seen))
-}
-
-fn seen(failure: &FailureSeen) -> FailureMemory {
-    FailureMemory {
-        reason: failure.reason.clone(),
-        message: failure.message.clone(),
-        attempts: failure.attempts,
-        at: failure.at,
         transient: failure.transient,
     }
 }

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use super::revisions::wire;
 use crate::decide::Action;
 use crate::memory::Memory;
+use crate::rollout;
 use crate::scale::{Capacity, Wished};
+use crate::snapshot::Snapshot;
 use crate::validate::Validated;
 use crate::why::Why;
 
@@ -28,14 +30,18 @@ pub(super) fn status(spec: &Validated, memory: &Memory) -> Option<ScalingStatus>
 pub(super) fn note(
     spec: &Validated,
     action: &Action,
-    why: &[Why],
+    (seen, why): (&Snapshot, &[Why]),
     memory: &mut Memory,
     now: Timestamp,
 ) {
     let Action::Scale { revision, from, to } = action else {
         return;
     };
-    if spec.scaling.is_none() || *revision != spec.revision {
+    // Of two revisions that share the traffic, one follows the load and the other its weight.
+    let pursued = rollout::fallback(spec, memory);
+    let pursued = pursued.as_ref().map_or(&spec.revision, |it| &it.revision);
+    let bearer = rollout::rival(spec, seen, memory).unwrap_or(pursued);
+    if spec.scaling.is_none() || revision != bearer {
         return;
     }
     let reasons = why.iter().filter(|why| why.tells_count());

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 
+use super::progress::{self, halted};
 use super::{all_to, answered, ensure, others, retire, retire_spent, settle, shift, shut};
 use crate::decide::Decision;
 use crate::snapshot::Snapshot;
@@ -30,7 +31,7 @@ pub(super) fn plan(
         retire(other, spec.worker.drain(), seen, now, decision);
     }
     if ready >= wanted {
-        settle(spec, ready, wanted, decision);
+        settle(spec, (ready, wanted), now, decision);
     }
 }
 
@@ -44,11 +45,12 @@ fn take_over(
     decision: &mut Decision,
 ) -> bool {
     let has_it = seen.weights == all_to(&spec.revision);
-    // As many as serve now, at most as many as are wanted, and at least one.
+    // As many as bear the traffic now, at most as many as are wanted, and at least one.
     let needed = if has_it {
         wanted
     } else {
-        seen.serving().clamp(1, wanted)
+        let without = progress::failed(&decision.memory);
+        seen.strongest(without).clamp(1, wanted)
     };
     if ready < needed {
         decision.why.push(Why::WaitReady {
@@ -58,6 +60,10 @@ fn take_over(
         });
     }
     if !answered(spec, seen, now, decision) || (ready < needed && !has_it) {
+        return false;
+    }
+    if let Some(why) = halted(spec, seen, decision).filter(|_| !has_it) {
+        decision.why.push(why);
         return false;
     }
     shift(spec, seen, decision);

@@ -1,6 +1,9 @@
 //! How a revision takes over from another. One file a strategy; what they share is here.
 
 mod blue_green;
+mod canary;
+mod memory;
+pub(crate) mod progress;
 mod recreate;
 
 use std::time::Duration;
@@ -8,11 +11,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::decide::{self, Action, Decision, after};
+use crate::memory::Memory;
 use crate::retry;
 use crate::snapshot::{Snapshot, Weights};
 use crate::validate::{TakeOver, Validated};
 use crate::why::Why;
 use crate::worker::WorkerSpec;
+
+pub use memory::{End, RolloutMemory, Stage};
+pub(crate) use progress::rival;
+pub use progress::{fallback, restored};
 
 /// Soonest and latest look at a revision that drains, where nothing tells of its last request.
 const DRAIN_LOOK: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
@@ -26,9 +34,18 @@ pub(crate) fn plan(
     now: Timestamp,
     decision: &mut Decision,
 ) {
-    match spec.strategy {
+    match spec.rollout.strategy {
+        TakeOver::Canary => canary::plan(spec, wanted, seen, now, decision),
         TakeOver::BlueGreen => blue_green::plan(spec, wanted, seen, now, decision),
         TakeOver::Recreate => recreate::plan(spec, wanted, seen, now, decision),
+    }
+}
+
+/// The most that the wanted revision may have of the traffic now; `None` if nothing holds it back.
+pub(crate) fn allowed(spec: &Validated, seen: &Snapshot, memory: &Memory) -> Option<u32> {
+    match spec.rollout.strategy {
+        TakeOver::Canary => canary::allowed(spec, seen, memory),
+        TakeOver::BlueGreen | TakeOver::Recreate => None,
     }
 }
 
@@ -99,9 +116,18 @@ fn wake_up(revision: &str, now: Timestamp, decision: &mut Decision) {
 }
 
 /// All is as wanted, unless something is still to be done. A step that failed on the way and is no longer needed is forgotten.
-fn settle(spec: &Validated, ready: u32, replicas: u32, decision: &mut Decision) {
+fn settle(
+    spec: &Validated,
+    (ready, replicas): (u32, u32),
+    now: Timestamp,
+    decision: &mut Decision,
+) {
     if !decision.actions.is_empty() {
         return;
+    }
+    // Without replicas nothing has shown that it can take over: what it goes back to stays known.
+    if replicas > 0 {
+        progress::complete(spec, now, &mut decision.memory);
     }
     let revision = spec.revision.clone();
     if let Some(known) = decision.memory.revisions.get_mut(&revision) {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::progress::halted;
 use super::{answered, ensure, others, retire, settle, shift, shut};
 use crate::decide::Decision;
 use crate::snapshot::Snapshot;
@@ -17,6 +18,10 @@ pub(super) fn plan(
 ) {
     let old: Vec<String> = others(spec, seen).cloned().collect();
     if !old.is_empty() {
+        if let Some(why) = halted(spec, seen, decision) {
+            decision.why.push(why);
+            return;
+        }
         let why = Why::WaitRemoval {
             revision: spec.revision.clone(),
             others: old.len(),
@@ -51,6 +56,6 @@ pub(super) fn plan(
         shift(spec, seen, decision);
     }
     if ready >= wanted {
-        settle(spec, ready, wanted, decision);
+        settle(spec, (ready, wanted), now, decision);
     }
 }

@@ -33,6 +33,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::memory::{Memory, RevisionMemory};
+use crate::rollout;
 use crate::snapshot::Snapshot;
 use crate::validate::{Replicas, Validated};
 use crate::why::Why;
@@ -57,8 +58,8 @@ pub(crate) struct Wanted {
     pub(crate) why: Vec<Why>,
     /// How soon that may be another count though nothing is seen to change.
     pub(crate) look_after: Option<Duration>,
-    /// To be remembered, if that changes.
-    pub(crate) remembered: Option<Remembered>,
+    /// To be remembered of the revision that bears the traffic, if that changes.
+    pub(crate) remembered: Option<(String, Remembered)>,
 }
 
 /// What is wanted of the revision that the spec asks for.
@@ -116,12 +117,16 @@ fn awake(
     now: Timestamp,
 ) -> Wanted {
     let held = fixed::held(min, max, seen);
-    let there = seen.revisions.get(&spec.revision);
+    let rival = rollout::rival(spec, seen, memory);
+    let bearer = rival.unwrap_or(&spec.revision);
+    let there = seen.revisions.get(bearer);
     let (Some(scaling), Some(there)) = (&spec.scaling, there) else {
         return Wanted::held(held, min, max);
     };
-    // While one revision takes over from another, what is there stays.
-    if seen.revisions.len() > 1 || seen.weight(&spec.revision) == 0 || there.desired == 0 {
+    // While one revision takes over from another, what is there stays; what bears the traffic
+    // meanwhile may grow.
+    let is_alone = seen.revisions.len() == 1 || rival.is_some();
+    if !is_alone || seen.weight(bearer) == 0 || there.desired == 0 {
         return Wanted::held(held, min, max);
     }
     let case = Case {
@@ -134,21 +139,30 @@ fn awake(
         held: seen.gateways.as_ref().map_or(0, |told| told.waiting),
         load: there.load.as_ref(),
         trail: &seen.trail,
-        start: start(memory.revisions.get(&spec.revision)),
+        start: start(memory.revisions.get(bearer)),
         moved_at: memory.scalings.last().map(|last| last.at.0),
         now,
     };
-    let followed = follow(&case, &remembered(spec, memory));
+    let mut followed = follow(&case, &remembered(bearer, memory));
+    let shrinks = |why: &Why| matches!(why, Why::MayShrink { .. } | Why::LoadLeaves { .. });
+    if rival.is_some() && (followed.replicas < held || followed.why.iter().any(shrinks)) {
+        followed.replicas = held;
+        followed.why = vec![Why::HeldCount {
+            replicas: held,
+            min,
+            max,
+        }];
+    }
     Wanted {
         replicas: followed.replicas,
         why: followed.why,
         look_after: followed.look_after,
-        remembered: Some(followed.remembered),
+        remembered: Some((bearer.to_owned(), followed.remembered)),
     }
 }
 
-fn remembered(spec: &Validated, memory: &Memory) -> Remembered {
-    let known = memory.revisions.get(&spec.revision);
+fn remembered(revision: &str, memory: &Memory) -> Remembered {
+    let known = memory.revisions.get(revision);
     Remembered {
         capacity: known.and_then(|known| known.capacity),
         lows: memory.lows.clone(),

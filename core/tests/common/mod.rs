@@ -7,6 +7,7 @@ use chandler_core::conclude::{Concluded, conclude};
 use chandler_core::decide::{Decision, decide};
 use chandler_core::load::Trail;
 use chandler_core::memory::{Memory, RevisionMemory};
+use chandler_core::rollout::{RolloutMemory, Stage};
 use chandler_core::snapshot::{GatewaysSeen, RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::{Validated, validate};
 use chandler_core::world::Outcome;
@@ -142,6 +143,32 @@ pub(crate) fn memory<const N: usize>(revisions: [(&str, RevisionMemory); N]) -> 
     Memory {
         revisions: revisions.map(|(name, it)| (name.to_owned(), it)).into(),
         ..Memory::default()
+    }
+}
+
+/// A revision of another model that can be made again, and what it was made from.
+pub(crate) fn restorable(spec: &Validated) -> (String, RevisionMemory) {
+    let mut object = object(json!({"model": {"source": "file:///models/old"}}));
+    object.metadata.name = Some(spec.key.name.clone());
+    let old = validate(&object).expect("a good spec");
+    let known = RevisionMemory {
+        template: Some(*old.template),
+        ..proven()
+    };
+    (old.revision, known)
+}
+
+/// A rollout of the wanted revision from another one, at a step that has just begun.
+pub(crate) fn rollout(spec: &Validated, from: &str, step: u32, stage: Stage) -> RolloutMemory {
+    RolloutMemory {
+        revision: spec.revision.clone(),
+        from: Some(from.to_owned()),
+        stage,
+        step,
+        step_began_at: now(),
+        held_since: None,
+        began_at: ago(10),
+        policy: spec.rollout.hash.clone(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chandler_core::load::{Flow, LoadSeen, Trail};
 use chandler_core::memory::{FailureMemory, Memory, RevisionMemory};
+use chandler_core::rollout::{End, RolloutMemory, Stage};
 use chandler_core::snapshot::{FailureSeen, GatewaysSeen, RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::Validated;
 use chandler_crds::ModelDeployment;
@@ -68,10 +69,11 @@ fn fields(tame: bool) -> BoxedStrategy<Value> {
         ),
     ];
     let strategies = ["auto", "blueGreen", "recreate", "canary", "oneOutFirst"];
-    let strategies = strategies[..if tame { 3 } else { 5 }].to_vec();
-    let spans = ["10m", "0s", "-5s", "2540400h"].to_vec();
+    let strategies = strategies[..if tame { 4 } else { 5 }].to_vec();
+    let spans = ["10m", "1s", "2540400h", "0s", "-5s"];
+    let spans = spans[..if tame { 3 } else { 5 }].to_vec();
     let rest = (
-        prop::sample::select(strategies),
+        (prop::sample::select(strategies), steering()),
         option::of(prop::sample::select(spans)),
         option::of(number()),
         prop::bool::weighted(0.1),
@@ -79,7 +81,8 @@ fn fields(tame: bool) -> BoxedStrategy<Value> {
     );
     let put = move |(mut spec, model, rest): (Value, _, _)| {
         let (source, revision, task, length): (String, Option<String>, &str, i32) = model;
-        let (strategy, deadline, drain, paused, both) = rest;
+        let ((strategy, steering), deadline, drain, paused, both) = rest;
+        let mut steering: Value = steering;
         spec["model"] = json!({"source": source, "revision": revision});
         if tame {
             spec["model"]["source"] = json!(source.replace("file://relative", "file:///a"));
@@ -87,7 +90,12 @@ fn fields(tame: bool) -> BoxedStrategy<Value> {
             spec["model"]["task"] = json!(task);
             spec["model"]["maxModelLen"] = json!(length);
         }
-        spec["rollout"] = json!({"strategy": strategy, "progressDeadline": deadline});
+        if tame && strategy != "canary" {
+            steering["steps"] = Value::Null;
+        }
+        steering["strategy"] = json!(strategy);
+        steering["progressDeadline"] = json!(deadline);
+        spec["rollout"] = steering;
         spec["server"] = json!({"drainSeconds": drain});
         spec["paused"] = json!(paused);
         if both {
@@ -96,6 +104,27 @@ fn fields(tame: bool) -> BoxedStrategy<Value> {
         spec
     };
     (scale, model, rest).prop_map(put).boxed()
+}
+
+/// Steps of a canary, and what a person asks of its rollout.
+fn steering() -> impl Strategy<Value = Value> {
+    let steps = [
+        json!(null),
+        json!([{"weight": 20}, {"weight": 60, "hold": "30s"}]),
+        json!([{"weight": 1, "hold": "2h"}, {"weight": 100}]),
+    ];
+    let asked = ["promote", "abort", "nothing"].to_vec();
+    let asked = prop_oneof![4 => Just("nothing"), 1 => prop::sample::select(asked)];
+    let failure = prop::sample::select(["rollback", "hold"].to_vec());
+    let steps = prop::sample::select(steps.to_vec());
+    let all = (steps, failure, prop::bool::weighted(0.2), asked);
+    all.prop_map(|(steps, failure, paused, asked)| {
+        let mut all = json!({"steps": steps, "onFailure": failure, "paused": paused});
+        if asked != "nothing" {
+            all[asked] = json!(TARGET);
+        }
+        all
+    })
 }
 
 /// Some floors, of up to five replicas.
@@ -138,7 +167,13 @@ pub(crate) fn good_object() -> impl Strategy<Value = ModelDeployment> {
 
 /// Specs that are valid.
 pub(crate) fn any_spec() -> impl Strategy<Value = Validated> {
-    fields(true).prop_map(super::spec)
+    fields(true).prop_map(|fields| {
+        let mut spec = super::spec(fields);
+        for name in [&mut spec.rollout.promote, &mut spec.rollout.abort] {
+            *name = name.take().map(|_| spec.revision.clone());
+        }
+        spec
+    })
 }
 
 /// Times that JSON keeps, most of them before the tests' now.
@@ -301,47 +336,97 @@ fn revision_memory(
         });
         RevisionMemory {
             created_at: times.0,
+            template: None,
             lock,
             answered_at: times.1,
             startup: None,
             capacity: None,
             draining_since: times.2,
             failure,
+            rejected: None,
         }
     })
 }
 
 /// Memories of every kind.
 pub(crate) fn any_memory() -> impl Strategy<Value = Memory> {
-    by_name(revision_memory(any_time)).prop_map(|revisions| Memory {
-        revisions,
-        ..Memory::default()
-    })
+    remembered(any_time)
 }
 
 /// Memories of what has been.
 pub(crate) fn past_memory() -> impl Strategy<Value = Memory> {
-    by_name(revision_memory(past)).prop_map(|revisions| Memory {
+    remembered(past)
+}
+
+fn remembered(time: fn() -> BoxedStrategy<Timestamp>) -> impl Strategy<Value = Memory> {
+    let all = (by_name(revision_memory(time)), option::of(rollout(time)));
+    all.prop_map(|(revisions, rollout)| Memory {
         revisions,
+        rollout,
         ..Memory::default()
     })
 }
 
-/// Puts the wanted revision's name for its stand-in.
+/// How far any revision's rollout may be, from any other.
+fn rollout(time: fn() -> BoxedStrategy<Timestamp>) -> impl Strategy<Value = RolloutMemory> {
+    let names = (name(), option::weighted(0.8, Just("old".to_owned())));
+    let times = (time(), time(), option::of(time()));
+    let end = time().prop_map(|at| End {
+        at,
+        reason: "Random".to_owned(),
+        message: "by chance".to_owned(),
+    });
+    let stage = prop_oneof![
+        4 => Just(Stage::Progressing),
+        1 => Just(Stage::Paused),
+        1 => end.clone().prop_map(Stage::Completed),
+        1 => end.prop_map(Stage::Failed),
+    ];
+    let policy = prop::sample::select(["same", "other"].to_vec());
+    (names, times, stage, 0u32..5, policy).prop_map(|(names, times, stage, step, policy)| {
+        RolloutMemory {
+            revision: names.0,
+            from: names.1,
+            stage,
+            step,
+            step_began_at: times.1,
+            held_since: times.2,
+            began_at: times.0,
+            policy: policy.to_owned(),
+        }
+    })
+}
+
+/// Puts the wanted revision's name for its stand-in, and that of a revision that can be made again
+/// for `old`.
 pub(crate) fn named(
     spec: &Validated,
     mut seen: Snapshot,
     mut memory: Memory,
 ) -> (Snapshot, Memory) {
-    let name = || spec.revision.clone();
-    if let Some(it) = seen.revisions.remove(TARGET) {
-        seen.revisions.insert(name(), it);
+    let (old, known) = super::restorable(spec);
+    for (stand_in, name) in [(TARGET, &spec.revision), ("old", &old)] {
+        rename(&mut seen.revisions, stand_in, name);
+        rename(&mut seen.weights, stand_in, name);
+        rename(&mut memory.revisions, stand_in, name);
+        if let Some(rollout) = &mut memory.rollout {
+            let names = [&mut rollout.revision].into_iter().chain(&mut rollout.from);
+            for it in names.filter(|it| *it == stand_in) {
+                it.clone_from(name);
+            }
+        }
     }
-    if let Some(it) = seen.weights.remove(TARGET) {
-        seen.weights.insert(name(), it);
+    if let Some(it) = memory.revisions.get_mut(&old) {
+        it.template = known.template;
     }
-    if let Some(it) = memory.revisions.remove(TARGET) {
-        memory.revisions.insert(name(), it);
+    if let Some(rollout) = memory.rollout.as_mut().filter(|it| it.policy == "same") {
+        rollout.policy.clone_from(&spec.rollout.hash);
     }
     (seen, memory)
+}
+
+fn rename<T>(all: &mut BTreeMap<String, T>, from: &str, to: &str) {
+    if let Some(it) = all.remove(from) {
+        all.insert(to.to_owned(), it);
+    }
 }

@@ -98,6 +98,12 @@ pub struct ModelDeploymentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
 
+    /// Revisions that status remembers beside those that have replicas, so that going back to one
+    /// brings back the very same files. Default: 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 0 && self <= 50").message("revisionHistoryLimit must be from 0 to 50"))]
+    pub revision_history_limit: Option<i32>,
+
     /// Freeze everything as it is: nothing is created, scaled, shifted or removed while true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,

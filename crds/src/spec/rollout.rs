@@ -10,6 +10,9 @@ use super::model::wire_text;
 /// How a new revision takes over.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.promote) && has(self.abort)) || self.promote != self.abort").message(
+    "promote and abort name the same revision: remove one of the two"
+))]
 pub struct Rollout {
     /// Order of the moves. Default: `auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,9 +36,29 @@ pub struct Rollout {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<OnFailure>,
 
-    /// How long a rollout may go without progress before it counts as failed. Default: `10m`.
+    /// How long a step may take beyond its hold before the rollout counts as failed. Default: `10m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s')").message("progressDeadline must be at least 1s: write such as 10m"))]
     pub progress_deadline: Option<Duration>,
+
+    /// Stay at the step that is reached, while true; counts of replicas go on following the load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+
+    /// Name of a revision, as status tells it, that takes all the traffic as soon as it is ready,
+    /// without further steps and checks. Of no meaning for any other revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promote: Option<String>,
+
+    /// Name of a revision, as status tells it, that is taken back as one that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abort: Option<String>,
+
+    /// Raise it to try a revision again that failed; any other change of `rollout` but of
+    /// `paused`, `promote` and `abort` does the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 0").message("attempt is a count: write 0 or more"))]
+    pub attempt: Option<i32>,
 }
 
 /// Order of the moves of a rollout.

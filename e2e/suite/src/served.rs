@@ -55,11 +55,19 @@ impl Served {
     /// # Errors
     /// What the API server refuses.
     pub async fn change(&self, queue: u32) -> Result<ModelDeployment> {
+        self.change_by(queue, "").await
+    }
+
+    /// The same with a rollout of one's own, as the fields of `spec.rollout`.
+    ///
+    /// # Errors
+    /// What the API server refuses.
+    pub async fn change_by(&self, queue: u32, rollout: &str) -> Result<ModelDeployment> {
         self.queue.store(queue, Ordering::Relaxed);
         let (model, replicas) = (self.model(), self.wanted().replicas);
         let spec = format!(
             "{{model: {{source: {EMBEDDINGS}, servedName: {model}}}, replicas: {replicas}, \
-             server: {{drainSeconds: 2, maxQueue: {queue}}}}}"
+             server: {{drainSeconds: 2, maxQueue: {queue}}}, rollout: {{{rollout}}}}}"
         );
         self.space.apply_model(Self::NAME, &spec).await
     }

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use anyhow::{Context, Result, bail, ensure};
 use chandler_crds::ModelDeployment;
 use chandler_crds::names::{annotations, containers, labels};
+use chandler_crds::status::RevisionPhase;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
@@ -70,7 +71,10 @@ fn goes(pod: &Pod) -> bool {
 fn revision_told(model: &ModelDeployment, wanted: Wanted) -> Result<String> {
     let status = model.status.as_ref().context("no status")?;
     ensure!(ready(model), "its conditions are {:#?}", status.conditions);
-    let [revision] = status.revisions.as_slice() else {
+    // Those before are told of, though nothing of them is left.
+    let there = status.revisions.iter().filter(|it| !is_past(it.phase));
+    let there: Vec<_> = there.collect();
+    let [revision] = there.as_slice() else {
         bail!("its revisions are {:#?}", status.revisions);
     };
     let count = i32::try_from(wanted.replicas)?;
@@ -81,6 +85,10 @@ fn revision_told(model: &ModelDeployment, wanted: Wanted) -> Result<String> {
     let current = status.current_revision.as_ref();
     ensure!(current == Some(&revision.name), "it tells of {current:?}");
     Ok(revision.name.clone())
+}
+
+fn is_past(phase: RevisionPhase) -> bool {
+    matches!(phase, RevisionPhase::Retired | RevisionPhase::Failed)
 }
 
 async fn names<K>(space: &Space) -> Result<Vec<String>>

@@ -42,12 +42,14 @@ pub(super) fn model(
         replicas: 1,
         ready_replicas: 1,
         created_at: MicroTime(Timestamp::UNIX_EPOCH),
+        template: None,
         lock: None,
         answered_at: None,
         startup: None,
         capacity: None,
         draining_since: None,
         failure: None,
+        rejected: None,
     });
     let mut object = unseen(key.0, key.1, created);
     object.status = Some(ModelDeploymentStatus {

@@ -41,12 +41,14 @@ fn revision(&(name, weight): &(&str, i32)) -> RevisionStatus {
         replicas: 1,
         ready_replicas: 1,
         created_at: MicroTime(Timestamp::UNIX_EPOCH),
+        template: None,
         lock: None,
         answered_at: None,
         startup: None,
         capacity: None,
         draining_since: None,
         failure: None,
+        rejected: None,
     }
 }
 

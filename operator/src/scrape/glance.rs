@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use chandler_core::cycle::{Foreseen, foresee};
 use chandler_core::load::Trail;
+use chandler_core::memory::Memory;
+use chandler_core::rollout::fallback;
 use chandler_core::snapshot::Snapshot;
 use chandler_core::validate::{ModelKey, Validated, validate};
 use chandler_crds::ModelDeploymentStatus;
@@ -86,9 +88,11 @@ impl Settled {
         let mut seen = self.seen.clone();
         scraper.hear_at(key, &mut seen, now);
         seen.gateways = self.gateways.as_ref().map(|all| all.seen(key));
+        let memory = Memory::from_status(self.status.as_ref());
+        let before = fallback(&self.spec, &memory);
         let Validated {
             revision, replicas, ..
-        } = &self.spec;
+        } = before.as_ref().unwrap_or(&self.spec);
         let may_rest = self.gateways.is_some() && replicas.idle_after().is_some();
         if let Some(there) = seen.revisions.get_mut(revision).filter(|_| may_rest) {
             there.idle = scraper.idle_at(key, revision, now);

@@ -44,7 +44,9 @@ impl ClusterModel {
         let (Some(headless), Some(budget)) = parts else {
             return Ok(true);
         };
-        let rendered = deployment(&blueprint, revision, worker, desired(live));
+        let asking = self.asking(revision)?;
+        let of_revision = self.blueprint_of(&asking);
+        let rendered = deployment(&of_revision, revision, worker, desired(live));
         if self.differs(rendered, live).await?
             || self
                 .differs(headless_service(&blueprint, revision), headless)

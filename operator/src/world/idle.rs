@@ -42,8 +42,8 @@ impl ClusterModel {
     async fn rest(&self, gateways: &Gateways, objects: &Objects, snapshot: &mut Snapshot) {
         let key = ModelKey::from(&self.object);
         let seen = gateways.seen(&key);
-        let wanted = self.wanted.as_ref().filter(|wanted| !wanted.paused);
-        if let Some(wanted) = wanted
+        let pursued = self.pursued().filter(|pursued| !pursued.paused);
+        if let Some(wanted) = pursued
             && let Some(idle_after) = wanted.replicas.idle_after()
         {
             if seen.idle.is_none() {

@@ -36,6 +36,7 @@ use std::sync::Arc;
 
 use chandler_core::decide::Action;
 use chandler_core::memory::Memory;
+use chandler_core::rollout::{fallback, restored};
 use chandler_core::snapshot::Snapshot;
 use chandler_core::validate::{ModelKey, Validated, validate};
 use chandler_core::world::{Failure, Outcome, World};
@@ -61,6 +62,8 @@ pub struct ClusterModel {
     owner: Owner,
     /// What the object asks for; `None` if it can't be followed.
     wanted: Option<Validated>,
+    /// What is remembered of it.
+    memory: Memory,
 }
 
 impl fmt::Debug for ClusterModel {
@@ -94,40 +97,76 @@ impl ClusterModel {
                 uid: object.metadata.uid.clone().unwrap_or_default(),
             },
             wanted: validate(object).ok(),
+            memory: Memory::from_status(object.status.as_ref()),
         }
     }
 
     fn blueprint(&self) -> Blueprint<'_> {
+        self.blueprint_of(&self.object)
+    }
+
+    fn blueprint_of<'a>(&'a self, object: &'a ModelDeployment) -> Blueprint<'a> {
         Blueprint {
-            object: &self.object,
+            object,
             site: &self.site,
         }
     }
 
-    /// What `revision` is made from. Only the revision that the spec asks for can be rendered.
-    fn wanted(&self, revision: &str) -> Result<&Validated, WorldError> {
+    /// What the spec would be with `revision` wanted. Only the revision that it asks for can be
+    /// rendered, and one that status tells the making of.
+    fn wanting(&self, revision: &str) -> Result<Validated, WorldError> {
         let wanted = self.wanted.as_ref();
-        wanted
-            .filter(|wanted| wanted.revision == revision)
-            .ok_or_else(|| {
-                WorldError::Conflict(format!("revision {revision} is not what the spec asks for"))
-            })
+        let found = match wanted.filter(|wanted| wanted.revision == revision) {
+            Some(wanted) => Some(wanted.clone()),
+            None => wanted.and_then(|wanted| restored(wanted, revision, &self.memory)),
+        };
+        found.ok_or_else(|| {
+            let message = format!("nothing tells what revision {revision} is made from");
+            WorldError::Conflict(message)
+        })
     }
 
-    fn lock(&self, revision: &str) -> Option<ModelLock> {
-        let mut memory = Memory::from_status(self.object.status.as_ref());
-        memory.revisions.remove(revision)?.lock
+    /// The object that asks for `revision`.
+    fn asking(&self, revision: &str) -> Result<ModelDeployment, WorldError> {
+        let template = self.wanting(revision)?.template;
+        let mut object = self.object.clone();
+        object.spec.model = template.model;
+        object.spec.server = template.server;
+        Ok(object)
+    }
+
+    /// What decisions are for: the wanted revision, or the one that it gave way to.
+    fn pursued(&self) -> Option<Validated> {
+        let wanted = self.wanted.as_ref()?;
+        fallback(wanted, &self.memory).or_else(|| Some(wanted.clone()))
+    }
+
+    /// The revisions that shall be as they were made: that one, and the one that it takes over from.
+    fn kept(&self) -> Vec<Validated> {
+        let Some(pursued) = self.pursued().filter(|pursued| !pursued.paused) else {
+            return Vec::new();
+        };
+        let rollout = self.memory.rollout.as_ref();
+        let open = rollout.filter(|it| it.is_open() && it.revision == pursued.revision);
+        let from = open.and_then(|it| it.from.as_ref());
+        let from = from.and_then(|from| self.wanting(from).ok());
+        [pursued].into_iter().chain(from).collect()
+    }
+
+    fn lock(&self, revision: &str) -> Option<&ModelLock> {
+        self.memory.revisions.get(revision)?.lock.as_ref()
     }
 
     async fn look(&self) -> Result<Snapshot, WorldError> {
         let objects = observe::objects(&self.cluster, &self.owner).await?;
         let mut snapshot = observe::snapshot(&objects);
-        if let Some(wanted) = self.wanted.as_ref().filter(|wanted| !wanted.paused)
-            && let Some(seen) = snapshot.revisions.get_mut(&wanted.revision)
-            && let Some(lock) = self.lock(&wanted.revision)
-        {
-            let worker = wanted.worker.spec(&lock);
-            seen.drifted = self.drifted(&wanted.revision, &worker, &objects).await?;
+        for kept in self.kept() {
+            if let Some(seen) = snapshot.revisions.get_mut(&kept.revision)
+                && let Some(lock) = self.lock(&kept.revision)
+            {
+                let worker = kept.worker.spec(lock);
+                seen.drifted = self.drifted(&kept.revision, &worker, &objects).await?;
+            }
         }
         self.hear(&objects, &mut snapshot).await;
         Ok(snapshot)

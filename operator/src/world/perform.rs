@@ -71,8 +71,8 @@ impl ClusterModel {
     /// missing is seen as drift and mended, or the revision is retired; what is made first would
     /// stay behind unseen.
     async fn ensure(&self, revision: &str, worker: &WorkerSpec, replicas: u32) -> Result<()> {
-        self.wanted(revision)?;
-        let blueprint = self.blueprint();
+        let asking = self.asking(revision)?;
+        let blueprint = self.blueprint_of(&asking);
         let name = blueprint.revision_name(revision);
         if let Some(found) = self.own::<Deployment>(&name).await? {
             let state = match found.metadata.deletion_timestamp {
@@ -101,8 +101,8 @@ impl ClusterModel {
     }
 
     async fn mend(&self, revision: &str, worker: &WorkerSpec) -> Result<()> {
-        self.wanted(revision)?;
-        let blueprint = self.blueprint();
+        let asking = self.asking(revision)?;
+        let blueprint = self.blueprint_of(&asking);
         let found = self.existing(revision).await?;
         let whole = deployment(&blueprint, revision, worker, desired(&found));
         self.put(whole, Some(&found)).await?;

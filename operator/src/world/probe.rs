@@ -21,7 +21,7 @@ const STARTUP_TIME: Duration = Duration::from_secs(5);
 
 impl ClusterModel {
     pub(super) async fn ask(&self, revision: &str) -> Result<StartupTimes, WorldError> {
-        let name = self.wanted(revision)?.served_name.clone();
+        let name = self.wanting(revision)?.served_name;
         let selector = self.owner.pods(revision, labels::SERVER);
         let pods: Vec<Pod> = self.cluster.list(&selector).await?;
         let mut ready: Vec<&Pod> = pods.iter().filter(|pod| serves(pod)).collect();

@@ -38,7 +38,7 @@ impl ClusterModel {
         source: &str,
         source_revision: Option<&str>,
     ) -> Result<Outcome> {
-        self.wanted(revision)?;
+        self.wanting(revision)?;
         if source.starts_with(FILE_SCHEME) {
             let source_text = source.to_owned();
             return Err(WorldError::SourceOfOneMachine { source_text });

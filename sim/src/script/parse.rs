@@ -20,10 +20,12 @@ const FAILS: &str = "STEP fails COUNT times|always [REASON] [permanently]";
 const RATES: std::ops::RangeInclusive<f64> = 0.001..=1000.0;
 
 /// Every command, as it is used.
-pub(super) const COMMANDS: [&str; 19] = [
+pub(super) const COMMANDS: [&str; 21] = [
     "apply",
     "set PATH VALUE",
     "unset PATH",
+    "promote REVISION",
+    "abort REVISION",
     "advance LENGTH",
     "start-delay LENGTH",
     "crash REVISION [COUNT]",
@@ -60,6 +62,8 @@ pub enum Command {
     Apply(Value),
     /// Change one field of the spec; `None` takes it out.
     Set(Vec<String>, Option<Value>),
+    /// Write a revision's name to a field of the spec's rollout.
+    Steer(&'static str, Named),
     /// Let time pass.
     Advance(Duration),
     /// Let replicas take so long to start from now on.
@@ -176,6 +180,8 @@ fn command(text: &str, block: &str) -> Result<Command, Problem> {
             Command::Set(path(field), Some(serde_yaml::from_str(value)?))
         }
         ["unset", field] => Command::Set(path(field), None),
+        ["promote", revision] => Command::Steer("promote", named(revision)?),
+        ["abort", revision] => Command::Steer("abort", named(revision)?),
         ["advance", length] => Command::Advance(duration(length)?),
         ["start-delay", length] => Command::StartDelay(duration(length)?),
         ["crash", revision] => Command::Crash(named(revision)?, 1),

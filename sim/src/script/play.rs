@@ -75,6 +75,11 @@ impl Player {
         match command {
             Command::Apply(spec) => self.apply(spec.clone())?,
             Command::Set(path, value) => self.set(path, value.clone())?,
+            Command::Steer(field, named) => {
+                let path = ["rollout", *field].map(str::to_owned);
+                let revision = self.find(*named)?;
+                self.set(&path, Some(revision.into()))?;
+            }
             Command::Advance(length) => self.simulation.advance(*length)?,
             Command::StartDelay(length) => world.start_delay = *length,
             Command::InFlight(known) => world.counts_requests = *known,

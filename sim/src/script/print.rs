@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use chandler_core::decide::Action;
 use chandler_core::snapshot::Weights;
 use chandler_core::world::{Failure, Outcome};
+use chandler_crds::status::RolloutStatus;
 
 use crate::Simulation;
 use crate::clock::{offset, relative};
@@ -95,6 +96,7 @@ impl Printer {
                 condition.type_, condition.status, condition.reason, condition.message
             ));
         }
+        self.rollout(status.rollout.as_ref());
         if !status.revisions.is_empty() {
             self.line("  revision  phase      weight  ready  in flight  failure");
         }
@@ -114,6 +116,26 @@ impl Printer {
         }
         self.gateways(simulation);
         self.load(simulation);
+    }
+
+    fn rollout(&mut self, rollout: Option<&RolloutStatus>) {
+        let Some(rollout) = rollout else {
+            return;
+        };
+        let from = rollout.from.as_deref().unwrap_or("none");
+        let end = rollout
+            .end
+            .as_ref()
+            .map(|end| format!(" since {}, {}", offset(end.at.0), end.reason));
+        self.line(&format!(
+            "  {:?}: {} from {from} to {}, step {} of {}{}",
+            rollout.phase,
+            rollout.strategy,
+            rollout.revision,
+            rollout.step,
+            rollout.steps,
+            end.unwrap_or_default()
+        ));
     }
 
     /// What there is of gateways and of who waits there.

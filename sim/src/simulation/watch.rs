@@ -22,7 +22,7 @@ impl Simulation {
                 .zip(self.world.rested())
                 .is_some_and(|(least, rested)| rested >= least),
         };
-        let asked = asked || spec.strategy == TakeOver::Recreate;
+        let asked = asked || spec.rollout.strategy == TakeOver::Recreate;
         if before > 0 && !asked && self.world.snapshot().serving() == 0 {
             self.note(Event::Harm("nothing serves after this turn".to_owned()));
         }

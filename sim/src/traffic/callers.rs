@@ -1,11 +1,11 @@
 //! Callers of a model whose replicas another world orders: requests come evenly, and each ready
 //! replica computes as a replica model says.
 //!
-//! A request goes to the replica of the revision with traffic that has fewest. Without one it is held
+//! A request goes to the replica that has fewest, of the revision whose turn it is by its weight. Without one it is held
 //! at the gateways, where there are some, and fails else. A replica that is let go finishes what it has.
 //! Who had a request at one that crashes asks again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use super::model::ReplicaModel;
 use super::replica::{Ended, Engine, Job, Nanos};
+use super::shares::Shares;
 use super::tell::Counters;
 use crate::clock::START;
 
@@ -44,8 +45,8 @@ pub(crate) struct Callers {
     /// What comes, and when the next one does.
     calls: Option<(Calls, Nanos)>,
     replicas: Vec<Replica>,
-    /// The revision that has the traffic and a ready replica.
-    route: Option<String>,
+    /// The revisions that have traffic and a ready replica.
+    shares: Shares,
     has_gateways: bool,
     held: VecDeque<Job>,
     /// When a request last was at the gateways, or at a replica.
@@ -71,15 +72,15 @@ impl Callers {
         self.calls = calls.map(|calls| (calls, nanos(now)));
     }
 
-    /// Takes note of which replicas there are, and to which revision's requests go.
+    /// Takes note of which replicas there are, and to which revisions requests go.
     pub(crate) fn meet(
         &mut self,
         there: &[There<'_>],
-        route: Option<&str>,
+        weights: BTreeMap<String, u32>,
         has_gateways: bool,
         now: Timestamp,
     ) {
-        self.route = route.map(str::to_owned);
+        self.shares.set(weights);
         self.has_gateways = has_gateways;
         let mut spilt = Vec::new();
         for replica in &mut self.replicas {
@@ -154,9 +155,9 @@ impl Callers {
 
     fn send(&mut self, mut job: Job, now: Nanos) {
         job.sent = now;
-        let route = self.route.as_deref();
+        let revision = self.shares.next();
         let open = self.replicas.iter_mut();
-        let open = open.filter(|it| !it.leaves && Some(it.revision.as_str()) == route);
+        let open = open.filter(|it| !it.leaves && Some(&it.revision) == revision.as_ref());
         let done = match open.min_by_key(|it| it.engine.in_flight()) {
             Some(replica) => replica.take(job, now),
             None if self.has_gateways => {
@@ -293,8 +294,9 @@ mod tests {
             is_ready: *is_ready,
         };
         let there: Vec<There<'_>> = names.iter().map(there).collect();
-        let route = there.iter().any(|it| it.is_ready).then_some("r");
-        callers.meet(&there, route, true, at(seconds));
+        let is_ready = there.iter().any(|it| it.is_ready);
+        let weights = is_ready.then(|| ("r".to_owned(), 100));
+        callers.meet(&there, weights.into_iter().collect(), true, at(seconds));
     }
 
     fn calls(per_second: f64) -> Option<Calls> {

@@ -25,6 +25,7 @@ mod policy;
 mod record;
 mod replica;
 pub mod report;
+mod shares;
 mod tell;
 pub mod trace;
 

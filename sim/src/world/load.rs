@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use chandler_core::snapshot::GatewaysSeen;
+use chandler_core::snapshot::{GatewaysSeen, Weights};
 use jiff::Timestamp;
 
 use super::SimWorld;
@@ -126,15 +126,25 @@ impl SimWorld {
         });
         let there: Vec<There<'_>> = there.collect();
         let has_gateways = self.gateways.door != Door::None;
-        callers.meet(&there, self.route(), has_gateways, self.now);
+        callers.meet(&there, self.shares(), has_gateways, self.now);
         self.callers = Some(callers);
     }
 
-    /// The revision that requests go to: one that has traffic and a ready replica.
-    pub(super) fn route(&self) -> Option<&str> {
+    /// The revisions that have traffic and a ready replica, by weight.
+    fn shares(&self) -> Weights {
+        let is_ready = |name: &str| self.revisions.get(name).is_some_and(Revision::is_ready);
         let weighted = self.weights.iter().filter(|(_, weight)| **weight > 0);
-        let mut names = weighted.map(|(name, _)| name.as_str());
-        names.find(|name| self.revisions.get(*name).is_some_and(Revision::is_ready))
+        let ready = weighted.filter(|(name, _)| is_ready(name));
+        ready
+            .map(|(name, weight)| (name.clone(), *weight))
+            .collect()
+    }
+
+    /// The one of them with most of the traffic.
+    pub(super) fn route(&self) -> Option<String> {
+        let shares = self.shares();
+        let heaviest = shares.into_iter().max_by_key(|(_, weight)| *weight);
+        heaviest.map(|(name, _)| name)
     }
 
     pub(super) fn gateways_seen(&self) -> Option<GatewaysSeen> {

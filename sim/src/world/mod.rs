@@ -145,8 +145,7 @@ impl SimWorld {
 
     /// Who waits goes to a revision that has traffic and a ready replica, if there is one.
     fn send(&mut self) {
-        let route = self.route().map(str::to_owned);
-        if let Some(revision) = route.and_then(|name| self.revisions.get_mut(&name)) {
+        if let Some(revision) = self.route().and_then(|name| self.revisions.get_mut(&name)) {
             let now = self.now;
             revision.take(self.gateways.send(|length| after(now, length)));
         }

@@ -9,6 +9,7 @@ mod gpus;
 mod hpa;
 mod life;
 mod quiet;
+mod rollouts;
 mod scale;
 mod sleep;
 mod sources;

@@ -87,6 +87,26 @@ async fn the_operator_dies_at_every_boundary_of_a_rollout() {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask e2e"]
+async fn the_operator_dies_at_the_steps_of_a_canary() {
+    on_stage("steps", async |stage| {
+        let boundaries = [
+            "before:SetTraffic",
+            "after:SetTraffic",
+            "before:PublishStatus",
+            "after:PublishStatus",
+        ];
+        for (boundary, queue) in boundaries.into_iter().zip(300..) {
+            let steps = "steps: [{weight: 30, hold: 1s}, {weight: 60, hold: 1s}]";
+            let change = async |served: &Served| served.change_by(queue, steps).await.map(drop);
+            stage.die_at(boundary, change).await?;
+        }
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask e2e"]
 async fn the_operator_dies_as_it_scales_and_as_it_mends() {
     on_stage("scaling", async |stage| {
         for (boundary, count) in [("before:Scale", 2), ("after:Scale", 1)] {

@@ -44,6 +44,32 @@ async fn a_revision_that_the_spec_does_not_ask_for_is_not_made() {
 }
 
 #[tokio::test]
+async fn a_revision_that_status_tells_the_making_of_is_made_again_as_it_was() {
+    let mut model = Fixture::made().await;
+    let template = validate(&model.object).unwrap().template;
+    let (mend, ensure) = (model.mend(), model.ensure());
+    let path = model.path("deployments");
+    let before = model.fake.get(&path);
+    model.object.spec.model.source = "hf://org/another".to_owned();
+    let server = model.object.spec.server.get_or_insert_default();
+    server.node_selector = Some([("pool".to_owned(), "gpu".to_owned())].into());
+    assert_eq!(failed(model.perform(&mend).await), conflict());
+
+    let status = model.object.status.as_mut().unwrap();
+    status.revisions[0].template = Some(*template);
+    let broken = json!({"spec": {"template": {"spec": {"containers": []}}}});
+    model.fake.set(&path, &broken);
+    assert_eq!(model.perform(&mend).await, Outcome::Done);
+    assert_eq!(model.fake.get(&path)["spec"], before["spec"]);
+    let retire = Action::Retire {
+        revision: model.revision.clone(),
+    };
+    assert_eq!(model.perform(&retire).await, Outcome::Done);
+    assert_eq!(model.perform(&ensure).await, Outcome::Done);
+    assert_eq!(model.fake.get(&path)["spec"], before["spec"]);
+}
+
+#[tokio::test]
 async fn names_of_others_are_not_taken() {
     for kind in PARTS {
         let model = Fixture::new();

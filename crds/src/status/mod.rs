@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::lock::ModelLock;
 
+mod rollout;
+
+pub use rollout::{RevisionTemplate, RolloutEnd, RolloutPhase, RolloutStatus};
+
 /// What was really done and seen.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -46,7 +50,11 @@ pub struct ModelDeploymentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<ScalingStatus>,
 
-    /// Every revision that exists, oldest first.
+    /// How the last revision that was asked for takes over, or has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutStatus>,
+
+    /// Every revision that exists and the last ones that have, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub revisions: Vec<RevisionStatus>,
@@ -82,6 +90,9 @@ pub struct RevisionStatus {
     // would cut a drain short.
     /// When it was first wanted with replicas.
     pub created_at: MicroTime,
+    /// What it was made from, as the spec had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<RevisionTemplate>,
     /// The digests of the model's files, locked when the source was resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<ModelLock>,
@@ -100,6 +111,9 @@ pub struct RevisionStatus {
     /// The failure that holds it up, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<RevisionFailure>,
+    /// Why it was taken back, if its last rollout failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<RolloutEnd>,
 }
 
 /// What one replica does while its signals are within their targets.
@@ -226,6 +240,10 @@ pub enum RevisionPhase {
     Draining,
     /// It has no replicas.
     Idle,
+    /// It is gone, and could be made again.
+    Retired,
+    /// It is gone or goes, for its rollout failed.
+    Failed,
 }
 
 /// A failure of a step of a revision.

@@ -1,154 +1,13 @@
-//! Why something is decided, as data with its numbers. Events, conditions, the terminal and the
-//! tests all print these.
+//! Reasons as sentences.
 
 use std::fmt;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
+use super::Why;
 use crate::scale::{Demand, Measured};
 use crate::snapshot::Weights;
-
-/// One reason.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)] // The variants' text below tells each one.
-pub enum Why {
-    Paused,
-    Resolve {
-        revision: String,
-        source: String,
-    },
-    ResolveWaits {
-        revision: String,
-        attempts: u32,
-        until: Timestamp,
-    },
-    HeldCount {
-        replicas: u32,
-        min: u32,
-        max: u32,
-    },
-    /// The load wants more replicas.
-    LoadWants {
-        replicas: u32,
-        /// Signals over their targets.
-        over: Vec<Measured>,
-        /// What is asked, if it is known what a replica can do.
-        demand: Option<Demand>,
-    },
-    /// Fewer have done for a while.
-    LoadLeaves {
-        replicas: u32,
-        lasted: Duration,
-    },
-    Follows {
-        replicas: u32,
-    },
-    MayShrink {
-        until: Timestamp,
-    },
-    MayGrow {
-        until: Timestamp,
-    },
-    LoadUnknown {
-        ready: u32,
-    },
-    Asleep,
-    Woken {
-        waiting: u64,
-    },
-    FallsAsleep {
-        idle: Duration,
-        idle_after: Duration,
-    },
-    Awake {
-        idle_after: Duration,
-    },
-    IdleUnknown {
-        /// Whether the gateways tell it.
-        gateways: bool,
-        /// Whether the replicas tell it.
-        replicas: bool,
-    },
-    NothingWakes,
-    /// A floor by the clock holds.
-    Scheduled {
-        replicas: u32,
-        until: Timestamp,
-    },
-    /// A model at rest has a floor to come.
-    ScheduleWakes {
-        at: Timestamp,
-    },
-    Create {
-        revision: String,
-        replicas: u32,
-    },
-    ScaleTo {
-        revision: String,
-        from: u32,
-        to: u32,
-    },
-    Mend {
-        revision: String,
-    },
-    WaitReady {
-        revision: String,
-        ready: u32,
-        needed: u32,
-    },
-    WaitRemoval {
-        revision: String,
-        others: usize,
-    },
-    Probe {
-        revision: String,
-    },
-    ProbeWaits {
-        revision: String,
-        attempts: u32,
-        until: Timestamp,
-    },
-    ShiftTraffic {
-        from: Weights,
-        to: Weights,
-    },
-    Draining {
-        revision: String,
-        in_flight: Option<u64>,
-        until: Timestamp,
-    },
-    RetireIdle {
-        revision: String,
-    },
-    RetireOverdue {
-        revision: String,
-        in_flight: Option<u64>,
-        deadline: Timestamp,
-    },
-    Settled {
-        revision: String,
-        ready: u32,
-        replicas: u32,
-    },
-}
-
-impl Why {
-    /// Whether this is a reason for the count of replicas.
-    #[must_use]
-    pub fn tells_count(&self) -> bool {
-        matches!(
-            self,
-            Self::LoadWants { .. }
-                | Self::LoadLeaves { .. }
-                | Self::Follows { .. }
-                | Self::Woken { .. }
-                | Self::FallsAsleep { .. }
-                | Self::HeldCount { .. }
-                | Self::Scheduled { .. }
-        )
-    }
-}
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -264,6 +123,44 @@ impl fmt::Display for Why {
             Self::ShiftTraffic { from, to } => {
                 write!(f, "traffic from {} to {}", spread(from), spread(to))
             }
+            Self::StepHolds {
+                revision,
+                weight,
+                until,
+            } => write!(
+                f,
+                "revision {revision} is watched at {weight} % of the traffic until {until}"
+            ),
+            Self::RolloutPaused { revision } => {
+                write!(f, "the rollout of revision {revision} is paused")
+            }
+            Self::RolloutHeld { revision, message } => write!(
+                f,
+                "the rollout of revision {revision} waits for a person: {message}"
+            ),
+            Self::RolledBack {
+                revision,
+                to,
+                message,
+            } => write!(
+                f,
+                "revision {to} serves instead of revision {revision}: {message}"
+            ),
+            Self::Promoted { revision } => {
+                write!(f, "revision {revision} is promoted: it takes over at once")
+            }
+            Self::OtherName { revision, from } => write!(
+                f,
+                "revision {revision} is called otherwise than revision {from}: it takes over at once"
+            ),
+            Self::NothingToCompare { revision, from } => write!(
+                f,
+                "revision {from} does not serve: revision {revision} takes over at once"
+            ),
+            Self::StableAway { revision } => write!(
+                f,
+                "revision {revision} has no ready replica: the rollout waits for it"
+            ),
             Self::Draining {
                 revision,
                 in_flight,

@@ -1,0 +1,194 @@
+//! Traffic by weight in steps. The new revision has as many replicas as its weight needs, and the
+//! old one keeps all of its own until the end: it can take everything back at any moment.
+
+use jiff::Timestamp;
+
+use super::progress::{self, halted};
+use super::{answered, blue_green, ensure, retire, spread};
+use crate::decide::{Decision, after};
+use crate::memory::Memory;
+use crate::snapshot::{Snapshot, Weights};
+use crate::validate::Validated;
+use crate::why::Why;
+
+pub(super) fn plan(
+    spec: &Validated,
+    wanted: u32,
+    seen: &Snapshot,
+    now: Timestamp,
+    decision: &mut Decision,
+) {
+    if wanted == 0 {
+        return blue_green::plan(spec, wanted, seen, now, decision);
+    }
+    let base = match base(spec, seen, &decision.memory) {
+        Ok(base) => base,
+        Err(why) => {
+            decision.why.extend(why);
+            return blue_green::plan(spec, wanted, seen, now, decision);
+        }
+    };
+    advance(spec, &base, wanted, seen, now, decision);
+    let step = step(spec, decision);
+    if step >= spec.rollout.last_step() {
+        return blue_green::plan(spec, wanted, seen, now, decision);
+    }
+    let needed = replicas(spec.rollout.weight(step.max(1)), wanted);
+    let there = seen.revisions.get(&spec.revision);
+    // More than it needs are not taken from it: the next step may need them.
+    let there = there.map_or(0, |there| there.desired.max(there.ready));
+    let count = there.clamp(needed, wanted);
+    ensure(&base, wanted, seen, now, decision);
+    ensure(spec, count, seen, now, decision);
+    for other in seen.revisions.keys() {
+        if *other != spec.revision && *other != base.revision {
+            retire(other, spec.worker.drain(), seen, now, decision);
+        }
+    }
+    share(spec, &base, (step, needed), seen, now, decision);
+}
+
+/// Replicas that so much of the traffic needs, of those that all of it needs.
+fn replicas(weight: u32, wanted: u32) -> u32 {
+    let share = (u64::from(wanted) * u64::from(weight)).div_ceil(100);
+    u32::try_from(share).unwrap_or(wanted).clamp(1, wanted)
+}
+
+/// The revision that the traffic is shared with. If there is nothing to share, the new one takes
+/// over at once: what nobody serves, and what it is told to take.
+///
+/// # Errors
+/// There is nothing to share: why, where there is something to tell.
+fn base(spec: &Validated, seen: &Snapshot, memory: &Memory) -> Result<Validated, Option<Why>> {
+    let rollout = progress::of(spec, memory).ok_or(None)?;
+    let from = rollout.from.as_ref().ok_or(None)?;
+    let base = progress::restored(spec, from, memory).ok_or(None)?;
+    let is_promoted = spec.rollout.promote.as_ref() == Some(&spec.revision);
+    let is_away = rollout.step == 0 && seen.ready(from) == 0;
+    let (revision, from) = (spec.revision.clone(), from.clone());
+    if seen.weights == super::all_to(&spec.revision) {
+        Err(None)
+    } else if is_promoted {
+        Err(Some(Why::Promoted { revision }))
+    } else if base.served_name != spec.served_name {
+        Err(Some(Why::OtherName { revision, from }))
+    } else if is_away || seen.weight(&from) == 0 {
+        Err(Some(Why::NothingToCompare { revision, from }))
+    } else {
+        Ok(base)
+    }
+}
+
+/// The most that the wanted revision may have of the traffic; `None` if nothing holds it back.
+pub(super) fn allowed(spec: &Validated, seen: &Snapshot, memory: &Memory) -> Option<u32> {
+    base(spec, seen, memory).ok()?;
+    let rollout = progress::of(spec, memory)?;
+    Some(spec.rollout.weight(rollout.step))
+}
+
+fn step(spec: &Validated, decision: &Decision) -> u32 {
+    progress::of(spec, &decision.memory).map_or(0, |rollout| rollout.step)
+}
+
+/// Goes to the next step, if the one that it is at is passed.
+fn advance(
+    spec: &Validated,
+    base: &Validated,
+    wanted: u32,
+    seen: &Snapshot,
+    now: Timestamp,
+    decision: &mut Decision,
+) {
+    if halted(spec, seen, decision).is_some() {
+        return;
+    }
+    let is_ready = is_ready(spec, wanted, seen, decision);
+    let Some(rollout) = &mut decision.memory.rollout else {
+        return;
+    };
+    let weight = spec.rollout.weight(rollout.step);
+    if rollout.step == 0 {
+        if is_ready {
+            rollout.enter(1, now);
+        }
+        return;
+    }
+    // A step counts while both are there to be compared.
+    if !is_ready || seen.ready(&base.revision) == 0 || seen.weight(&spec.revision) != weight {
+        rollout.held_since = None;
+        return;
+    }
+    // A clock that was set back must not make it longer.
+    let since = rollout.held_since.map_or(now, |since| since.min(now));
+    rollout.held_since = Some(since);
+    if after(since, spec.rollout.hold(rollout.step)) <= now {
+        rollout.enter(rollout.step + 1, now);
+    }
+}
+
+/// Whether the new revision has answered and has the replicas that its step needs.
+fn is_ready(spec: &Validated, wanted: u32, seen: &Snapshot, decision: &Decision) -> bool {
+    let known = decision.memory.revisions.get(&spec.revision);
+    let has_answered = known.is_some_and(|known| known.answered_at.is_some());
+    let weight = spec.rollout.weight(step(spec, decision).max(1));
+    has_answered && seen.ready(&spec.revision) >= replicas(weight, wanted)
+}
+
+/// Gives the step's weight to the new revision, once it can bear it.
+fn share(
+    spec: &Validated,
+    base: &Validated,
+    (step, needed): (u32, u32),
+    seen: &Snapshot,
+    now: Timestamp,
+    decision: &mut Decision,
+) {
+    let (revision, ready) = (&spec.revision, seen.ready(&spec.revision));
+    let has_base = seen.ready(&base.revision) > 0;
+    if ready < needed {
+        decision.why.push(Why::WaitReady {
+            revision: revision.clone(),
+            ready,
+            needed,
+        });
+    }
+    if ready == 0 && has_base {
+        // It comes back to its step; until then nobody should be sent to it.
+        return spread(super::all_to(&base.revision), seen, decision);
+    }
+    if !answered(spec, seen, now, decision) {
+        return;
+    }
+    if !has_base {
+        decision.why.push(Why::StableAway {
+            revision: base.revision.clone(),
+        });
+        return;
+    }
+    if let Some(why) = halted(spec, seen, decision) {
+        decision.why.push(why);
+        return;
+    }
+    if ready < needed || step == 0 {
+        return;
+    }
+    let weight = spec.rollout.weight(step);
+    let shares = [(revision, weight), (&base.revision, 100 - weight)];
+    let to: Weights = shares.map(|(name, weight)| (name.clone(), weight)).into();
+    spread(to, seen, decision);
+    hold(spec, (step, weight), decision);
+}
+
+/// Tells how long the step is held, and looks again then.
+fn hold(spec: &Validated, (step, weight): (u32, u32), decision: &mut Decision) {
+    let rollout = progress::of(spec, &decision.memory);
+    if let Some(since) = rollout.and_then(|rollout| rollout.held_since) {
+        let until = after(since, spec.rollout.hold(step));
+        decision.wake(until);
+        decision.why.push(Why::StepHolds {
+            revision: spec.revision.clone(),
+            weight,
+            until,
+        });
+    }
+}

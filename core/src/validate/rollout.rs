@@ -1,0 +1,237 @@
+//! How a new revision takes over, out of the wire's `rollout`.
+
+use std::time::Duration;
+
+use chandler_crds::spec::{OnFailure, Rollout, RolloutStep, Strategy};
+use sha2::{Digest, Sha256};
+
+use super::{Invalid, unsigned};
+
+/// Time beyond its hold that a step has, if the spec doesn't say.
+const DEFAULT_PROGRESS: Duration = Duration::from_secs(600);
+/// Weights of a canary whose spec has none, and how long each is held.
+const DEFAULT_STEPS: [(u32, Duration); 2] = [
+    (10, Duration::from_secs(120)),
+    (50, Duration::from_secs(120)),
+];
+/// All of the traffic, in percent.
+const ALL: u32 = 100;
+/// Hex digits of a policy's hash: two policies that follow each other must not meet, no more.
+const HASH_DIGITS: usize = 10;
+
+/// How a new revision takes over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Order of the moves.
+    pub strategy: TakeOver,
+    /// Weights before the last, in rising order; none but of a canary.
+    pub steps: Vec<Step>,
+    /// What becomes of a revision that fails.
+    pub on_failure: OnFailure,
+    /// How long a step may take beyond its hold.
+    pub progress_deadline: Duration,
+    /// Stay at the step that is reached.
+    pub paused: bool,
+    /// The revision that takes all traffic without steps.
+    pub promote: Option<String>,
+    /// The revision that is taken back.
+    pub abort: Option<String>,
+    /// Stands for all that a revision is judged by: one that failed is tried again by another.
+    pub hash: String,
+}
+
+/// One step of a canary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Its weight, percent.
+    pub weight: u32,
+    /// How long it stays.
+    pub hold: Duration,
+}
+
+/// The strategies that are built; the wire's `auto` is decided here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakeOver {
+    /// Traffic by weight in steps.
+    Canary,
+    /// New beside old, then all traffic at once.
+    BlueGreen,
+    /// Old goes before new comes.
+    Recreate,
+}
+
+impl From<TakeOver> for Strategy {
+    fn from(strategy: TakeOver) -> Self {
+        match strategy {
+            TakeOver::Canary => Self::Canary,
+            TakeOver::BlueGreen => Self::BlueGreen,
+            TakeOver::Recreate => Self::Recreate,
+        }
+    }
+}
+
+impl Policy {
+    /// The weight of a step, counted from 1; none before the first, and all after the last.
+    #[must_use]
+    pub fn weight(&self, step: u32) -> u32 {
+        match step.checked_sub(1) {
+            None => 0,
+            Some(index) => self.step(index).map_or(ALL, |step| step.weight),
+        }
+    }
+
+    /// How long a step is held, counted from 1; the last is not.
+    #[must_use]
+    pub fn hold(&self, step: u32) -> Duration {
+        let index = step.checked_sub(1);
+        let step = index.and_then(|index| self.step(index));
+        step.map_or(Duration::ZERO, |step| step.hold)
+    }
+
+    /// The step that gives all the traffic.
+    #[must_use]
+    pub fn last_step(&self) -> u32 {
+        u32::try_from(self.steps.len()).unwrap_or(u32::MAX - 1) + 1
+    }
+
+    fn step(&self, index: u32) -> Option<&Step> {
+        self.steps.get(usize::try_from(index).ok()?)
+    }
+}
+
+/// A gate that is asked for and can't be kept must not be waved through: it is refused.
+pub(super) fn policy(rollout: Option<&Rollout>, invalid: &mut Vec<Invalid>) -> Policy {
+    let nothing = Rollout::default();
+    let rollout = rollout.unwrap_or(&nothing);
+    let named = |name: &Option<String>| name.clone().filter(|name| !name.is_empty());
+    refuse_later(rollout, invalid);
+    let policy = Policy {
+        strategy: strategy(rollout, invalid),
+        steps: Vec::new(),
+        on_failure: rollout.on_failure.unwrap_or_default(),
+        progress_deadline: progress_deadline(rollout, invalid),
+        paused: rollout.paused.unwrap_or(false),
+        promote: named(&rollout.promote),
+        abort: named(&rollout.abort),
+        hash: hash(rollout),
+    };
+    if policy.promote.is_some() && policy.promote == policy.abort {
+        let message = "names the revision that abort names: remove one of the two";
+        invalid.push(refused("spec.rollout.promote", message.to_owned()));
+    }
+    Policy {
+        steps: steps(policy.strategy, rollout.steps.as_deref(), invalid),
+        ..policy
+    }
+}
+
+fn refused(field: &'static str, message: String) -> Invalid {
+    Invalid { field, message }
+}
+
+fn refuse_later(rollout: &Rollout, invalid: &mut Vec<Invalid>) {
+    let mut later = |field, what: &str| {
+        let message = format!(
+            "{what} is not part of this version: remove it, or the rollout would go through ungated"
+        );
+        invalid.push(refused(field, message));
+    };
+    if rollout.analysis.is_some() {
+        later("spec.rollout.analysis", "traffic analysis");
+    }
+    if !rollout.evaluation.as_deref().unwrap_or_default().is_empty() {
+        later("spec.rollout.evaluation", "answer evaluation");
+    }
+}
+
+/// `auto` is a canary where steps are written, and all at once where none are.
+fn strategy(rollout: &Rollout, invalid: &mut Vec<Invalid>) -> TakeOver {
+    let has_steps = !rollout.steps.as_deref().unwrap_or_default().is_empty();
+    match rollout.strategy.unwrap_or_default() {
+        Strategy::Canary => TakeOver::Canary,
+        Strategy::Auto if has_steps => TakeOver::Canary,
+        Strategy::Auto | Strategy::BlueGreen => TakeOver::BlueGreen,
+        Strategy::Recreate => TakeOver::Recreate,
+        Strategy::OneOutFirst => {
+            let message = "`oneOutFirst` is not part of this version: write auto, canary, \
+                           blueGreen or recreate";
+            invalid.push(refused("spec.rollout.strategy", message.to_owned()));
+            TakeOver::BlueGreen
+        }
+    }
+}
+
+fn steps(
+    strategy: TakeOver,
+    asked: Option<&[RolloutStep]>,
+    invalid: &mut Vec<Invalid>,
+) -> Vec<Step> {
+    const FIELD: &str = "spec.rollout.steps";
+    let asked = asked.unwrap_or_default();
+    if strategy != TakeOver::Canary {
+        if !asked.is_empty() {
+            let strategy = Strategy::from(strategy);
+            let message = format!(
+                "are a canary's, and the strategy is {strategy}: remove them, or write strategy: canary"
+            );
+            invalid.push(refused(FIELD, message));
+        }
+        return Vec::new();
+    }
+    if asked.is_empty() {
+        return DEFAULT_STEPS
+            .map(|(weight, hold)| Step { weight, hold })
+            .into();
+    }
+    let mut steps: Vec<Step> = asked.iter().map(step).collect();
+    let risen = steps.windows(2).all(|pair| pair[0].weight < pair[1].weight);
+    let possible = steps.iter().all(|step| (1..=ALL).contains(&step.weight));
+    if !risen || !possible {
+        let message = "must have weights that rise, each from 1 to 100, such as 10, 50";
+        invalid.push(refused(FIELD, message.to_owned()));
+    }
+    // A last step of 100 is the end that every canary has.
+    if let Some(last) = steps.pop_if(|last| last.weight == ALL)
+        && !last.hold.is_zero()
+    {
+        let message = "can't hold 100 %, which ends the rollout: put the hold on the step before";
+        invalid.push(refused(FIELD, message.to_owned()));
+    }
+    steps
+}
+
+/// A weight below none is one that no step can have.
+fn step(asked: &RolloutStep) -> Step {
+    Step {
+        weight: u32::try_from(asked.weight).unwrap_or(0),
+        hold: asked.hold.map_or(Duration::ZERO, unsigned),
+    }
+}
+
+fn progress_deadline(rollout: &Rollout, invalid: &mut Vec<Invalid>) -> Duration {
+    let Some(asked) = rollout.progress_deadline else {
+        return DEFAULT_PROGRESS;
+    };
+    let length = unsigned(asked);
+    if length < Duration::from_secs(1) {
+        let message = format!("{asked} is below 1s: write such as 10m");
+        invalid.push(refused("spec.rollout.progressDeadline", message));
+    }
+    length
+}
+
+/// The first digits of the SHA-256 of all that judges a revision, as JSON.
+fn hash(rollout: &Rollout) -> String {
+    let judged = Rollout {
+        paused: None,
+        promote: None,
+        abort: None,
+        on_failure: None,
+        ..rollout.clone()
+    };
+    // Plain data serialises; an empty text would still be a valid hash.
+    let json = serde_json::to_string(&judged).unwrap_or_default();
+    let mut hash = format!("{:x}", Sha256::digest(json));
+    hash.truncate(HASH_DIGITS);
+    hash
+}

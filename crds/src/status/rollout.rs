@@ -1,0 +1,94 @@
+//! What status tells of a rollout: how far it is, and how it ended.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::spec::{Model, Server, Strategy};
+
+/// How a revision takes over, or has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutStatus {
+    /// The revision that takes over.
+    pub revision: String,
+    /// The one that it takes over from; absent if none served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// How, of the ways that `auto` may have chosen.
+    pub strategy: Strategy,
+    /// Where it is.
+    pub phase: RolloutPhase,
+    /// The step that it is at, from 1; 0 until the revision is ready for the first.
+    #[serde(default)]
+    pub step: i32,
+    /// How many there are, the last of which gives it all the traffic.
+    #[serde(default)]
+    pub steps: i32,
+    /// When that step began.
+    pub step_began_at: MicroTime,
+    /// When the weight of that step was seen to hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<MicroTime>,
+    /// When the rollout began.
+    pub began_at: MicroTime,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<RolloutEnd>,
+    /// Hash of what it is judged by: a revision that failed is tried again once that is another.
+    pub policy: String,
+}
+
+/// How a rollout ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutEnd {
+    /// When.
+    pub at: MicroTime,
+    /// A word for programs.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// Where a rollout is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RolloutPhase {
+    /// It goes on by itself.
+    #[default]
+    Progressing,
+    /// It waits until `spec.rollout.paused` is false.
+    Paused,
+    /// It failed, and waits for a person as `onFailure` says.
+    Held,
+    /// The revision has all the traffic.
+    Completed,
+    /// It failed: the traffic is with the revision before.
+    RolledBack,
+}
+
+/// What a revision was made from: `spec.model` and `spec.server`, as they were.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RevisionTemplate {
+    /// The model.
+    pub model: Model,
+    /// The server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Server>,
+}
+
+/// Not told field by field: the spec's schema tells them, and twice would double the CRD.
+impl JsonSchema for RevisionTemplate {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "RevisionTemplate".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "What a revision was made from: `spec.model` and `spec.server`, as they were.",
+            "type": "object",
+            "x-kubernetes-preserve-unknown-fields": true,
+        })
+    }
+}

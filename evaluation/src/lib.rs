@@ -7,6 +7,8 @@
 //! items            answers, vectors, logprobs        statistics   interval    reasons     table, JSON, HTML
 //! ```
 //!
+//! Without a second revision, [`ScoreReport`] holds the evidence of one against a floor.
+//!
 //! `docs/evaluation.md` has the formulas, their sources and what they were compared with.
 
 #![forbid(unsafe_code)]
@@ -26,6 +28,6 @@ pub mod verdict;
 pub use bootstrap::Bootstrap;
 pub use compare::{Comparison, compare};
 pub use evidence::Evidence;
-pub use report::Report;
+pub use report::{Report, ScoreReport};
 pub use suite::Suite;
-pub use verdict::{Limits, Verdict, verdict};
+pub use verdict::{Limits, Verdict, verdict, verdict_of_score};

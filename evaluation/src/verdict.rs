@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chandler_crds::spec::Evaluation;
+use chandler_crds::spec::{Evaluation, EvaluationMetric};
 use serde::{Deserialize, Serialize};
 
 use crate::compare::Comparison;
@@ -130,14 +130,23 @@ pub fn verdict(comparison: &Comparison, limits: Limits) -> Verdict {
         .min
         .map(|min| floor(comparison.canary, min, direction));
     let max = limits.max_regression.map(|max| slope(comparison, max));
-    let held: Vec<_> = min.into_iter().chain(max).collect();
-    let worst = held.iter().map(|(outcome, _)| *outcome).max();
-    let mut reasons: Vec<_> = held.into_iter().map(|(_, reason)| reason).collect();
+    worst_of(min.into_iter().chain(max))
+}
+
+/// Holds the score of one revision against `min` alone, with no other revision beside it.
+#[must_use]
+pub fn verdict_of_score(metric: EvaluationMetric, score: f64, min: Option<f64>) -> Verdict {
+    let direction = metrics::properties(metric).direction;
+    worst_of(min.map(|min| floor(score, min, direction)).into_iter())
+}
+
+fn worst_of(held: impl Iterator<Item = (Outcome, Reason)>) -> Verdict {
+    let (outcomes, mut reasons): (Vec<_>, Vec<_>) = held.unzip();
     if reasons.is_empty() {
         reasons.push(Reason::NothingAsked);
     }
     Verdict {
-        outcome: worst.unwrap_or(Outcome::Pass),
+        outcome: outcomes.into_iter().max().unwrap_or(Outcome::Pass),
         reasons,
     }
 }

@@ -189,7 +189,12 @@ fn references_are_what_the_metric_can_use() {
         );
     }
     let empty = r#"{"input": "a", "references": ["b", " "]}"#;
-    for metric in [Metric::Contains, Metric::Regex, Metric::Perplexity] {
+    for metric in [
+        Metric::Contains,
+        Metric::Regex,
+        Metric::EmbeddingSimilarity,
+        Metric::Perplexity,
+    ] {
         assert!(
             refused(empty, metric).contains("a reference is empty"),
             "{metric:?}"

@@ -2,6 +2,7 @@
 
 mod html;
 mod number;
+mod score;
 mod summary;
 mod table;
 mod text;
@@ -18,6 +19,7 @@ use crate::suite::{Item, Suite};
 use crate::verdict::{Limits, Verdict, verdict};
 
 pub(crate) use number::number;
+pub use score::{ScoreReport, ScoreRow};
 pub use summary::Summary;
 
 /// What an evaluation is made from.
@@ -147,7 +149,7 @@ impl Report {
     /// SHA-256 of the [JSON](Self::json), in hex.
     #[must_use]
     pub fn digest(&self) -> String {
-        format!("{:x}", Sha256::digest(self.json()))
+        digest(&self.json())
     }
 
     /// For a terminal: the result and the worst regressions.
@@ -182,7 +184,7 @@ impl Report {
             ..
         } = self.comparison;
         [
-            ("metric", self.metric_text()),
+            ("metric", metric_text(self.metric)),
             ("items", self.items.to_string()),
             ("stable", number(stable)),
             ("canary", number(canary)),
@@ -196,21 +198,6 @@ impl Report {
             ),
             ("verdict", self.verdict.to_string()),
         ]
-    }
-
-    fn metric_text(&self) -> String {
-        let properties = metrics::properties(self.metric);
-        let lowest = number(properties.lowest);
-        let range = properties.highest.map_or_else(
-            || format!("{lowest} and up"),
-            |highest| format!("{lowest} to {}", number(highest)),
-        );
-        let better = match properties.direction {
-            Direction::HigherIsBetter => "higher is better",
-            Direction::LowerIsBetter => "lower is better",
-        };
-        let (name, unit) = (properties.name, properties.unit);
-        format!("{name} ({unit}, {range}, {better})")
     }
 
     fn interval_text(&self) -> String {
@@ -229,6 +216,27 @@ impl Report {
             number(confidence * 100.0)
         )
     }
+}
+
+/// A metric with what its scores mean.
+fn metric_text(metric: EvaluationMetric) -> String {
+    let properties = metrics::properties(metric);
+    let lowest = number(properties.lowest);
+    let range = properties.highest.map_or_else(
+        || format!("{lowest} and up"),
+        |highest| format!("{lowest} to {}", number(highest)),
+    );
+    let better = match properties.direction {
+        Direction::HigherIsBetter => "higher is better",
+        Direction::LowerIsBetter => "lower is better",
+    };
+    let (name, unit) = (properties.name, properties.unit);
+    format!("{name} ({unit}, {range}, {better})")
+}
+
+/// SHA-256 of a report's JSON, in hex.
+fn digest(json: &str) -> String {
+    format!("{:x}", Sha256::digest(json))
 }
 
 impl Side<'_> {

@@ -66,7 +66,7 @@ pub enum Problem {
         /// Its name in a spec.
         metric: &'static str,
     },
-    /// An empty reference that each answer would meet, or that has no tokens to score.
+    /// An empty reference that each answer would meet, or that has neither tokens nor a vector.
     #[error("a reference is empty, which says nothing to {metric}: write a text or remove it")]
     EmptyReference {
         /// Its name in a spec.

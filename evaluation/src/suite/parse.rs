@@ -155,7 +155,10 @@ fn check_references(references: &[String], metric: EvaluationMetric) -> Result<(
     }
     let says_nothing = matches!(
         metric,
-        EvaluationMetric::Contains | EvaluationMetric::Regex | EvaluationMetric::Perplexity
+        EvaluationMetric::Contains
+            | EvaluationMetric::Regex
+            | EvaluationMetric::EmbeddingSimilarity
+            | EvaluationMetric::Perplexity
     );
     if says_nothing && references.iter().any(|text| text.trim().is_empty()) {
         return Err(Problem::EmptyReference {

@@ -6,8 +6,10 @@ use chandler_crds::names::{SYSTEM_NAMESPACE, env, ports};
 use chandler_gateway::accounts::{MAX_WEIGHT, Models};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
+use reqwest::Url;
 
 use crate::bench::BenchArgs;
+use crate::eval::EvalArgs;
 use crate::rollout::RolloutCommand;
 use crate::simulate::PolicyName;
 
@@ -28,6 +30,10 @@ pub(crate) enum Command {
     Simulate(SimulateArgs),
     /// Measure what a running replica can do, for `simulate`; replay a trace of requests.
     Bench(Box<BenchArgs>),
+    /// Ask one revision or two the questions of a suite, and judge the answers.
+    ///
+    /// The exit status is 0 for pass, 2 for fail, 3 for inconclusive, and 1 where there is no verdict.
+    Eval(Box<EvalArgs>),
     /// Make, list and revoke the API keys of a gateway in a cluster.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -251,4 +257,21 @@ pub(crate) fn length(text: &str) -> Result<Duration, String> {
     let length = text.parse::<SignedDuration>().ok();
     let length = length.and_then(|length| Duration::try_from(length).ok());
     length.ok_or_else(|| "write a length of time, such as 90s, 1m30s or 250ms".to_owned())
+}
+
+pub(crate) fn address(text: &str) -> Result<Url, String> {
+    let advice = "write the base address of a server, such as http://127.0.0.1:8000";
+    let url: Url = text.parse().map_err(|error| format!("{error}; {advice}"))?;
+    match url.scheme() {
+        "http" | "https" if url.has_host() => Ok(url),
+        _ => Err(advice.to_owned()),
+    }
+}
+
+pub(crate) fn some_length(text: &str) -> Result<Duration, String> {
+    let length = length(text)?;
+    if length < Duration::from_millis(100) || length > Duration::from_secs(86_400) {
+        return Err("write a length from 100ms to 24h".to_owned());
+    }
+    Ok(length)
 }

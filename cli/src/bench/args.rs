@@ -7,7 +7,7 @@ use chandler_crds::names::env;
 use clap::Args;
 use reqwest::Url;
 
-use crate::args::{factor, length};
+use crate::args::{address, factor, some_length};
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
@@ -106,23 +106,6 @@ pub(crate) struct ReplayArgs {
     /// How many replicas there are behind the address.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000), requires = "trace")]
     pub(crate) replicas: u32,
-}
-
-fn address(text: &str) -> Result<Url, String> {
-    let advice = "write the base address of a server, such as http://127.0.0.1:8000";
-    let url: Url = text.parse().map_err(|error| format!("{error}; {advice}"))?;
-    match url.scheme() {
-        "http" | "https" if url.has_host() => Ok(url),
-        _ => Err(advice.to_owned()),
-    }
-}
-
-fn some_length(text: &str) -> Result<Duration, String> {
-    let length = length(text)?;
-    if length < Duration::from_millis(100) || length > Duration::from_secs(86_400) {
-        return Err("write a length from 100ms to 24h".to_owned());
-    }
-    Ok(length)
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

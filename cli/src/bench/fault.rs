@@ -3,57 +3,20 @@
 use std::io;
 use std::path::PathBuf;
 
-use chandler_crds::names::{api, env, paths};
+use chandler_crds::names::paths;
 use chandler_sim::traffic::ModelError;
 use chandler_sim::traffic::trace::TraceError;
 
 use super::fit::FitError;
+use crate::openai::ServerError;
 
 /// Why there is no measurement, or no answer to one request of it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
-    #[error("cannot reach {url}: {problem}; is the server running, and is this its address?")]
-    Unreachable { url: String, problem: String },
-    #[error(
-        "{url} wants an API key: give one by the variable {} or by --api-key",
-        env::API_KEY
-    )]
-    NoKey { url: String },
-    #[error("{url} refuses the API key ({status}): {told}; give one that may use the model")]
-    KeyRefused {
-        url: String,
-        status: u16,
-        told: String,
-    },
-    #[error(
-        "{url} is busy (429): {told}; measure while nobody else asks it, or with a key without limits"
-    )]
-    Busy { url: String, told: String },
-    #[error("{url} fails ({status}): {told}; look into the server's log")]
-    Failing {
-        url: String,
-        status: u16,
-        told: String,
-    },
-    #[error("{url} refuses a request ({status}): {told}")]
-    Refused {
-        url: String,
-        status: u16,
-        told: String,
-    },
-    #[error("{url} broke off an answer: {problem}")]
-    Broken { url: String, problem: String },
+    #[error(transparent)]
+    Server(#[from] ServerError),
     #[error("{url} tells no `usage` in its answers, without which tokens can't be counted")]
     NoUsage { url: String },
-    #[error(
-        "{url}: {} lists no models; give the base address of a server of OpenAI's API",
-        api::MODELS
-    )]
-    NoModels { url: String },
-    #[error("several models are served; choose one by --model: {}", known.join(", "))]
-    SeveralModels { known: Vec<String> },
-    #[error("model `{asked}` is not served; these are: {}", known.join(", "))]
-    UnknownModel { asked: String, known: Vec<String> },
     #[error(
         "{url}{} does not tell what a replica measures ({problem}): give the address of a replica \
          itself, not of a gateway. A trace can be replayed without it: give --trace and --replica-model",
@@ -81,25 +44,14 @@ pub(super) enum Fault {
     Trace { path: PathBuf, error: TraceError },
     #[error("{}: {error}", path.display())]
     Model { path: PathBuf, error: ModelError },
-    #[error("cannot speak HTTP: {0}")]
-    Client(String),
 }
 
 impl Fault {
     /// A word for programs.
     pub(super) fn reason(&self) -> &'static str {
         match self {
-            Self::Unreachable { .. } => "Unreachable",
-            Self::NoKey { .. } => "ApiKeyMissing",
-            Self::KeyRefused { .. } => "ApiKeyRefused",
-            Self::Busy { .. } => "Busy",
-            Self::Failing { .. } => "ServerFailed",
-            Self::Refused { .. } => "RequestRefused",
-            Self::Broken { .. } => "AnswerBroken",
+            Self::Server(error) => error.reason(),
             Self::NoUsage { .. } => "UsageMissing",
-            Self::NoModels { .. } => "ModelsMissing",
-            Self::SeveralModels { .. } => "ModelAmbiguous",
-            Self::UnknownModel { .. } => "ModelUnknown",
             Self::NoMetrics { .. } => "MetricsMissing",
             Self::NotAlone { .. } => "NotAlone",
             Self::TooLong { .. } => "PromptTooLong",
@@ -109,19 +61,6 @@ impl Fault {
             Self::Unwritable { .. } => "FileUnwritable",
             Self::Trace { error, .. } => error.fault.reason(),
             Self::Model { error, .. } => error.reason(),
-            Self::Client(_) => "ClientFailed",
-        }
-    }
-
-    /// What an answer that is no success says.
-    pub(super) fn of_status(url: &str, status: u16, told: String, has_key: bool) -> Self {
-        let url = url.to_owned();
-        match status {
-            401 if !has_key => Self::NoKey { url },
-            401 | 403 => Self::KeyRefused { url, status, told },
-            429 => Self::Busy { url, told },
-            500.. => Self::Failing { url, status, told },
-            _ => Self::Refused { url, status, told },
         }
     }
 }

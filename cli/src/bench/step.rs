@@ -183,6 +183,7 @@ pub(super) fn knee(steps: &[Step]) -> Option<&Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openai::ServerError;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -205,10 +206,11 @@ mod tests {
     }
 
     fn busy() -> Fault {
-        Fault::Busy {
+        Fault::Server(ServerError::Busy {
             url: "u".into(),
             told: String::new(),
-        }
+            wait: None,
+        })
     }
 
     fn step(offered: Option<f64>, done: Vec<Done>) -> Step {

@@ -8,6 +8,7 @@ use super::args::BenchArgs;
 use super::client::{Answer, Client, Question, Task};
 use super::fault::Fault;
 use super::words::{Words, text};
+use crate::openai::{ServerError, choose, name};
 
 /// Words of the two texts from which the tokens of a word are learned.
 const LEARNED: (u32, u32) = (4, 36);
@@ -97,7 +98,9 @@ impl Target {
             match self.ask(&question).await {
                 Ok(_) if tried == wanted => return Ok(()),
                 Ok(answer) => taken = answer.prompt_tokens,
-                Err(Fault::Refused { told: why, .. }) => (refused, told) = (tried, why),
+                Err(Fault::Server(ServerError::Refused { told: why, .. })) => {
+                    (refused, told) = (tried, why);
+                }
                 Err(fault) => return Err(fault),
             }
             if tried <= 8 && taken == 0 {
@@ -138,25 +141,6 @@ impl Target {
     }
 }
 
-fn name(card: &Value) -> String {
-    card["id"].as_str().unwrap_or_default().to_owned()
-}
-
-fn choose(cards: &[Value], asked: Option<&str>) -> Result<Value, Fault> {
-    let known = || cards.iter().map(name).collect();
-    match (asked, cards) {
-        (None, [card]) => Ok(card.clone()),
-        (None, _) => Err(Fault::SeveralModels { known: known() }),
-        (Some(asked), _) => {
-            let card = cards.iter().find(|card| name(card) == asked);
-            card.cloned().ok_or_else(|| Fault::UnknownModel {
-                asked: asked.to_owned(),
-                known: known(),
-            })
-        }
-    }
-}
-
 /// What a replica says that it does; of one that does not say, what it answers.
 async fn task(client: &Client, model: &str, card: &Value) -> Result<Task, Fault> {
     match card["task"].as_str() {
@@ -172,7 +156,7 @@ async fn task(client: &Client, model: &str, card: &Value) -> Result<Task, Fault>
     };
     match client.ask(&question).await {
         Ok(_) => Ok(Task::Vectors),
-        Err(Fault::Refused { .. }) => Ok(Task::Text),
+        Err(Fault::Server(ServerError::Refused { .. })) => Ok(Task::Text),
         Err(fault) => Err(fault),
     }
 }
@@ -181,31 +165,7 @@ async fn task(client: &Client, model: &str, card: &Value) -> Result<Task, Fault>
 mod tests {
     use std::time::Duration;
 
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn a_model_is_chosen_by_name_or_for_being_the_only_one() {
-        let cards = [json!({"id": "a"}), json!({"id": "b"})];
-        let chosen = |cards: &[Value], asked| {
-            let card = choose(cards, asked);
-            card.map(|card| name(&card))
-                .map_err(|fault| fault.to_string())
-        };
-        assert_eq!(chosen(&cards[..1], None), Ok("a".to_owned()));
-        assert_eq!(chosen(&cards, Some("b")), Ok("b".to_owned()));
-        let several = chosen(&cards, None).expect_err("two");
-        assert!(
-            several.ends_with("choose one by --model: a, b"),
-            "{several}"
-        );
-        let unknown = chosen(&cards, Some("c")).expect_err("unknown");
-        assert!(
-            unknown.contains("`c` is not served; these are: a, b"),
-            "{unknown}"
-        );
-    }
 
     #[test]
     fn requests_are_cut_to_what_the_model_takes() {

@@ -41,7 +41,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Rollout(RolloutCommand),
     /// Tell why a model in a cluster has the replicas that it has.
-    Explain(ExplainArgs),
+    Explain(ModelArgs),
     /// Print the CustomResourceDefinition, for `kubectl apply -f -`.
     Crd,
 }
@@ -79,8 +79,9 @@ pub(crate) struct GatewayArgs {
     pub(crate) cluster: ClusterArgs,
 }
 
+/// Which model of a cluster.
 #[derive(Debug, Args)]
-pub(crate) struct ExplainArgs {
+pub(crate) struct ModelArgs {
     /// Name of the ModelDeployment.
     pub(crate) model: String,
 

@@ -1,10 +1,10 @@
 //! The way to a cluster, as kubectl finds it.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result, anyhow};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-use crate::args::ClusterArgs;
+use crate::args::{ClusterArgs, ModelArgs};
 
 /// A client of the cluster that the arguments name, or else the surroundings do.
 pub(crate) async fn connect(args: &ClusterArgs) -> Result<Client> {
@@ -13,6 +13,15 @@ pub(crate) async fn connect(args: &ClusterArgs) -> Result<Client> {
     let config = config(args).await;
     let config = config.context("no cluster: give --kubeconfig, or set KUBECONFIG")?;
     Client::try_from(config).context("cannot make a client for the API server")
+}
+
+/// That there is no such model.
+pub(crate) fn no_model(args: &ModelArgs) -> Error {
+    anyhow!(
+        "{} has no model {}: `kubectl get mdl -A` tells those that there are",
+        args.namespace,
+        args.model
+    )
 }
 
 async fn config(args: &ClusterArgs) -> Result<Config> {

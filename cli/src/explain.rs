@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use chandler_crds::names::KIND;
 use chandler_crds::status::{ReplicaCapacity, RevisionStatus, ScalingDecision};
 use chandler_crds::{ModelDeployment, ModelDeploymentStatus};
@@ -11,13 +11,13 @@ use k8s_openapi::api::events::v1::Event;
 use kube::api::ListParams;
 use kube::{Api, Client};
 
-use crate::args::ExplainArgs;
-use crate::cluster::connect;
+use crate::args::ModelArgs;
+use crate::cluster::{connect, no_model};
 
 /// Events that are told, the last ones.
 const EVENTS: usize = 10;
 
-pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
+pub(crate) fn run(args: &ModelArgs) -> ExitCode {
     let told = tokio::runtime::Runtime::new()
         .context("cannot start the runtime")
         .and_then(|runtime| runtime.block_on(explain(args)));
@@ -33,23 +33,19 @@ pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
     }
 }
 
-async fn explain(args: &ExplainArgs) -> Result<String> {
+async fn explain(args: &ModelArgs) -> Result<String> {
     let client = connect(&args.cluster).await?;
     let models: Api<ModelDeployment> = Api::namespaced(client.clone(), &args.namespace);
     let found = models.get_opt(&args.model).await;
     let Some(model) = found.context("the model could not be read")? else {
-        bail!(
-            "{} has no model {}: `kubectl get mdl -A` tells those that there are",
-            args.namespace,
-            args.model
-        );
+        return Err(no_model(args));
     };
     let events = events(client, args).await?;
     Ok(text(&model, &events))
 }
 
 /// The model's events, oldest first.
-async fn events(client: Client, args: &ExplainArgs) -> Result<Vec<Event>> {
+async fn events(client: Client, args: &ModelArgs) -> Result<Vec<Event>> {
     let events: Api<Event> = Api::namespaced(client, &args.namespace);
     let of_model = format!("regarding.kind={KIND},regarding.name={}", args.model);
     let found = events.list(&ListParams::default().fields(&of_model)).await;

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use crate::args::ClusterArgs;
+use crate::args::ModelArgs;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RolloutCommand {
@@ -22,19 +22,6 @@ pub(crate) enum RolloutCommand {
     Resume(ModelArgs),
     /// Try a revision again that failed.
     Retry(ModelArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ModelArgs {
-    /// Name of the ModelDeployment.
-    pub(crate) model: String,
-
-    /// Its namespace.
-    #[arg(short = 'n', long, value_name = "NAMESPACE", default_value = "default")]
-    pub(crate) namespace: String,
-
-    #[command(flatten)]
-    pub(crate) cluster: ClusterArgs,
 }
 
 #[derive(Debug, Args)]

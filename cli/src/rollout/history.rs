@@ -4,8 +4,8 @@ use anyhow::Result;
 use chandler_crds::status::RevisionStatus;
 use jiff::Timestamp;
 
-use super::args::ModelArgs;
 use super::model::Model;
+use crate::args::ModelArgs;
 use crate::columns;
 
 const HEAD: [&str; 8] = [

@@ -6,8 +6,8 @@ use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::{Api, Client};
 use serde_json::{Map, Value};
 
-use super::args::ModelArgs;
-use crate::cluster::connect;
+use crate::args::ModelArgs;
+use crate::cluster::{connect, no_model};
 
 /// Who changes the fields, to the API server.
 const FIELD_MANAGER: &str = "chandler-cli";
@@ -32,11 +32,7 @@ impl Model {
         let objects: Api<DynamicObject> = Api::namespaced_with(client, &args.namespace, &resource);
         let found = objects.get_opt(&args.model).await;
         let Some(whole) = found.context("the model could not be read")? else {
-            bail!(
-                "{} has no model {}: `kubectl get mdl -A` tells those that there are",
-                args.namespace,
-                args.model
-            );
+            return Err(no_model(args));
         };
         let known = whole.clone().try_parse();
         Ok(Self {

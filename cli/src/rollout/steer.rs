@@ -4,8 +4,8 @@ use anyhow::{Context, Result, bail};
 use chandler_crds::status::{RolloutPhase, RolloutStatus};
 use serde_json::{Map, Value};
 
-use super::args::ModelArgs;
 use super::model::{Model, steer};
+use crate::args::ModelArgs;
 
 /// Fields of `spec.rollout`.
 const PROMOTE: &str = "promote";

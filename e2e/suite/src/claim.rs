@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta, PostParams};
 
-use crate::Space;
+use crate::{Space, until};
 
 /// A claim of a test's namespace, and the volume behind it.
 #[derive(Debug)]
@@ -22,10 +22,12 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// A claim on a folder of this machine, to be mounted as `mode` says, such as `ReadOnlyMany`.
+    /// A claim on a folder of this machine, to be mounted as `mode` says, such as `ReadOnlyMany`. It
+    /// is bound: a pod that the scheduler meets with a claim that is not may wait five minutes for
+    /// its next turn.
     ///
     /// # Errors
-    /// What the API server refuses.
+    /// What the API server refuses; it is not bound in time.
     pub async fn new(space: &Space, name: &str, folder: &Path, mode: &str) -> Result<Self> {
         let claim = Self {
             volumes: Api::all(space.client.clone()),
@@ -36,7 +38,18 @@ impl Claim {
             .volumes
             .create(&PostParams::default(), &volume)
             .await?;
+        let is_known = |volume: &PersistentVolume| {
+            let status = volume.status.as_ref();
+            status.and_then(|it| it.phase.as_deref()) == Some("Available")
+        };
+        until(&claim.volumes, &claim.volume, "available", is_known).await?;
         space.apply(&claim.claim_of(name, mode)).await?;
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(space.client.clone(), &space.name);
+        let is_bound = |claim: &PersistentVolumeClaim| {
+            let status = claim.status.as_ref();
+            status.and_then(|it| it.phase.as_deref()) == Some("Bound")
+        };
+        until(&claims, name, "bound", is_bound).await?;
         Ok(claim)
     }
 

@@ -43,6 +43,10 @@ where
     if let Ok(Some(found)) = timeout(PATIENCE, watched).await {
         return Ok(found);
     }
+    if let Some(object) = &mut last {
+        // Who wrote which field is longer than all that tells what is amiss.
+        object.meta_mut().managed_fields = None;
+    }
     let shown = serde_yaml::to_string(&last).unwrap_or_default();
     bail!("{name} is not {what} after {PATIENCE:?}; it is\n{shown}")
 }

@@ -61,6 +61,10 @@ pub enum Violation {
         weight: u32,
         allowed: u32,
     },
+    #[error(
+        "revision {revision} gets {weight} % of the traffic, and less has not shown that it may"
+    )]
+    TrafficUnproven { revision: String, weight: u32 },
     #[error("revision {revision} gets traffic, and its rollout failed")]
     FailedServes { revision: String },
     #[error("{action} of revision {revision} starts from what is not so")]
@@ -354,14 +358,18 @@ fn steps(
         broken.push(Violation::FailedServes { revision });
         return;
     }
-    let Some(allowed) = rollout::allowed(spec, seen, memory).filter(|it| weight > *it) else {
+    let Some(allowed) = rollout::allowed(spec, seen, memory) else {
         return;
     };
-    broken.push(Violation::StepSkipped {
-        revision,
-        weight,
-        allowed,
-    });
+    if weight > allowed {
+        broken.push(Violation::StepSkipped {
+            revision,
+            weight,
+            allowed,
+        });
+    } else if !rollout::is_earned(spec, memory) {
+        broken.push(Violation::TrafficUnproven { revision, weight });
+    }
 }
 
 /// The revision with traffic that has most ready replicas has no fewer than it had, or than are

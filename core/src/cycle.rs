@@ -3,6 +3,7 @@
 use chandler_crds::{ModelDeployment, ModelDeploymentStatus};
 use jiff::Timestamp;
 
+use crate::analysis;
 use crate::check::check;
 use crate::conclude;
 use crate::decide::{Action, Decision, decide, decide_removal};
@@ -77,7 +78,9 @@ pub async fn cycle<W: World>(
         Ok(spec) => spec,
         Err(invalid) => return Ok(rest(conclude::invalid(&before, object, &invalid, now))),
     };
-    let seen = world.observe(&spec.key).await?;
+    let memory = Memory::from_status(Some(&before));
+    let question = analysis::question(&spec, &memory);
+    let seen = world.observe(&spec.key, question.as_ref()).await?;
     Ok(match plan(&before, &spec, &seen, now) {
         Ok(decision) => carry_out(world, &before, &spec, seen, decision, now).await,
         Err(refused) => Turn {
@@ -115,7 +118,7 @@ pub async fn remove<W: World>(
     status: &ModelDeploymentStatus,
     now: Timestamp,
 ) -> Result<Option<Turn>, Failure> {
-    let seen = world.observe(&spec.key).await?;
+    let seen = world.observe(&spec.key, None).await?;
     if seen.revisions.is_empty() && seen.weights.is_empty() {
         return Ok(None);
     }

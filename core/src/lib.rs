@@ -6,6 +6,7 @@
 //! Snapshot    Decision             Outcomes    Status
 //! ```
 
+pub mod analysis;
 pub mod check;
 pub mod conclude;
 pub mod cycle;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::analysis::TrialSeen;
 use crate::load::{LoadSeen, Trail};
 
 /// Traffic weights by revision, in percent. Revisions that are absent have none.
@@ -21,6 +22,8 @@ pub struct Snapshot {
     pub gateways: Option<GatewaysSeen>,
     /// What was asked of the model lately, as its replicas measured it; empty if that is not known.
     pub trail: Trail,
+    /// What the comparison of a canary's traffic has come to; `None` while nothing is compared.
+    pub trial: Option<TrialSeen>,
     /// Why nobody tells what the replicas measure, for people; `None` if it is told, or why not is
     /// not known. No number in it moves by itself: status holds it.
     pub untold: Option<String>,

@@ -7,15 +7,20 @@ use std::future::Future;
 use chandler_crds::ModelLock;
 use chandler_crds::status::StartupTimes;
 
+use crate::analysis::Question;
 use crate::decide::Action;
 use crate::snapshot::Snapshot;
 use crate::validate::ModelKey;
 
 /// Somewhere models are served.
 pub trait World {
-    /// What there is of one model.
-    fn observe(&mut self, key: &ModelKey)
-    -> impl Future<Output = Result<Snapshot, Failure>> + Send;
+    /// What there is of one model. Its traffic is compared as `question` asks, from now on if that is
+    /// another one than before, and not at all without one.
+    fn observe(
+        &mut self,
+        key: &ModelKey,
+        question: Option<&Question>,
+    ) -> impl Future<Output = Result<Snapshot, Failure>> + Send;
 
     /// Does one thing, or tells why not. An action whose precondition no longer holds fails.
     fn perform(&mut self, key: &ModelKey, action: &Action) -> impl Future<Output = Outcome> + Send;

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use chandler_core::analysis::Question;
 use chandler_core::cycle::{Foreseen, Turn, cycle, foresee};
 use chandler_core::decide::Action;
 use chandler_core::load::{Flow, LoadSeen};
@@ -23,7 +24,7 @@ use serde_json::json;
 struct Shown(Snapshot);
 
 impl World for Shown {
-    async fn observe(&mut self, _key: &ModelKey) -> Result<Snapshot, Failure> {
+    async fn observe(&mut self, _: &ModelKey, _: Option<&Question>) -> Result<Snapshot, Failure> {
         Ok(self.0.clone())
     }
 

@@ -4,6 +4,7 @@ mod common;
 
 use std::time::Duration;
 
+use chandler_core::analysis::{Check, CheckSeen, Question, TrialSeen, Verdict, question};
 use chandler_core::check::check;
 use chandler_core::conclude::conclude;
 use chandler_core::decide::{Action, Decision, decide, decide_removal};
@@ -113,6 +114,7 @@ fn at_rest(spec: &Validated, decision: &Decision) -> bool {
                 | Why::ProbeWaits { .. }
                 | Why::Draining { .. }
                 | Why::StepHolds { .. }
+                | Why::TrafficOpen { .. }
         )
     };
     let has_schedule = spec.schedule != Schedule::default();
@@ -152,7 +154,25 @@ fn replicas(spec: &Validated, seen: &Snapshot, decision: &Decision) -> Option<u3
     })
 }
 
-/// Follows decisions in a world that obeys, until there are none.
+/// What the comparison of a good canary's traffic comes to.
+fn passed(question: Question) -> TrialSeen {
+    let check = CheckSeen {
+        check: Check::Latency,
+        verdict: Verdict::Passed,
+        canary: Some(1.0),
+        stable: Some(1.0),
+        limit: 1.2,
+    };
+    TrialSeen {
+        revision: question.revision,
+        from: question.from,
+        step: question.step,
+        requests: 100,
+        checks: vec![check],
+    }
+}
+
+/// Follows decisions in a world that obeys and whose requests fare well, until there are none.
 fn converge(
     spec: &Validated,
     seen: &mut Snapshot,
@@ -174,6 +194,7 @@ fn converge(
             now,
         );
         *memory = kept(&concluded.status);
+        seen.trial = question(spec, memory).map(passed);
         if at_rest(spec, &decision) && *seen == before {
             return Ok(now);
         }
@@ -306,7 +327,7 @@ proptest! {
             obey(&mut seen, &decision.actions);
             now = later(later(now, spec.worker.drain()), Duration::from_secs(1));
         }
-        seen.gateways = None;
+        (seen.gateways, seen.trial) = (None, None);
         prop_assert_eq!(seen, Snapshot::default());
     }
 

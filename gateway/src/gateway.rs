@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use chandler_core::analysis::Tallies;
 use chandler_core::traffic::{Hedging, ModelRoute, RetryBudget, RouteTable};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -121,6 +122,11 @@ impl Gateway {
             idle: self.0.idle.of(key, now),
             open: self.0.accounts.are_open(),
         }
+    }
+
+    /// What is counted of models whose traffic more than one revision has.
+    pub fn tallies(&self) -> Tallies {
+        self.0.routes.tallies()
     }
 
     /// Changes whenever a first request begins to wait for a replica of a model, and not with the

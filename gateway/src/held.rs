@@ -111,10 +111,12 @@ async fn answer_events(body: AnswerBody, mut hold: Hold) -> Option<(Bytes, State
         AnswerBody::Whole(body) => body,
         AnswerBody::Open(..) => {
             hold.exchange.ended(StatusCode::BAD_GATEWAY);
+            hold.measure.cut();
             return Some((error_event(&GatewayError::NoEvents), State::Over));
         }
     };
     hold.exchange.ended(hold.status);
+    hold.measure.complete(hold.status, Instant::now);
     // An error of the replica's, or the answer of one that does not stream: JSON either way.
     let mut event = BytesMut::from(&b"data: "[..]);
     let is_line_end = |byte: &u8| matches!(byte, b'\n' | b'\r');

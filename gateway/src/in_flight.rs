@@ -10,6 +10,7 @@ use chandler_core::traffic::health::EJECTION;
 use chandler_core::traffic::{Endpoint, Health, Load};
 use http::HeaderValue;
 
+use crate::compare::Counter;
 use crate::upstream::Pool;
 
 /// How long a replica's word on its queue counts. One that gets no requests tells nothing new,
@@ -157,6 +158,8 @@ pub(crate) struct Seat {
     /// What the endpoint calls the model.
     pub(crate) served_name: Arc<str>,
     pub(crate) replica: Arc<Replica>,
+    /// Where what becomes of its requests is counted, while its revision shares the traffic.
+    pub(crate) counter: Option<Arc<Counter>>,
 }
 
 /// One request's place at a replica; counted from its creation until it is dropped. Whoever has
@@ -189,6 +192,7 @@ impl Seat {
         revision: Arc<str>,
         served_name: Arc<str>,
         replica: Arc<Replica>,
+        counter: Option<Arc<Counter>>,
     ) -> Self {
         let host = HeaderValue::from_str(&endpoint.addr.to_string());
         // A hash is always the value of a header.
@@ -201,6 +205,7 @@ impl Seat {
             revision,
             served_name,
             replica,
+            counter,
         }
     }
 }
@@ -230,6 +235,13 @@ impl Lease {
     pub(crate) fn failed(&self, now: Duration) {
         self.trial.store(false, Ordering::Relaxed);
         self.replica.change(|health| health.failed(now, &EJECTION));
+    }
+
+    /// Counts a request that it did not answer against its revision, if that shares the traffic.
+    pub(crate) fn count_failure(&self) {
+        if let Some(counter) = &self.counter {
+            counter.fail();
+        }
     }
 
     /// The replica told how many tokens wait in its queue.
@@ -267,7 +279,7 @@ mod tests {
 
     fn seat(replicas: &mut Replicas, endpoint: Endpoint, version: u64) -> Arc<Seat> {
         let replica = replicas.of(&endpoint, version);
-        Arc::new(Seat::new(endpoint, "r".into(), "m".into(), replica))
+        Arc::new(Seat::new(endpoint, "r".into(), "m".into(), replica, None))
     }
 
     fn a_seat() -> Arc<Seat> {

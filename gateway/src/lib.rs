@@ -14,6 +14,7 @@ mod call;
 pub mod check;
 pub mod cli;
 pub mod cluster;
+mod compare;
 mod config;
 mod connector;
 mod demand;

@@ -14,6 +14,7 @@ use crate::accounts::Admission;
 use crate::alarm::Alarm;
 use crate::attempt::{Answer, AnswerBody};
 use crate::call::Call;
+use crate::compare::Measure;
 use crate::effort::{Answered, Effort, Found};
 use crate::errors::GatewayError;
 use crate::form::Form;
@@ -113,6 +114,8 @@ fn respond(inner: &Inner, mut effort: Effort, answered: Answered) -> Response {
     let body = match body {
         AnswerBody::Whole(body) => {
             exchange(inner, &mut effort, &lease).ended(parts.status);
+            let mut measure = Measure::of(&lease, attempt.began(), Instant::now);
+            measure.complete(parts.status, Instant::now);
             effort.admission.whole(parts.status, &body);
             Body::from(body)
         }
@@ -147,6 +150,7 @@ pub(crate) fn hold(
     let (deadline, timed_out) = (effort.deadline(), effort.timed_out());
     Hold {
         exchange: exchange(inner, &mut effort, &lease),
+        measure: Measure::of(&lease, attempt.began(), Instant::now),
         lease,
         attempt,
         admission: effort.admission,

@@ -66,6 +66,7 @@ fn operational() -> Router<Gateway> {
         (paths::LIVE, get(live)),
         (paths::READY, get(ready)),
         (paths::METRICS, get(metrics)),
+        (paths::TALLIES, get(tallies)),
     ] {
         router = router.route(path, route.fallback(only_get));
     }
@@ -228,6 +229,10 @@ async fn ready(State(gateway): State<Gateway>) -> Response {
         access,
     };
     (status, Json(readiness)).into_response()
+}
+
+async fn tallies(State(gateway): State<Gateway>) -> Response {
+    Json(gateway.tallies()).into_response()
 }
 
 async fn metrics(State(gateway): State<Gateway>) -> Response {

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::accounts::Admission;
 use crate::attempt::{AttemptError, with_causes};
+use crate::compare::Measure;
 use crate::errors::{GatewayError, OpenAiError};
 use crate::event_gate::EventGate;
 use crate::in_flight::Lease;
@@ -52,6 +53,7 @@ pub(crate) struct Hold {
     pub(crate) lease: Lease,
     pub(crate) attempt: Attempt,
     pub(crate) exchange: Exchange,
+    pub(crate) measure: Measure,
     pub(crate) admission: Admission,
     pub(crate) status: StatusCode,
     /// When the caller's time is up, and what it is told then.
@@ -130,8 +132,12 @@ impl EventStream {
                 }
             },
         };
+        if let Ok(Some(events)) = &next {
+            self.hold.measure.events(events, Instant::now);
+        }
         if self.source.gate.done() {
             self.hold.exchange.ended(self.hold.status);
+            self.hold.measure.complete(self.hold.status, Instant::now);
         }
         match next {
             Ok(Some(events)) => Some(events),
@@ -150,6 +156,9 @@ impl EventStream {
         self.ended = true;
         if self.source.gate.done() {
             return None;
+        }
+        if !matches!(error, GatewayError::ShuttingDown) {
+            self.hold.measure.cut();
         }
         self.hold.exchange.ended(error.status());
         self.hold.attempt.cut(error.reason());
@@ -171,10 +180,12 @@ async fn next_frame((first, mut body, mut hold): Open) -> Option<(Result<Bytes, 
     }
     let Some(data) = body.data().await else {
         hold.exchange.ended(hold.status);
+        hold.measure.complete(hold.status, Instant::now);
         return None;
     };
     if data.is_err() {
         hold.exchange.ended(StatusCode::BAD_GATEWAY);
+        hold.measure.cut();
     }
     Some((data, (first, body, hold)))
 }

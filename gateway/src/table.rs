@@ -1,14 +1,16 @@
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use chandler_core::analysis::Tallies;
 use chandler_core::traffic::affinity::mix;
 use chandler_core::traffic::{
     Ask, Draws, Hedging, Load, ModelRoute, NoRoute, Place, RouteTable, pick,
 };
 use tokio::sync::watch;
 
+use crate::compare::{Comparisons, Counters};
 use crate::in_flight::{Lease, Replicas, Seat};
 
 /// 2^64 divided by the golden ratio: turns multiplied by it fall evenly over all of u64.
@@ -20,6 +22,7 @@ pub(crate) struct Routes {
     current: ArcSwap<Snapshot>,
     versions: watch::Sender<u64>,
     replicas: Mutex<Replicas>,
+    comparisons: Mutex<Comparisons>,
 }
 
 /// One published table, made ready to be asked by each request.
@@ -47,13 +50,16 @@ impl Routes {
             current: ArcSwap::default(),
             versions: watch::Sender::new(0),
             replicas: Mutex::default(),
+            comparisons: Mutex::default(),
         }
     }
 
     /// Replaces the table as one, and wakes whoever waits for a change.
     pub(crate) fn publish(&self, table: RouteTable) {
         let mut replicas = self.replicas.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = self.current.load().next(table, &mut replicas);
+        let mut comparisons = self.comparisons();
+        let snapshot = self.current.load();
+        let snapshot = snapshot.next(table, &mut replicas, &mut comparisons);
         let version = snapshot.version;
         self.current.store(Arc::new(snapshot));
         replicas.forget_unused();
@@ -62,6 +68,16 @@ impl Routes {
 
     pub(crate) fn load(&self) -> Arc<Snapshot> {
         self.current.load_full()
+    }
+
+    /// What is counted of models whose traffic more than one revision has.
+    pub(crate) fn tallies(&self) -> Tallies {
+        self.comparisons().told()
+    }
+
+    fn comparisons(&self) -> MutexGuard<'_, Comparisons> {
+        let comparisons = self.comparisons.lock();
+        comparisons.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Versions to come; see [`Snapshot::version`].
@@ -78,7 +94,12 @@ impl Routes {
 
 impl Snapshot {
     /// That of the table that comes after this one.
-    fn next(&self, table: RouteTable, replicas: &mut Replicas) -> Self {
+    fn next(
+        &self,
+        table: RouteTable,
+        replicas: &mut Replicas,
+        comparisons: &mut Comparisons,
+    ) -> Self {
         let version = self.version + 1;
         let last = self.models.values();
         let last: HashMap<&str, _> = last
@@ -91,16 +112,17 @@ impl Snapshot {
             let model = known.cloned().unwrap_or_else(|| {
                 let key = route.key.clone();
                 let hedging = last.get(&*key).copied().cloned().unwrap_or_default();
-                let model = Arc::new(Model::new(route, version, replicas, hedging));
+                let counters = comparisons.of(&route);
+                let model = Model::new(route, version, replicas, hedging, &counters);
+                let model = Arc::new(model);
                 by_key.insert(key, Arc::clone(&model));
                 model
             });
             (name, model)
         });
-        Self {
-            version,
-            models: models.collect(),
-        }
+        let models = models.collect();
+        comparisons.keep(|key| by_key.contains_key(key));
+        Self { version, models }
     }
 
     /// The model that callers call `name`.
@@ -147,6 +169,7 @@ impl Model {
         version: u64,
         replicas: &mut Replicas,
         hedging: Arc<Hedging>,
+        counters: &Counters,
     ) -> Self {
         let served_name: Arc<str> = route.served_name.as_str().into();
         let revisions = route.revisions.iter();
@@ -155,7 +178,9 @@ impl Model {
             let seats = revision.endpoints.iter().map(|endpoint| {
                 let replica = replicas.of(endpoint, version);
                 let (revision, served_name) = (Arc::clone(&hash), Arc::clone(&served_name));
-                Arc::new(Seat::new(endpoint.clone(), revision, served_name, replica))
+                let counter = counters.get(&*hash).map(Arc::clone);
+                let endpoint = endpoint.clone();
+                Arc::new(Seat::new(endpoint, revision, served_name, replica, counter))
             });
             seats.collect()
         });
@@ -220,179 +245,5 @@ pub(crate) fn draws(turn: u64) -> Draws {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use std::collections::BTreeMap;
-
-    use chandler_core::traffic::health::EJECTION;
-    use chandler_core::traffic::{Endpoint, RevisionRoute};
-
-    use super::*;
-
-    const NOW: Duration = Duration::from_secs(1);
-
-    fn model(key: &str, ids: &[&str]) -> ModelRoute {
-        let endpoints = ids.iter().map(|id| Endpoint {
-            id: (*id).into(),
-            addr: ([127, 0, 0, 1], 1).into(),
-        });
-        let revision = RevisionRoute {
-            revision: "r".into(),
-            weight: 100,
-            endpoints: endpoints.collect(),
-        };
-        ModelRoute {
-            key: key.into(),
-            served_name: "m".into(),
-            revisions: vec![revision],
-            ..ModelRoute::default()
-        }
-    }
-
-    fn table(ids: &[&str]) -> RouteTable {
-        RouteTable {
-            models: BTreeMap::from([("m".into(), model("default/m", ids))]),
-        }
-    }
-
-    fn lease(routes: &Routes, turn: u64) -> Result<Lease, NoRoute> {
-        let ask = Ask {
-            draws: draws(turn),
-            ..Ask::default()
-        };
-        routes.load().lease("m", &ask, NOW)
-    }
-
-    #[test]
-    fn a_count_outlives_the_table_that_named_it() {
-        let routes = Routes::new();
-        routes.publish(table(&["a"]));
-        let held = lease(&routes, 0).unwrap();
-        routes.publish(table(&[]));
-        assert_eq!(routes.in_flight("a"), 1);
-        assert_eq!(lease(&routes, 0).unwrap_err(), NoRoute::NoReadyReplica);
-        routes.publish(table(&["a", "b"]));
-        let other = lease(&routes, 0).unwrap();
-        assert_eq!(other.endpoint.id, "b", "a is still busy");
-        drop(held);
-        assert_eq!((routes.in_flight("a"), routes.in_flight("b")), (0, 1));
-    }
-
-    #[test]
-    fn a_replica_that_failed_is_passed_over_also_by_the_next_table() {
-        let routes = Routes::new();
-        routes.publish(table(&["a", "b", "c"]));
-        for turn in 0.. {
-            let lease = lease(&routes, turn).unwrap();
-            if lease.endpoint.id == "a" {
-                (0..EJECTION.failures).for_each(|_| lease.failed(NOW));
-                break;
-            }
-        }
-        for ids in [&["a", "b", "c"][..], &["c", "a"]] {
-            routes.publish(table(ids));
-            for turn in 0..100 {
-                assert_ne!(lease(&routes, turn).unwrap().endpoint.id, "a");
-            }
-        }
-        routes.publish(table(&["a"]));
-        assert!(lease(&routes, 0).is_ok(), "it is all there is");
-    }
-
-    #[test]
-    fn what_a_replica_reports_counts_as_load() {
-        let routes = Routes::new();
-        routes.publish(table(&["a", "b"]));
-        let first = lease(&routes, 0).unwrap();
-        first.report_queued_tokens(10_000, NOW);
-        let held: Vec<_> = (0..10).map(|turn| lease(&routes, turn).unwrap()).collect();
-        assert!(
-            held.iter()
-                .all(|lease| lease.endpoint.id != first.endpoint.id)
-        );
-    }
-
-    #[test]
-    fn a_second_replica_is_another_that_nothing_speaks_against() {
-        let routes = Routes::new();
-        routes.publish(table(&["a"]));
-        let second = |first: &Lease, turn| {
-            let (snapshot, draws) = (routes.load(), draws(turn));
-            snapshot.model("m").unwrap().second(first, draws, NOW)
-        };
-        let alone = lease(&routes, 0).unwrap();
-        assert!(second(&alone, 0).is_none());
-        routes.publish(table(&["a", "b"]));
-        for turn in 0..20 {
-            let other = second(&alone, turn).unwrap();
-            assert_eq!((&*other.endpoint.id, &*other.revision), ("b", "r"));
-        }
-        let other = second(&alone, 0).unwrap();
-        (0..EJECTION.failures).for_each(|_| other.failed(NOW));
-        assert!(second(&alone, 0).is_none());
-    }
-
-    #[test]
-    fn what_is_known_of_a_models_times_outlives_a_table() {
-        let routes = Routes::new();
-        let known = |name| Arc::clone(&routes.load().model(name).unwrap().hedging);
-        routes.publish(table(&["a"]));
-        let before = known("m");
-        let renamed = BTreeMap::from([("n".into(), model("default/m", &[]))]);
-        routes.publish(RouteTable { models: renamed });
-        assert!(Arc::ptr_eq(&before, &known("n")));
-    }
-
-    #[test]
-    fn a_lease_tells_what_the_table_said() {
-        let routes = Routes::new();
-        let route = model("default/m", &["a"]);
-        routes.publish(RouteTable {
-            models: BTreeMap::from([("other".into(), route)]),
-        });
-        let snapshot = routes.load();
-        let lease = snapshot.lease("other", &Ask::default(), NOW).unwrap();
-        assert_eq!((&*lease.revision, &*lease.served_name), ("r", "m"));
-        let unknown = snapshot.lease("m", &Ask::default(), NOW).unwrap_err();
-        assert_eq!(unknown, NoRoute::UnknownModel);
-    }
-
-    #[test]
-    fn names_of_one_model_share_it_and_it_is_listed_once() {
-        let routes = Routes::new();
-        let (own, other) = (model("default/m", &["a"]), model("team/m", &["b"]));
-        routes.publish(RouteTable {
-            models: BTreeMap::from([
-                ("m".into(), own.clone()),
-                ("default/m".into(), own),
-                ("canary".into(), model("default/m", &["c"])),
-                ("team/m".into(), other),
-            ]),
-        });
-        let snapshot = routes.load();
-        let of = |name| snapshot.model(name).unwrap();
-        assert!(Arc::ptr_eq(of("m"), of("default/m")));
-        assert!(!Arc::ptr_eq(of("m"), of("team/m")));
-        assert!(!Arc::ptr_eq(of("m"), of("canary")), "it leads elsewhere");
-        let names: Vec<_> = snapshot.listed().map(|(name, _)| name).collect();
-        assert_eq!(names, ["m", "team/m"]);
-    }
-
-    #[test]
-    fn a_waiter_learns_of_a_change_made_before_it_asked() {
-        let routes = Routes::new();
-        let seen = routes.load().version;
-        routes.publish(table(&["a"]));
-        let changes = routes.changes();
-        assert_ne!(*changes.borrow(), seen);
-    }
-
-    #[test]
-    fn draws_are_even_over_any_hundred_turns() {
-        for start in [0, 1, 12_345, u64::MAX - 50] {
-            let turns = (0..100).map(|i| draws(start.wrapping_add(i)).revision);
-            let low = turns.filter(|draw| *draw < 0.1).count();
-            assert!((8..=12).contains(&low), "{low} from {start}");
-        }
-    }
-}
+#[path = "table_tests.rs"]
+mod tests;

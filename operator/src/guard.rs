@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use chandler_core::analysis::Question;
 use chandler_core::decide::Action;
 use chandler_core::snapshot::Snapshot;
 use chandler_core::validate::ModelKey;
@@ -70,8 +71,12 @@ impl<W: World + Send> Guarded<W> {
 }
 
 impl<W: World + Send> World for Guarded<W> {
-    async fn observe(&mut self, key: &ModelKey) -> Result<Snapshot, Failure> {
-        self.world.observe(key).await
+    async fn observe(
+        &mut self,
+        key: &ModelKey,
+        question: Option<&Question>,
+    ) -> Result<Snapshot, Failure> {
+        self.world.observe(key, question).await
     }
 
     async fn perform(&mut self, key: &ModelKey, action: &Action) -> Outcome {

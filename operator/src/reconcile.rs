@@ -42,6 +42,9 @@ pub trait Worlds: Send + Sync + 'static {
     /// The world of this object.
     fn of(&self, object: &ModelDeployment) -> Self::Model;
 
+    /// A model is no more.
+    fn gone(&self, key: &ModelKey);
+
     /// What a turn of a model left is no more to be relied on: another one begins.
     fn unsettle(&self, key: &ModelKey);
 
@@ -149,6 +152,7 @@ pub async fn reconcile<W: Worlds>(key: &ModelKey, context: &Context<W>) -> Actio
     let (outcome, action) = match turn(key, context).await {
         Ok(Done::Gone) => {
             metrics.ledger().forget(key);
+            context.worlds.gone(key);
             ("gone", Action::await_change())
         }
         Ok(Done::Published(wake_at)) => ("done", next(wake_at, Timestamp::now())),

@@ -167,6 +167,12 @@ impl Worlds for Cluster {
         ClusterModel::new(client, site, probe, self.gateways.clone(), scraper, object)
     }
 
+    fn gone(&self, key: &ModelKey) {
+        if let Some(gateways) = &self.gateways {
+            gateways.gone(key);
+        }
+    }
+
     fn unsettle(&self, key: &ModelKey) {
         self.scraper.unsettle(key);
     }

@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, StatusCode, header};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -91,6 +92,26 @@ impl Client {
             return Err(format!("{} gave {status}", paths::METRICS).into());
         }
         Ok(samples(str::from_utf8(&text)?)?)
+    }
+
+    /// Asks with GET for JSON of a known shape.
+    ///
+    /// # Errors
+    /// No whole answer of that shape with status 200 within `limit`, or one of more than 4 MiB.
+    pub async fn json<T: DeserializeOwned>(
+        &self,
+        addr: SocketAddr,
+        path: &str,
+        limit: Duration,
+    ) -> Result<T, Failed> {
+        let request = Request::builder()
+            .uri(format!("http://{addr}{path}"))
+            .body(Full::default())?;
+        let (status, text) = self.fetch(request, METRICS_LIMIT, limit).await?;
+        if status != StatusCode::OK {
+            return Err(format!("{path} gave {status}").into());
+        }
+        Ok(serde_json::from_slice(&text)?)
     }
 
     async fn ask(

@@ -11,6 +11,7 @@ pub mod fault;
 pub mod gateways;
 mod replica;
 mod revision;
+pub mod rollouts;
 mod scrapes;
 pub mod script;
 pub mod simulation;

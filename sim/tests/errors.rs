@@ -43,6 +43,12 @@ fn bad_lines_are_told_with_their_place_and_what_to_write() {
             "write one of resolve, create",
         ),
         (
+            "slow r1 never",
+            "InvalidNumber",
+            "no number from 0.01 to 100",
+        ),
+        ("errors r1 2", "InvalidNumber", "no number from 0 to 1"),
+        (
             "operator sleeps",
             "WrongUsage",
             "operator dies before|after action COUNT",

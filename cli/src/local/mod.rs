@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use chandler_core::analysis::Trials;
 use chandler_core::validate::{ModelKey, Validated};
 use chandler_gateway::Gateway;
 use chandler_source::{Access, Cache};
@@ -26,6 +27,8 @@ pub(crate) use world::LocalModel;
 
 /// Between the begins of two rounds of questions to replicas.
 const PERIOD: Duration = Duration::from_secs(1);
+/// The one gateway, among those that tell of requests.
+const GATEWAY: &str = "local";
 
 /// What the local world needs from outside.
 pub(crate) struct Config {
@@ -46,6 +49,8 @@ pub(crate) struct Local {
     events: Events,
     client: chandler_probe::Client,
     models: Mutex<Models>,
+    /// Comparisons of canaries' traffic.
+    trials: Mutex<Trials>,
     /// Moments of readings are told as the time since then.
     origin: Instant,
 }
@@ -59,6 +64,7 @@ impl Local {
             events,
             client: chandler_probe::Client::new(),
             models,
+            trials: Mutex::default(),
             origin: Instant::now(),
         })
     }
@@ -76,6 +82,7 @@ impl Local {
 
     /// A model that is gone for good; its name is free for another.
     pub(crate) fn forget(&self, key: &ModelKey) {
+        self.trials().forget(key);
         self.models().remove(key);
         self.publish();
     }
@@ -105,7 +112,25 @@ impl Local {
         loop {
             rounds.tick().await;
             load::round(&self).await;
+            self.compare();
         }
+    }
+
+    /// Takes note of what the gateway counts of canaries' traffic, and wakes the runners of those that
+    /// it tells on.
+    fn compare(&self) {
+        if self.trials().is_empty() {
+            return;
+        }
+        let round = [(GATEWAY.to_owned(), self.gateway.tallies())].into();
+        let judged = self.trials().note(round);
+        for key in judged {
+            self.wake(&key).notify_one();
+        }
+    }
+
+    fn trials(&self) -> MutexGuard<'_, Trials> {
+        self.trials.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Drains every replica and waits until its process is gone.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use chandler_core::analysis::Question;
 use chandler_core::decide::Action;
 use chandler_core::snapshot::{GatewaysSeen, RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::ModelKey;
@@ -25,8 +26,13 @@ pub(crate) struct LocalModel {
 }
 
 impl World for LocalModel {
-    async fn observe(&mut self, _key: &ModelKey) -> Result<Snapshot, Failure> {
+    async fn observe(
+        &mut self,
+        key: &ModelKey,
+        question: Option<&Question>,
+    ) -> Result<Snapshot, Failure> {
         let (mut snapshot, asked) = self.known();
+        snapshot.trial = self.local.trials().ask(key, question);
         for (name, rest) in rest::of(&self.local.client, asked).await {
             if let Some(revision) = snapshot.revisions.get_mut(&name) {
                 revision.idle = Some(rest);
@@ -94,6 +100,7 @@ impl LocalModel {
             weights: model.weights.clone(),
             gateways: Some(self.told()),
             trail: model.series.trail(now),
+            trial: None,
             untold: None,
         };
         let ready = revisions.map(|(name, revision)| {

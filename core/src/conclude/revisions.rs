@@ -94,6 +94,7 @@ pub(super) fn rollout(spec: &Validated, memory: &Memory) -> Option<RolloutStatus
         step_began_at: MicroTime(rollout.step_began_at),
         held_since: rollout.held_since.map(MicroTime),
         began_at: MicroTime(rollout.began_at),
+        analysis: rollout.analysis.clone(),
         end: end.map(End::to_status),
         policy: rollout.policy.clone(),
     })

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::progress::{self, halted};
-use super::{answered, blue_green, ensure, retire, spread};
+use super::{answered, blue_green, ensure, retire, spread, traffic};
 use crate::decide::{Decision, after};
 use crate::memory::Memory;
 use crate::snapshot::{Snapshot, Weights};
@@ -103,9 +103,14 @@ fn advance(
         return;
     }
     let is_ready = is_ready(spec, wanted, seen, decision);
+    let is_passed = traffic::is_passed(spec, seen, &decision.memory);
     let Some(rollout) = &mut decision.memory.rollout else {
         return;
     };
+    let rises = spec.rollout.weight(rollout.step) > seen.weight(&spec.revision);
+    if rises && !traffic::is_earned(spec, rollout) {
+        progress::go_back(spec, seen, now, rollout);
+    }
     let weight = spec.rollout.weight(rollout.step);
     if rollout.step == 0 {
         if is_ready {
@@ -118,11 +123,23 @@ fn advance(
         rollout.held_since = None;
         return;
     }
+    let begins = rollout.held_since.is_none() && spec.rollout.analysis.is_some();
     // A clock that was set back must not make it longer.
     let since = rollout.held_since.map_or(now, |since| since.min(now));
     rollout.held_since = Some(since);
-    if after(since, spec.rollout.hold(rollout.step)) <= now {
-        rollout.enter(rollout.step + 1, now);
+    let (next, is_over) = (
+        rollout.step + 1,
+        after(since, spec.rollout.hold(rollout.step)) <= now,
+    );
+    if begins {
+        // The comparison begins with the next look, which must not wait for the hold's end.
+        decision.wake(now);
+    }
+    if is_passed && is_over {
+        traffic::keep(spec, seen, now, &mut decision.memory);
+        if let Some(rollout) = &mut decision.memory.rollout {
+            rollout.enter(next, now);
+        }
     }
 }
 
@@ -176,15 +193,18 @@ fn share(
     let shares = [(revision, weight), (&base.revision, 100 - weight)];
     let to: Weights = shares.map(|(name, weight)| (name.clone(), weight)).into();
     spread(to, seen, decision);
-    hold(spec, (step, weight), decision);
+    hold(spec, (step, weight), now, decision);
+    traffic::tell(spec, seen, now, decision);
 }
 
 /// Tells how long the step is held, and looks again then.
-fn hold(spec: &Validated, (step, weight): (u32, u32), decision: &mut Decision) {
+fn hold(spec: &Validated, (step, weight): (u32, u32), now: Timestamp, decision: &mut Decision) {
     let rollout = progress::of(spec, &decision.memory);
     if let Some(since) = rollout.and_then(|rollout| rollout.held_since) {
         let until = after(since, spec.rollout.hold(step));
-        decision.wake(until);
+        if until > now {
+            decision.wake(until);
+        }
         decision.why.push(Why::StepHolds {
             revision: spec.revision.clone(),
             weight,

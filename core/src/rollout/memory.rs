@@ -1,13 +1,13 @@
 //! How far a rollout is, as status remembers it.
 
 use chandler_crds::k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use chandler_crds::status::{RolloutEnd, RolloutPhase, RolloutStatus};
+use chandler_crds::status::{AnalysisStatus, RolloutEnd, RolloutPhase, RolloutStatus};
 use jiff::Timestamp;
 
 use crate::validate::Validated;
 
 /// How far a rollout is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RolloutMemory {
     /// The revision that takes over.
     pub revision: String,
@@ -25,6 +25,8 @@ pub struct RolloutMemory {
     pub began_at: Timestamp,
     /// Hash of the policy that it follows.
     pub policy: String,
+    /// What the traffic of the last step that ended was found to be.
+    pub analysis: Option<AnalysisStatus>,
 }
 
 /// What a rollout does.
@@ -62,6 +64,7 @@ impl RolloutMemory {
             held_since: None,
             began_at: now,
             policy: spec.rollout.hash.clone(),
+            analysis: None,
         }
     }
 
@@ -86,6 +89,7 @@ impl RolloutMemory {
             held_since: status.held_since.as_ref().map(|time| time.0),
             began_at: status.began_at.0,
             policy: status.policy.clone(),
+            analysis: status.analysis.clone(),
         }
     }
 

@@ -5,6 +5,7 @@ mod canary;
 mod memory;
 pub(crate) mod progress;
 mod recreate;
+mod traffic;
 
 use std::time::Duration;
 
@@ -47,6 +48,11 @@ pub(crate) fn allowed(spec: &Validated, seen: &Snapshot, memory: &Memory) -> Opt
         TakeOver::Canary => canary::allowed(spec, seen, memory),
         TakeOver::BlueGreen | TakeOver::Recreate => None,
     }
+}
+
+/// Whether the traffic of the step before the rollout's was found good, if it is looked at.
+pub(crate) fn is_earned(spec: &Validated, memory: &Memory) -> bool {
+    progress::of(spec, memory).is_none_or(|rollout| traffic::is_earned(spec, rollout))
 }
 
 /// Makes the wanted revision exist with `wanted` replicas.

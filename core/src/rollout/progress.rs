@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::all_to;
 use super::memory::{End, RolloutMemory, Stage};
+use super::traffic;
 use crate::decide::{Decision, after};
 use crate::memory::{Memory, RevisionMemory, blocker};
 use crate::snapshot::Snapshot;
@@ -16,6 +17,8 @@ use crate::why::Why;
 const COMPLETED: &str = "Completed";
 /// Reason of one that a person took back.
 const ABORTED: &str = "Aborted";
+/// Reason of one whose traffic did not keep its limits.
+const ANALYSIS_FAILED: &str = "AnalysisFailed";
 /// Reason of one whose step took too long.
 const TOO_LATE: &str = "ProgressDeadlineExceeded";
 
@@ -59,6 +62,16 @@ fn follow(spec: &Validated, seen: &Snapshot, now: Timestamp, rollout: &mut Rollo
         return;
     }
     rollout.policy.clone_from(&spec.rollout.hash);
+    go_back(spec, seen, now, rollout);
+}
+
+/// Begins the step anew whose weight the revision has.
+pub(super) fn go_back(
+    spec: &Validated,
+    seen: &Snapshot,
+    now: Timestamp,
+    rollout: &mut RolloutMemory,
+) {
     let weight = seen.weight(&spec.revision);
     let reached = (1..=spec.rollout.last_step()).filter(|it| spec.rollout.weight(*it) <= weight);
     rollout.enter(reached.max().unwrap_or(rollout.step.min(1)), now);
@@ -157,9 +170,14 @@ pub(crate) fn judge(
     if !has_base || wanted == 0 || named(&policy.promote) {
         return;
     }
+    if let Some(message) = traffic::failure(spec, seen, &decision.memory) {
+        traffic::keep(spec, seen, now, &mut decision.memory);
+        return fail(spec, ANALYSIS_FAILED, message, now, &mut decision.memory);
+    }
     match due(spec, &decision.memory) {
         Some(due) if due <= now => {
             let message = late(spec, seen, &decision.memory);
+            traffic::keep(spec, seen, now, &mut decision.memory);
             fail(spec, TOO_LATE, message, now, &mut decision.memory);
         }
         Some(due) => decision.wake(due),
@@ -241,6 +259,10 @@ fn late(spec: &Validated, seen: &Snapshot, memory: &Memory) -> String {
     let known = memory.revisions.get(revision);
     if let Some(blocker) = blocker(known, seen.revisions.get(revision)) {
         message = format!("{message}: {}: {}", blocker.reason, blocker.message);
+    } else if step > 0 {
+        let missing = traffic::missing(spec, seen, memory);
+        let colon = if missing.is_empty() { "" } else { ": " };
+        message = format!("{message}{colon}{missing}");
     }
     message
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use chandler_crds::spec::{OnFailure, Rollout, RolloutStep, Strategy};
+use chandler_crds::spec::{Analysis, OnFailure, Rollout, RolloutStep, Strategy};
 use sha2::{Digest, Sha256};
 
 use super::{Invalid, unsigned};
+use crate::analysis::Limits;
 
 /// Time beyond its hold that a step has, if the spec doesn't say.
 const DEFAULT_PROGRESS: Duration = Duration::from_secs(600);
@@ -14,6 +15,10 @@ const DEFAULT_STEPS: [(u32, Duration); 2] = [
     (10, Duration::from_secs(120)),
     (50, Duration::from_secs(120)),
 ];
+/// Requests on a canary before a verdict, if the spec doesn't say.
+const DEFAULT_REQUESTS: u64 = 20;
+/// The nearest to 1 that a highest ratio may be.
+const LEAST_RATIO: f64 = 1.05;
 /// All of the traffic, in percent.
 const ALL: u32 = 100;
 /// Hex digits of a policy's hash: two policies that follow each other must not meet, no more.
@@ -26,6 +31,8 @@ pub struct Policy {
     pub strategy: TakeOver,
     /// Weights before the last, in rising order; none but of a canary.
     pub steps: Vec<Step>,
+    /// What a canary's traffic is held to at each step; `None` if it is not looked at.
+    pub analysis: Option<Limits>,
     /// What becomes of a revision that fails.
     pub on_failure: OnFailure,
     /// How long a step may take beyond its hold.
@@ -108,6 +115,7 @@ pub(super) fn policy(rollout: Option<&Rollout>, invalid: &mut Vec<Invalid>) -> P
     let policy = Policy {
         strategy: strategy(rollout, invalid),
         steps: Vec::new(),
+        analysis: None,
         on_failure: rollout.on_failure.unwrap_or_default(),
         progress_deadline: progress_deadline(rollout, invalid),
         paused: rollout.paused.unwrap_or(false),
@@ -121,6 +129,7 @@ pub(super) fn policy(rollout: Option<&Rollout>, invalid: &mut Vec<Invalid>) -> P
     }
     Policy {
         steps: steps(policy.strategy, rollout.steps.as_deref(), invalid),
+        analysis: analysis(policy.strategy, rollout.analysis.as_ref(), invalid),
         ..policy
     }
 }
@@ -136,17 +145,16 @@ fn refuse_later(rollout: &Rollout, invalid: &mut Vec<Invalid>) {
         );
         invalid.push(refused(field, message));
     };
-    if rollout.analysis.is_some() {
-        later("spec.rollout.analysis", "traffic analysis");
-    }
     if !rollout.evaluation.as_deref().unwrap_or_default().is_empty() {
         later("spec.rollout.evaluation", "answer evaluation");
     }
 }
 
-/// `auto` is a canary where steps are written, and all at once where none are.
+/// `auto` is a canary where steps are written, or what it is held to, and all at once where neither
+/// is.
 fn strategy(rollout: &Rollout, invalid: &mut Vec<Invalid>) -> TakeOver {
     let has_steps = !rollout.steps.as_deref().unwrap_or_default().is_empty();
+    let has_steps = has_steps || rollout.analysis.is_some();
     match rollout.strategy.unwrap_or_default() {
         Strategy::Canary => TakeOver::Canary,
         Strategy::Auto if has_steps => TakeOver::Canary,
@@ -198,6 +206,56 @@ fn steps(
         invalid.push(refused(FIELD, message.to_owned()));
     }
     steps
+}
+
+/// What the traffic is held to. Only a canary has traffic to be compared.
+fn analysis(
+    strategy: TakeOver,
+    asked: Option<&Analysis>,
+    invalid: &mut Vec<Invalid>,
+) -> Option<Limits> {
+    const FIELD: &str = "spec.rollout.analysis";
+    let asked = asked?;
+    let mut refuse = |message: &str| invalid.push(refused(FIELD, message.to_owned()));
+    if strategy != TakeOver::Canary {
+        let strategy = Strategy::from(strategy);
+        refuse(&format!(
+            "is of a canary's traffic, and the strategy is {strategy}: remove it, or write strategy: canary"
+        ));
+    }
+    let ratios = [asked.max_ttft_p95_ratio, asked.max_latency_p95_ratio];
+    let is_share = |rate: &f64| *rate > 0.0 && *rate < 1.0;
+    if !asked.max_error_rate.iter().all(is_share) {
+        refuse("maxErrorRate is a share above 0 and below 1: write such as 0.01");
+    }
+    if !ratios
+        .iter()
+        .flatten()
+        .all(|it| *it >= LEAST_RATIO && it.is_finite())
+    {
+        refuse("a highest ratio must be at least 1.05: write such as 1.2");
+    }
+    // Twice as many tokens a second are half the time from one to the next.
+    let token_time = asked.min_tokens_per_second_ratio.map(f64::recip);
+    if !token_time
+        .iter()
+        .all(|it| *it >= LEAST_RATIO && it.is_finite())
+    {
+        refuse("minTokensPerSecondRatio must be above 0 and at most 0.95: write such as 0.8");
+    }
+    let limits = Limits {
+        error_rate: asked.max_error_rate,
+        first_token: asked.max_ttft_p95_ratio,
+        latency: asked.max_latency_p95_ratio,
+        token_time,
+        min_requests: asked.min_requests.map_or(DEFAULT_REQUESTS, |least| {
+            u64::try_from(least).unwrap_or(1).max(1)
+        }),
+    };
+    if limits.is_none() {
+        refuse("needs a limit: write such as maxErrorRate: 0.01 and maxLatencyP95Ratio: 1.2");
+    }
+    Some(limits)
 }
 
 /// A weight below none is one that no step can have.

@@ -120,6 +120,14 @@ pub enum Why {
         weight: u32,
         until: Timestamp,
     },
+    /// What a canary's traffic has not shown yet.
+    TrafficOpen {
+        revision: String,
+        /// Fewest requests before a verdict.
+        needed: u64,
+        /// The checks that have not passed; `None` while nobody tells of requests.
+        open: Option<Vec<&'static str>>,
+    },
     RolloutPaused {
         revision: String,
     },

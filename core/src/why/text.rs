@@ -131,6 +131,20 @@ impl fmt::Display for Why {
                 f,
                 "revision {revision} is watched at {weight} % of the traffic until {until}"
             ),
+            Self::TrafficOpen {
+                revision,
+                needed,
+                open: Some(open),
+            } => write!(
+                f,
+                "the traffic of revision {revision}, at least {needed} requests, has yet to show: {}",
+                open.join(", ")
+            ),
+            Self::TrafficOpen {
+                revision,
+                open: None,
+                ..
+            } => write!(f, "no gateway tells of the traffic of revision {revision}"),
             Self::RolloutPaused { revision } => {
                 write!(f, "the rollout of revision {revision} is paused")
             }

@@ -112,6 +112,7 @@ pub(crate) fn seen<const N: usize>(
         weights,
         gateways: None,
         trail: Trail::default(),
+        trial: None,
         untold: None,
     }
 }
@@ -169,6 +170,7 @@ pub(crate) fn rollout(spec: &Validated, from: &str, step: u32, stage: Stage) -> 
         held_since: None,
         began_at: ago(10),
         policy: spec.rollout.hash.clone(),
+        analysis: None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use chandler_core::analysis::{Check, CheckSeen, TrialSeen, Verdict};
 use chandler_core::load::{Flow, LoadSeen, Trail};
 use chandler_core::memory::{FailureMemory, Memory, RevisionMemory};
 use chandler_core::rollout::{End, RolloutMemory, Stage};
@@ -92,6 +93,7 @@ fn fields(tame: bool) -> BoxedStrategy<Value> {
         }
         if tame && strategy != "canary" {
             steering["steps"] = Value::Null;
+            steering["analysis"] = Value::Null;
         }
         steering["strategy"] = json!(strategy);
         steering["progressDeadline"] = json!(deadline);
@@ -117,9 +119,13 @@ fn steering() -> impl Strategy<Value = Value> {
     let asked = prop_oneof![4 => Just("nothing"), 1 => prop::sample::select(asked)];
     let failure = prop::sample::select(["rollback", "hold"].to_vec());
     let steps = prop::sample::select(steps.to_vec());
-    let all = (steps, failure, prop::bool::weighted(0.2), asked);
-    all.prop_map(|(steps, failure, paused, asked)| {
+    let chances = (prop::bool::weighted(0.2), prop::bool::weighted(0.4));
+    let all = (steps, failure, chances, asked);
+    all.prop_map(|(steps, failure, (paused, compared), asked)| {
         let mut all = json!({"steps": steps, "onFailure": failure, "paused": paused});
+        if compared {
+            all["analysis"] = json!({"maxLatencyP95Ratio": 1.2});
+        }
         if asked != "nothing" {
             all[asked] = json!(TARGET);
         }
@@ -303,13 +309,37 @@ pub(crate) fn any_seen() -> impl Strategy<Value = Snapshot> {
         2 => by_name(weight),
     ];
     let gateways = option::weighted(0.8, gateways_seen());
-    let all = (by_name(revision_seen()), weights, gateways);
-    all.prop_map(|(revisions, weights, gateways)| Snapshot {
+    let trial = option::weighted(0.5, trial_seen());
+    let all = (by_name(revision_seen()), weights, gateways, trial);
+    all.prop_map(|(revisions, weights, gateways, trial)| Snapshot {
         revisions,
         weights,
         gateways,
         trail: Trail::default(),
+        trial,
         untold: None,
+    })
+}
+
+/// What the comparison of any revision's traffic with any other's has come to, at any step.
+fn trial_seen() -> impl Strategy<Value = TrialSeen> {
+    let from = prop_oneof![1 => name(), 3 => Just("old".to_owned())];
+    let verdicts = [Verdict::Open, Verdict::Passed, Verdict::Failed].to_vec();
+    let check = (prop::sample::select(verdicts), option::of(any::<f64>()));
+    let check = check.prop_map(|(verdict, value)| CheckSeen {
+        check: Check::Latency,
+        verdict,
+        canary: value,
+        stable: value,
+        limit: 1.2,
+    });
+    let all = (name(), from, 0u32..5, 0u64..200, check);
+    all.prop_map(|(revision, from, step, requests, check)| TrialSeen {
+        revision,
+        from,
+        step,
+        requests,
+        checks: vec![check],
     })
 }
 
@@ -393,6 +423,7 @@ fn rollout(time: fn() -> BoxedStrategy<Timestamp>) -> impl Strategy<Value = Roll
             held_since: times.2,
             began_at: times.0,
             policy: policy.to_owned(),
+            analysis: None,
         }
     })
 }
@@ -409,6 +440,13 @@ pub(crate) fn named(
         rename(&mut seen.revisions, stand_in, name);
         rename(&mut seen.weights, stand_in, name);
         rename(&mut memory.revisions, stand_in, name);
+        if let Some(trial) = &mut seen.trial {
+            for it in [&mut trial.revision, &mut trial.from] {
+                if it == stand_in {
+                    it.clone_from(name);
+                }
+            }
+        }
         if let Some(rollout) = &mut memory.rollout {
             let names = [&mut rollout.revision].into_iter().chain(&mut rollout.from);
             for it in names.filter(|it| *it == stand_in) {

@@ -127,6 +127,8 @@ pub mod paths {
     pub const STARTUP: &str = "/startupz";
     /// Prometheus text format.
     pub const METRICS: &str = "/metrics";
+    /// What a gateway counts of the revisions that share a model's traffic, as JSON.
+    pub const TALLIES: &str = "/tallies";
 }
 
 /// Paths of others that Chandler sends to.

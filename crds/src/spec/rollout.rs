@@ -23,7 +23,7 @@ pub struct Rollout {
     #[schemars(length(max = 20))]
     pub steps: Option<Vec<RolloutStep>>,
 
-    /// What the canary's traffic must look like beside the stable revision's.
+    /// What a canary's traffic must look like beside the stable revision's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Analysis>,
 
@@ -93,23 +93,33 @@ pub struct RolloutStep {
     pub hold: Option<Duration>,
 }
 
-/// Limits of the canary's traffic against the stable revision's over the same time.
+/// Limits of the canary's traffic at each step. Each must be shown to be kept, by the requests of that
+/// step, before the next one begins.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(
+    "has(self.maxErrorRate) || has(self.maxTtftP95Ratio) || has(self.maxLatencyP95Ratio) || has(self.minTokensPerSecondRatio)"
+).message("analysis needs a limit: write such as maxErrorRate: 0.01 and maxLatencyP95Ratio: 1.2"))]
 pub struct Analysis {
-    /// Highest share of failed requests, 0 to 1.
+    /// Highest share of failed requests, above 0 and below 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("self >= 0.0 && self <= 1.0").message("maxErrorRate is a share: write 0 to 1, such as 0.01"))]
+    #[x_kube(validation = Rule::new("self > 0.0 && self < 1.0").message("maxErrorRate is a share above 0 and below 1: write such as 0.01"))]
     pub max_error_rate: Option<f64>,
-    /// Highest ratio of the canary's p95 time to first token to the stable revision's.
+    /// Highest ratio of the canary's p95 time to first token to the stable revision's over the same
+    /// time. An answer that is not streamed has its first token at its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("self > 0.0").message("maxTtftP95Ratio must be above 0, such as 1.2"))]
+    #[x_kube(validation = Rule::new("self >= 1.05").message("maxTtftP95Ratio must be at least 1.05, such as 1.2: less can't be told from chance"))]
     pub max_ttft_p95_ratio: Option<f64>,
-    /// Highest ratio of the canary's p95 latency to the stable revision's.
+    /// Highest ratio of the canary's p95 latency to the stable revision's over the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("self > 0.0").message("maxLatencyP95Ratio must be above 0, such as 1.2"))]
+    #[x_kube(validation = Rule::new("self >= 1.05").message("maxLatencyP95Ratio must be at least 1.05, such as 1.2: less can't be told from chance"))]
     pub max_latency_p95_ratio: Option<f64>,
-    /// Fewest requests on the canary before a verdict.
+    /// Lowest ratio of the tokens a second that the canary's slowest twentieth of streamed answers
+    /// come with to the stable revision's over the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self > 0.0 && self <= 0.95").message("minTokensPerSecondRatio must be above 0 and at most 0.95, such as 0.8: more can't be told from chance"))]
+    pub min_tokens_per_second_ratio: Option<f64>,
+    /// Fewest requests on the canary before a verdict. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self >= 1").message("minRequests must be at least 1"))]
     pub min_requests: Option<i32>,

@@ -12,7 +12,10 @@ use crate::lock::ModelLock;
 
 mod rollout;
 
-pub use rollout::{RevisionTemplate, RolloutEnd, RolloutPhase, RolloutStatus};
+pub use rollout::{
+    AnalysisStatus, CheckStatus, CheckVerdict, RevisionTemplate, RolloutEnd, RolloutPhase,
+    RolloutStatus,
+};
 
 /// What was really done and seen.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -32,6 +32,9 @@ pub struct RolloutStatus {
     pub held_since: Option<MicroTime>,
     /// When the rollout began.
     pub began_at: MicroTime,
+    /// What the traffic analysis of the last step that ended came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<AnalysisStatus>,
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<RolloutEnd>,
@@ -49,6 +52,49 @@ pub struct RolloutEnd {
     pub reason: String,
     /// A sentence for people.
     pub message: String,
+}
+
+/// What a canary's traffic was found to be at one step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AnalysisStatus {
+    /// The step, from 1.
+    pub step: i32,
+    /// When it ended.
+    pub at: MicroTime,
+    /// Requests of the canary that told something.
+    pub requests: i64,
+    /// What was compared.
+    pub checks: Vec<CheckStatus>,
+}
+
+/// What one check of the traffic came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckStatus {
+    /// `errorRate`, `ttftP95`, `latencyP95` or `tokenTimeP95`.
+    pub name: String,
+    /// What it came to.
+    pub verdict: CheckVerdict,
+    /// The canary's share of errors, or its 95th percentile in seconds; absent if none was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<f64>,
+    /// The same of the revision before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable: Option<f64>,
+    /// Highest share, or highest ratio of the two, that passes.
+    pub limit: f64,
+}
+
+/// What a check came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CheckVerdict {
+    /// The limit was kept.
+    Passed,
+    /// It was not.
+    Failed,
+    /// The requests did not tell.
+    Inconclusive,
 }
 
 /// Where a rollout is.

@@ -90,7 +90,13 @@ impl Effort {
         let tries = [Some(first), second.into_inner()].into_iter().flatten();
         let Some(Race { first, second }) = race else {
             let timed_out = self.timed_out();
-            tries.for_each(|tried| tried.attempt.failed(timed_out.reason()));
+            for Try { lease, attempt } in tries {
+                attempt.failed(timed_out.reason());
+                // How long a caller waits is the caller's choice.
+                if self.call.wishes.timeout.is_none() {
+                    lease.count_failure();
+                }
+            }
             return Err(timed_out);
         };
         let (mut answered, losses) = (None, self.losses);
@@ -151,6 +157,9 @@ impl Effort {
     /// A replica gave no answer.
     fn failed(&mut self, lease: &Lease, attempt: &Attempt, error: AttemptError) {
         attempt.failed(error.reason());
+        if !matches!(error, AttemptError::NotReady) {
+            lease.count_failure();
+        }
         let endpoint = &lease.endpoint.id;
         tracing::debug!(endpoint, reason = error.reason(), %error, "replica gave no answer");
         self.tried.push(endpoint.clone());

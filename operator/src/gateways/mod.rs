@@ -8,16 +8,18 @@
 
 mod view;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chandler_core::analysis::{Question, Tallies, TrialSeen, Trials};
 use chandler_core::snapshot::GatewaysSeen;
 use chandler_core::validate::ModelKey;
+use chandler_crds::names::paths;
 use chandler_probe::{Client, Sample};
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use tokio::net::lookup_host;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -49,6 +51,8 @@ struct Shared {
 struct State {
     /// What was told last, and when.
     latest: Option<(View, Instant)>,
+    /// Comparisons of canaries' traffic.
+    trials: Trials,
     /// Models whose turn was not told how long they have been idle.
     unsure: BTreeSet<ModelKey>,
     heard: Option<Heard>,
@@ -83,6 +87,22 @@ impl Gateways {
         view.map(|view| view.seen(key)).unwrap_or_default()
     }
 
+    /// Compares the traffic that a turn asks about, and tells what that has come to.
+    pub fn compare(&self, key: &ModelKey, question: Option<&Question>) -> Option<TrialSeen> {
+        self.state().trials.ask(key, question)
+    }
+
+    /// What a comparison has come to.
+    #[must_use]
+    pub fn compared(&self, key: &ModelKey) -> Option<TrialSeen> {
+        self.state().trials.seen(key)
+    }
+
+    /// Compares the traffic of a model no more that is gone.
+    pub fn gone(&self, key: &ModelKey) {
+        self.state().trials.forget(key);
+    }
+
     /// Asks for a look at a model as soon as it is told how long it has been idle.
     pub fn remind(&self, key: &ModelKey) {
         self.state().unsure.insert(key.clone());
@@ -101,10 +121,13 @@ impl Gateways {
 
     async fn round(&self) -> Looks {
         let found = timeout(ANSWER_TIME, lookup_host(&self.0.address)).await;
-        let (told, why) = match found.unwrap_or_else(|late| Err(io::Error::from(late))) {
-            Ok(addresses) => self.ask(addresses.collect()).await,
-            Err(error) => (Vec::new(), Some(error.to_string())),
+        let found = found.unwrap_or_else(|late| Err(io::Error::from(late)));
+        let (addresses, lost) = match found {
+            Ok(addresses) => (addresses.collect(), None),
+            Err(error) => (BTreeSet::new(), Some(error.to_string())),
         };
+        let ((told, why), tallies) = join(self.ask(&addresses), self.tallies(&addresses)).await;
+        let why = lost.or(why);
         let none = || told.is_empty().then(|| "there is none".to_owned());
         let why = why.or_else(none);
         let answering = told.iter().flatten().count();
@@ -113,23 +136,44 @@ impl Gateways {
             silent: told.len() - answering,
             why,
         });
-        self.note(&told, Instant::now())
+        let judged = self.state().trials.note(tallies);
+        match self.note(&told, Instant::now()) {
+            Looks::Of(mut due) => {
+                due.extend(judged);
+                Looks::Of(due)
+            }
+            Looks::All => Looks::All,
+        }
     }
 
     /// Asks all at once; gives what each told, and why the first that did not did not.
     async fn ask(
         &self,
-        addresses: BTreeSet<SocketAddr>,
+        addresses: &BTreeSet<SocketAddr>,
     ) -> (Vec<Option<Vec<Sample>>>, Option<String>) {
         let client = &self.0.client;
-        let answers = addresses.into_iter().map(async |address| {
-            let answer = client.metrics(address, ANSWER_TIME).await;
+        let answers = addresses.iter().map(async |address| {
+            let answer = client.metrics(*address, ANSWER_TIME).await;
             answer.map_err(|error| format!("{address}: {error}"))
         });
         let answers = join_all(answers).await;
         let failed = answers.iter().find_map(|answer| answer.as_ref().err());
         let why = failed.cloned();
         (answers.into_iter().map(Result::ok).collect(), why)
+    }
+
+    /// What each counts of revisions that share a model's traffic, while any are compared. One that
+    /// does not answer tells of the time until it does.
+    async fn tallies(&self, addresses: &BTreeSet<SocketAddr>) -> BTreeMap<String, Tallies> {
+        if self.state().trials.is_empty() {
+            return BTreeMap::new();
+        }
+        let client = &self.0.client;
+        let answers = addresses.iter().map(async |address| {
+            let answer = client.json(*address, paths::TALLIES, ANSWER_TIME).await;
+            Some((address.to_string(), answer.ok()?))
+        });
+        join_all(answers).await.into_iter().flatten().collect()
     }
 
     /// Keeps what was told; gives who is to be looked at. A round in which nobody told anything

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use chandler_core::analysis::{Limits, Verdict};
 use chandler_crds::names::metrics as names;
 
 use super::*;
@@ -61,13 +62,13 @@ async fn what_a_name_stands_for_is_asked() {
 async fn one_that_fails_is_heard_of_and_leaves_idleness_unknown() {
     let (good, bad) = (Served::new(&text(1, 60)).await, Served::new("").await);
     let asked = gateways("unused:1");
-    let both = || BTreeSet::from([good.address, bad.address]);
+    let both = BTreeSet::from([good.address, bad.address]);
     for (ways, words) in [("an error", "503"), ("no metrics", "line 1")] {
         bad.fails();
         if ways == "no metrics" {
             bad.tells("<html>");
         }
-        let (told, why) = asked.ask(both()).await;
+        let (told, why) = asked.ask(&both).await;
         let why = why.unwrap();
         assert!(why.starts_with(&bad.address.to_string()), "{why}");
         assert!(why.contains(words), "{ways}: {why}");
@@ -76,7 +77,7 @@ async fn one_that_fails_is_heard_of_and_leaves_idleness_unknown() {
         assert_eq!(seconds(&asked), None, "{ways}");
     }
     bad.tells(&text(1, 50));
-    let (told, why) = asked.ask(both()).await;
+    let (told, why) = asked.ask(&both).await;
     assert_eq!(why, None);
     asked.note(&told, Instant::now());
     assert_eq!(asked.seen(&key()).waiting, 2);
@@ -119,4 +120,53 @@ async fn a_name_that_stands_for_nothing_is_told() {
     let heard = asked.state().heard.clone().unwrap();
     assert_eq!((heard.answering, heard.silent), (0, 0));
     assert!(heard.why.is_some());
+}
+
+/// What the newer revision's traffic is held to at a step.
+fn question(step: u32) -> Question {
+    Question {
+        revision: "new".to_owned(),
+        from: "old".to_owned(),
+        step,
+        steps: 2,
+        limits: Limits {
+            error_rate: Some(0.01),
+            min_requests: 20,
+            ..Limits::default()
+        },
+    }
+}
+
+/// What a gateway counted: of the newer revision so many answers, so many failures.
+fn counted(epoch: &str, answered: u64, failed: u64) -> String {
+    let others = 10 * (answered + failed);
+    format!(
+        r#"{{"team/chat": {{"epoch": "{epoch}", "revisions": {{
+            "new": {{"answered": {answered}, "failed": {failed}}}, "old": {{"answered": {others}}}}}}}}}"#
+    )
+}
+
+#[tokio::test]
+async fn canaries_are_compared_while_a_turn_asks_and_looked_at_when_it_is_known() {
+    let gateway = Served::new(&text(0, 0)).await;
+    let asked = gateways(&gateway.address.to_string());
+    gateway.counts(&counted("a", 0, 0));
+    asked.round().await;
+    assert_eq!(asked.compared(&key()), None, "nobody asked");
+    let begun = asked.compare(&key(), Some(&question(1))).unwrap();
+    assert_eq!((begun.requests, begun.verdict()), (0, Verdict::Open));
+    gateway.counts(&counted("a", 10, 0));
+    assert_eq!(asked.round().await, nobody());
+    assert_eq!(asked.compared(&key()).unwrap().requests, 10);
+    gateway.counts(&counted("a", 10, 40));
+    assert_eq!(asked.round().await, Looks::Of([key()].into()));
+    let seen = asked.compare(&key(), Some(&question(1))).unwrap();
+    assert_eq!((seen.requests, seen.verdict()), (50, Verdict::Failed));
+    assert_eq!(asked.round().await, nobody(), "it is known");
+    gateway.counts("no JSON");
+    let next = asked.compare(&key(), Some(&question(2))).unwrap();
+    assert_eq!(asked.round().await, nobody());
+    assert_eq!(asked.compared(&key()), Some(next));
+    asked.gone(&key());
+    assert_eq!(asked.compared(&key()), None);
 }

@@ -69,7 +69,7 @@ impl Settled {
             mut seen,
             wake_at,
         } = left;
-        seen.trail = Trail::default();
+        (seen.trail, seen.trial) = (Trail::default(), None);
         for there in seen.revisions.values_mut() {
             (there.load, there.idle) = (None, None);
         }
@@ -87,7 +87,9 @@ impl Settled {
     fn see(&self, key: &ModelKey, scraper: &Scraper, now: Duration) -> Snapshot {
         let mut seen = self.seen.clone();
         scraper.hear_at(key, &mut seen, now);
-        seen.gateways = self.gateways.as_ref().map(|all| all.seen(key));
+        let gateways = self.gateways.as_ref();
+        seen.gateways = gateways.map(|all| all.seen(key));
+        seen.trial = gateways.and_then(|all| all.compared(key));
         let memory = Memory::from_status(self.status.as_ref());
         let before = fallback(&self.spec, &memory);
         let Validated {

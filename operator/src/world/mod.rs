@@ -34,6 +34,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
+use chandler_core::analysis::Question;
 use chandler_core::decide::Action;
 use chandler_core::memory::Memory;
 use chandler_core::rollout::{fallback, restored};
@@ -174,8 +175,16 @@ impl ClusterModel {
 }
 
 impl World for ClusterModel {
-    async fn observe(&mut self, _key: &ModelKey) -> Result<Snapshot, Failure> {
-        Ok(self.look().await?)
+    async fn observe(
+        &mut self,
+        key: &ModelKey,
+        question: Option<&Question>,
+    ) -> Result<Snapshot, Failure> {
+        let mut snapshot = self.look().await?;
+        if let Some(gateways) = &self.gateways {
+            snapshot.trial = gateways.compare(key, question);
+        }
+        Ok(snapshot)
     }
 
     async fn perform(&mut self, _key: &ModelKey, action: &Action) -> Outcome {

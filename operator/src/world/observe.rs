@@ -123,6 +123,7 @@ pub(super) fn snapshot(objects: &Objects) -> Snapshot {
         weights: objects.stable.as_ref().map(weights_of).unwrap_or_default(),
         gateways: None,
         trail: Trail::default(),
+        trial: None,
         untold: None,
     }
 }

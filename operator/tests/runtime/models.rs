@@ -5,6 +5,7 @@ use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use chandler_core::analysis::Question;
 use chandler_core::decide::Action;
 use chandler_core::snapshot::{RevisionSeen, Snapshot};
 use chandler_core::validate::ModelKey;
@@ -111,7 +112,7 @@ impl Drop for Looking<'_> {
 pub(crate) struct ScriptedModel(Arc<Scripted>);
 
 impl World for ScriptedModel {
-    async fn observe(&mut self, key: &ModelKey) -> Result<Snapshot, Failure> {
+    async fn observe(&mut self, key: &ModelKey, _: Option<&Question>) -> Result<Snapshot, Failure> {
         let _looking = Looking::new(&self.0.looking);
         let settled = self.0.settled.lock().unwrap().contains_key(key);
         assert!(!settled, "what a turn left holds until the next one");
@@ -162,6 +163,8 @@ impl Worlds for ScriptedWorlds {
     fn of(&self, _object: &ModelDeployment) -> ScriptedModel {
         ScriptedModel(Arc::clone(&self.0))
     }
+
+    fn gone(&self, _: &ModelKey) {}
 
     fn unsettle(&self, key: &ModelKey) {
         self.0.settled.lock().unwrap().remove(key);

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
     text: Arc<Mutex<Option<String>>>,
+    tallies: Arc<Mutex<String>>,
     asked: Arc<AtomicUsize>,
     serving: JoinHandle<()>,
 }
@@ -40,11 +41,17 @@ impl Served {
                 |text| (StatusCode::OK, text),
             )
         };
-        let router = Router::new().route(paths::METRICS, get(answer));
+        let tallies = Arc::new(Mutex::new("{}".to_owned()));
+        let counted = Arc::clone(&tallies);
+        let counts = async move || counted.lock().unwrap().clone();
+        let router = Router::new()
+            .route(paths::METRICS, get(answer))
+            .route(paths::TALLIES, get(counts));
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self {
             address,
             text,
+            tallies,
             asked,
             serving,
         }
@@ -52,6 +59,11 @@ impl Served {
 
     pub(crate) fn tells(&self, text: &str) {
         *self.text.lock().unwrap() = Some(text.to_owned());
+    }
+
+    /// What it counts of revisions that share a model's traffic, as JSON.
+    pub(crate) fn counts(&self, tallies: &str) {
+        tallies.clone_into(&mut self.tallies.lock().unwrap());
     }
 
     /// It gives errors from now on.

@@ -22,6 +22,8 @@ mod print;
 pub use parse::{Command, Line, Named, Told, parse};
 pub use play::play;
 
+use std::ops::RangeInclusive;
+
 /// Why a script can't be followed, and where.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}:{line}: {problem}")]
@@ -56,6 +58,9 @@ pub enum Problem {
     /// No rate.
     #[error("`{0}` is no rate: write one from 0.001/s to 1000/s, such as 2.5/s")]
     Rate(String),
+    /// No number, or one that can't be.
+    #[error("`{0}` is no number from {min} to {max}", min = .1.start(), max = .1.end())]
+    Number(String, RangeInclusive<f64>),
     /// No step.
     #[error("`{0}` is no step: write one of {known}", known = parse::steps())]
     Step(String),
@@ -71,6 +76,9 @@ pub enum Problem {
     /// The revision can't take it.
     #[error("revision {0} has no ready replica at this point of the script")]
     NotReady(String),
+    /// Nobody asks.
+    #[error("no request has come at this point of the script: write `load` before")]
+    NoLoad,
     /// Nobody takes requests for the model.
     #[error("there is no gateway at this point of the script: write `gateways open` before")]
     NoGateway,
@@ -96,11 +104,13 @@ impl Problem {
             Self::Count(_) => "InvalidCount",
             Self::Length(_) => "InvalidLength",
             Self::Rate(_) => "InvalidRate",
+            Self::Number(..) => "InvalidNumber",
             Self::Step(_) => "UnknownStep",
             Self::RevisionName(_) => "InvalidRevisionName",
             Self::Yaml(_) => "InvalidYaml",
             Self::NoSuchRevision(_) => "NoSuchRevision",
             Self::NotReady(_) => "RevisionNotReady",
+            Self::NoLoad => "NoLoad",
             Self::NoGateway => "NoGateway",
             Self::NoModel => "NoModel",
             Self::Path(_) => "InvalidPath",

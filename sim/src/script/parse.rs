@@ -1,6 +1,7 @@
 //! Lines to commands.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chandler_core::world::Failure;
@@ -17,10 +18,14 @@ const LOAD: &str = "load none|RATE/s of PROMPT and GENERATED";
 const FAILS: &str = "STEP fails COUNT times|always [REASON] [permanently]";
 
 /// Requests a second that a script may ask for.
-const RATES: std::ops::RangeInclusive<f64> = 0.001..=1000.0;
+const RATES: RangeInclusive<f64> = 0.001..=1000.0;
+/// Times as long as others that a script may let a revision take.
+const SLOWNESS: RangeInclusive<f64> = 0.01..=100.0;
+/// Shares.
+const SHARES: RangeInclusive<f64> = 0.0..=1.0;
 
 /// Every command, as it is used.
-pub(super) const COMMANDS: [&str; 21] = [
+pub(super) const COMMANDS: [&str; 23] = [
     "apply",
     "set PATH VALUE",
     "unset PATH",
@@ -35,6 +40,8 @@ pub(super) const COMMANDS: [&str; 21] = [
     "gateways open|keyed|silent|none",
     "arrive COUNT for LENGTH",
     LOAD,
+    "slow REVISION FACTOR",
+    "errors REVISION SHARE",
     "scrapes told|lost|lost REVISION COUNT",
     "clock LENGTH forward|back",
     FAILS,
@@ -83,6 +90,10 @@ pub enum Command {
     /// Let so many requests come from now on, or none; before the first of these the replicas tell
     /// nothing of their load.
     Load(Option<Calls>),
+    /// Let a revision's requests take so many times as long from now on.
+    Slow(Named, f64),
+    /// Let such a share of a revision's answers be errors from now on, 0 to 1.
+    Errors(Named, f64),
     /// Let what the replicas tell of their load be heard or get lost.
     Scrapes(Told),
     /// Set the operator's clock.
@@ -198,6 +209,8 @@ fn command(text: &str, block: &str) -> Result<Command, Problem> {
         },
         ["arrive", times, "for", length] => Command::Arrive(count(times)?, duration(length)?),
         ["load", rest @ ..] => Command::Load(calls(rest)?),
+        ["slow", revision, factor] => Command::Slow(named(revision)?, number(factor, SLOWNESS)?),
+        ["errors", revision, share] => Command::Errors(named(revision)?, number(share, SHARES)?),
         ["scrapes", rest @ ..] => Command::Scrapes(told(rest)?),
         ["clock", length, way] => Command::Clock(set(length, way)?),
         [step, "works"] => Command::Work(self::step(step)?),
@@ -318,6 +331,11 @@ fn named(text: &str) -> Result<Named, Problem> {
 
 fn count<T: std::str::FromStr>(text: &str) -> Result<T, Problem> {
     text.parse().map_err(|_| Problem::Count(text.to_owned()))
+}
+
+fn number(text: &str, within: RangeInclusive<f64>) -> Result<f64, Problem> {
+    let number = text.parse().ok().filter(|it| within.contains(it));
+    number.ok_or_else(|| Problem::Number(text.to_owned(), within))
 }
 
 fn duration(text: &str) -> Result<Duration, Problem> {

@@ -8,6 +8,7 @@ use super::parse::{Command, Line, Named, Told, parse};
 use super::print::Printer;
 use super::{Problem, ScriptError};
 use crate::simulation::{Entry, Event, model};
+use crate::traffic::Manner;
 use crate::{SimWorld, Simulation};
 
 /// What a script came to.
@@ -111,6 +112,12 @@ impl Player {
                 world.call(*calls);
                 self.simulation.settle()?;
             }
+            Command::Slow(named, slowness) => {
+                self.behave(*named, |manner| manner.slowness = *slowness)?;
+            }
+            Command::Errors(named, errors) => {
+                self.behave(*named, |manner| manner.errors = *errors)?;
+            }
             Command::Scrapes(told) => self.tell_load(*told)?,
             Command::Clock(by) => self.simulation.set_clock(*by),
             Command::Status => {}
@@ -133,6 +140,15 @@ impl Player {
             return Err(Problem::NotReady(named.to_string()));
         }
         Ok(self.simulation.settle()?)
+    }
+
+    /// Changes how a revision answers.
+    fn behave(&mut self, named: Named, change: impl FnOnce(&mut Manner)) -> Result<(), Problem> {
+        let revision = self.find(named)?;
+        match self.simulation.world.behave(&revision, change) {
+            true => Ok(()),
+            false => Err(Problem::NoLoad),
+        }
     }
 
     fn tell_load(&mut self, told: Told) -> Result<(), Problem> {

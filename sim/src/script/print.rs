@@ -136,6 +136,16 @@ impl Printer {
             rollout.steps,
             end.unwrap_or_default()
         ));
+        if let Some(analysis) = &rollout.analysis {
+            let checks = analysis.checks.iter();
+            let checks = checks.map(|check| format!("{} {:?}", check.name, check.verdict));
+            let checks: Vec<String> = checks.collect();
+            self.line(&format!(
+                "  traffic at step {}: {}",
+                analysis.step,
+                checks.join(", ")
+            ));
+        }
     }
 
     /// What there is of gateways and of who waits there.

@@ -319,7 +319,7 @@ impl Simulation {
 }
 
 /// The output of a future of a simulated world: none of them ever waits.
-fn drive<F: Future>(future: F) -> F::Output {
+pub(crate) fn drive<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     loop {

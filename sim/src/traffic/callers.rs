@@ -9,12 +9,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chandler_core::analysis::Compared;
 use chandler_core::load::Reading;
 use jiff::Timestamp;
 
 use super::model::ReplicaModel;
 use super::replica::{Ended, Engine, Job, Nanos};
 use super::shares::Shares;
+use super::tallies::{Manner, Tallies};
 use super::tell::Counters;
 use crate::clock::START;
 
@@ -47,6 +49,8 @@ pub(crate) struct Callers {
     replicas: Vec<Replica>,
     /// The revisions that have traffic and a ready replica.
     shares: Shares,
+    /// What the gateways count of them.
+    tallies: Tallies,
     has_gateways: bool,
     held: VecDeque<Job>,
     /// When a request last was at the gateways, or at a replica.
@@ -63,6 +67,8 @@ struct Replica {
     leaves: bool,
     engine: Engine,
     counters: Counters,
+    /// When the first token of those that write was written.
+    first: BTreeMap<u32, Nanos>,
     busy_until: Nanos,
 }
 
@@ -80,20 +86,27 @@ impl Callers {
         has_gateways: bool,
         now: Timestamp,
     ) {
+        self.tallies.set(&weights, nanos(now));
         self.shares.set(weights);
         self.has_gateways = has_gateways;
         let mut spilt = Vec::new();
         for replica in &mut self.replicas {
             match there.iter().find(|it| it.name == replica.name) {
                 Some(it) if it.is_ready => {}
-                Some(_) => spilt.extend(replica.crash()),
+                Some(_) => {
+                    for job in replica.crash() {
+                        self.tallies.lost(&replica.revision, &job);
+                        spilt.push(job);
+                    }
+                }
                 None => replica.leaves = true,
             }
         }
         for it in there.iter().filter(|it| it.is_ready) {
             if !self.replicas.iter().any(|known| known.name == it.name) {
-                let (model, now) = (Arc::clone(&self.model), nanos(now));
-                self.replicas.push(Replica::new(it, model, now));
+                let slowness = self.tallies.manner(it.revision).slowness;
+                let engine = Engine::new(Arc::clone(&self.model), slowness);
+                self.replicas.push(Replica::new(it, engine, nanos(now)));
             }
         }
         self.forget_gone();
@@ -126,7 +139,10 @@ impl Callers {
     fn finish(&mut self, now: Nanos) {
         for replica in &mut self.replicas {
             if replica.engine.end() == Some(now) {
-                replica.finish(now);
+                for (job, first) in replica.finish(now) {
+                    let well = self.tallies.answered(&replica.revision, &job, first, now);
+                    self.failed += u64::from(!well);
+                }
                 self.busy_until = now;
             }
         }
@@ -193,6 +209,25 @@ impl Callers {
         Some(found.counters.reading(&found.engine, nanos(now)))
     }
 
+    /// How a revision answers from now on.
+    pub(crate) fn behave(&mut self, revision: &str, change: impl FnOnce(&mut Manner)) {
+        let mut manner = self.tallies.manner(revision);
+        change(&mut manner);
+        self.tallies.behave(revision, manner);
+        for replica in self
+            .replicas
+            .iter_mut()
+            .filter(|it| it.revision == revision)
+        {
+            replica.engine.slow(manner.slowness);
+        }
+    }
+
+    /// What the gateways count of revisions that share the traffic.
+    pub(crate) fn compared(&self) -> Compared {
+        self.tallies.told()
+    }
+
     /// Requests that a revision's replicas have, but for those that are let go.
     pub(crate) fn in_flight(&self, revision: &str) -> usize {
         let there = self.of(revision);
@@ -228,13 +263,14 @@ impl Callers {
 }
 
 impl Replica {
-    fn new(there: &There<'_>, model: Arc<ReplicaModel>, now: Nanos) -> Self {
+    fn new(there: &There<'_>, engine: Engine, now: Nanos) -> Self {
         Self {
             revision: there.revision.to_owned(),
             name: there.name.to_owned(),
             leaves: false,
-            engine: Engine::new(model, 1.0),
+            engine,
             counters: Counters::default(),
+            first: BTreeMap::new(),
             busy_until: now,
         }
     }
@@ -252,11 +288,16 @@ impl Replica {
         taken
     }
 
-    fn finish(&mut self, now: Nanos) {
+    /// Ends the run; gives the requests that are answered, with when their first token was written.
+    fn finish(&mut self, now: Nanos) -> Vec<(Job, Nanos)> {
         let mut ended = Ended::default();
         self.engine.finish(now, &mut ended);
         self.counters.note(&ended, now);
         self.busy_until = now;
+        self.first
+            .extend(ended.first.iter().map(|job| (job.id, now)));
+        let first = |job: Job| (job, self.first.remove(&job.id).unwrap_or(now));
+        ended.last.into_iter().map(first).collect()
     }
 
     /// Its process ended; gives what it had. One that is ready again begins anew.
@@ -278,103 +319,5 @@ fn nanos(at: Timestamp) -> Nanos {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::after;
-
-    fn at(seconds: u64) -> Timestamp {
-        after(START, Duration::from_secs(seconds))
-    }
-
-    /// Replicas `names` of a revision `r` that has the traffic, each ready or not.
-    fn meet<'a>(callers: &mut Callers, names: &'a [(&'a str, bool)], seconds: u64) {
-        let there = |(name, is_ready): &'a (&'a str, bool)| There {
-            revision: "r",
-            name,
-            is_ready: *is_ready,
-        };
-        let there: Vec<There<'_>> = names.iter().map(there).collect();
-        let is_ready = there.iter().any(|it| it.is_ready);
-        let weights = is_ready.then(|| ("r".to_owned(), 100));
-        callers.meet(&there, weights.into_iter().collect(), true, at(seconds));
-    }
-
-    fn calls(per_second: f64) -> Option<Calls> {
-        Some(Calls {
-            per_second,
-            prompt_tokens: 500,
-            generated_tokens: 100,
-        })
-    }
-
-    fn told(callers: &Callers, name: &str, seconds: u64) -> Reading {
-        let reading = callers.reading(name, at(seconds));
-        reading.expect("a ready replica")
-    }
-
-    #[test]
-    fn who_finds_no_replica_is_held_until_there_is_one() {
-        let mut callers = Callers::default();
-        meet(&mut callers, &[("a", false)], 0);
-        callers.call(calls(2.0), at(0));
-        callers.advance_to(at(10));
-        callers.call(None, at(10));
-        assert_eq!((callers.held(), callers.in_flight("r")), (21, 0));
-        assert!(callers.reading("a", at(10)).is_none());
-        meet(&mut callers, &[("a", true)], 10);
-        assert_eq!((callers.held(), callers.in_flight("r")), (0, 21));
-        assert_eq!(callers.idle(at(10)), Duration::ZERO);
-        callers.advance_to(at(60));
-        assert_eq!(told(&callers, "a", 60).ended, 21.0);
-        assert!(
-            callers
-                .idle_of("r", at(60))
-                .is_some_and(|idle| idle > Duration::from_secs(30))
-        );
-        assert_eq!(callers.failed(), 0);
-    }
-
-    #[test]
-    fn two_replicas_share_what_comes() {
-        let mut callers = Callers::default();
-        meet(&mut callers, &[("a", true), ("b", true)], 0);
-        callers.call(calls(4.0), at(0));
-        callers.advance_to(at(100));
-        let ended = ["a", "b"].map(|name| told(&callers, name, 100).ended);
-        assert!(ended.iter().all(|ended| *ended > 150.0), "{ended:?}");
-        assert!(told(&callers, "a", 100).waiting < 1.0);
-    }
-
-    #[test]
-    fn one_that_is_let_go_finishes_and_one_that_crashes_gives_back() {
-        let mut callers = Callers::default();
-        meet(&mut callers, &[("a", true), ("b", true)], 0);
-        callers.call(calls(4.0), at(0));
-        callers.advance_to(at(10));
-        callers.call(None, at(10));
-        let before = callers.in_flight("r");
-        assert!(before > 1, "{before} in flight");
-        meet(&mut callers, &[("a", false), ("b", true)], 10);
-        assert_eq!(callers.in_flight("r"), before, "the other has them all");
-        meet(&mut callers, &[("a", false)], 10);
-        assert_eq!((callers.held(), callers.failed()), (0, 0));
-        assert_eq!(callers.idle(at(10)), Duration::ZERO);
-        callers.advance_to(at(60));
-        assert!(callers.idle(at(60)) > Duration::from_secs(30));
-        meet(&mut callers, &[("a", true)], 60);
-        assert_eq!(told(&callers, "a", 60).ended, 0.0, "it has begun anew");
-    }
-
-    #[test]
-    fn more_than_the_queue_holds_fails() {
-        let mut callers = Callers::default();
-        meet(&mut callers, &[("a", true)], 0);
-        callers.call(calls(50.0), at(0));
-        callers.advance_to(at(60));
-        let (waiting, failed) = (told(&callers, "a", 60).waiting, callers.failed());
-        assert!(waiting > 200.0 && failed > 1000, "{waiting}, {failed}");
-        let lost = callers.lose("r") as u64;
-        assert!(lost > 200);
-        assert_eq!(callers.failed(), failed + lost);
-    }
-}
+#[path = "callers_tests.rs"]
+mod tests;

@@ -31,6 +31,12 @@ impl Dice {
         (self.share() * count as f64) as usize
     }
 
+    /// Of the normal distribution with mean 0 and deviation 1 (Box and Muller, 1958).
+    pub fn normal(&mut self) -> f64 {
+        let (length, turn) = (1.0 - self.share(), self.share());
+        (-2.0 * length.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
+    }
+
     /// Waiting time until the next of events that come independently, `rate` a second, in seconds.
     pub fn wait(&mut self, rate: f64) -> f64 {
         -(1.0 - self.share()).ln() / rate

@@ -26,6 +26,7 @@ mod record;
 mod replica;
 pub mod report;
 mod shares;
+mod tallies;
 mod tell;
 pub mod trace;
 
@@ -38,3 +39,4 @@ pub use model::{Impossible, ModelError, ReplicaModel};
 pub use ours::Chandler;
 pub use outcome::{Outcome, Quantiles, Sample};
 pub use policy::{LOOK, Policy, Sight};
+pub use tallies::Manner;

@@ -83,6 +83,11 @@ impl Engine {
         }
     }
 
+    /// From the next run on it takes so many times as long as others.
+    pub(super) fn slow(&mut self, slowness: f64) {
+        self.slowness = slowness;
+    }
+
     pub(super) fn waiting(&self) -> usize {
         self.queue.len()
     }

@@ -3,14 +3,19 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use chandler_core::analysis::Tallies;
 use chandler_core::snapshot::{GatewaysSeen, Weights};
 use jiff::Timestamp;
 
 use super::SimWorld;
+use crate::clock::after;
 use crate::gateways::{Door, since};
 use crate::revision::Revision;
 use crate::scrapes::{Scrapes, Silent};
-use crate::traffic::{Callers, Calls, There};
+use crate::traffic::{Callers, Calls, Manner, There};
+
+/// Between two times that the operator asks the gateways.
+const ROUND: Duration = Duration::from_secs(1);
 
 impl SimWorld {
     /// From now on these requests come, or none. From the first of them on the replicas tell their
@@ -73,15 +78,28 @@ impl SimWorld {
         }
     }
 
-    /// When the operator asks the replicas next.
+    /// From now on a revision's requests take so many times as long, or so large a share of them fails.
+    /// Nothing does before any request came.
+    pub fn behave(&mut self, revision: &str, change: impl FnOnce(&mut Manner)) -> bool {
+        let Some(callers) = &mut self.callers else {
+            return false;
+        };
+        callers.behave(revision, change);
+        true
+    }
+
+    /// When the operator asks the replicas or the gateways next.
     pub(crate) fn next_round(&self) -> Option<Timestamp> {
-        self.scrapes.as_ref()?.next()
+        let replicas = self.scrapes.as_ref().and_then(Scrapes::next);
+        let gateways = (!self.trials.is_empty()).then_some(self.next_tallies);
+        replicas.into_iter().chain(gateways).min()
     }
 
     /// Whether what the replicas told asks for a turn.
     pub(crate) fn take_look(&mut self) -> bool {
         let scrapes = self.scrapes.as_mut();
-        scrapes.is_some_and(Scrapes::take_look)
+        let judged = std::mem::take(&mut self.judged);
+        scrapes.is_some_and(Scrapes::take_look) || judged
     }
 
     /// A turn sees which replicas are ready: they are asked from now on.
@@ -110,6 +128,22 @@ impl SimWorld {
             scrapes.round(tell, waiting, self.now);
         }
         self.scrapes = Some(scrapes);
+    }
+
+    /// The operator asks the gateways what they count of canaries, if it is time.
+    pub(super) fn compare(&mut self) {
+        if self.trials.is_empty() || self.next_tallies > self.now {
+            return;
+        }
+        self.next_tallies = after(self.now, ROUND);
+        let told = matches!(self.gateways.door, Door::Open | Door::Keyed);
+        let callers = self.callers.as_ref().filter(|_| told);
+        let Some((callers, key)) = callers.zip(self.key.as_ref()) else {
+            return;
+        };
+        let told = [(key.to_string(), callers.compared())].into();
+        let round = [("gateway".to_owned(), Tallies(told))].into();
+        self.judged |= !self.trials.note(round).is_empty();
     }
 
     /// The callers learn which replicas there are.

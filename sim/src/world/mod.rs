@@ -6,7 +6,11 @@ mod perform;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chandler_core::analysis::Trials;
+pub(crate) use perform::lock;
+
 use chandler_core::snapshot::{RevisionSeen, Snapshot, Weights};
+use chandler_core::validate::ModelKey;
 use jiff::Timestamp;
 
 use crate::clock::{START, after};
@@ -27,6 +31,8 @@ pub struct SimWorld {
     /// Whether requests in flight can be told.
     pub counts_requests: bool,
     now: Timestamp,
+    /// The model's, once an operator has looked.
+    key: Option<ModelKey>,
     revisions: BTreeMap<String, Revision>,
     weights: Weights,
     gateways: Gateways,
@@ -37,6 +43,11 @@ pub struct SimWorld {
     silent_since: Timestamp,
     /// What the operator was told of the load, while it goes by that.
     scrapes: Option<Scrapes>,
+    /// What the operator compares of canaries' traffic, and when it asks next.
+    trials: Trials,
+    next_tallies: Timestamp,
+    /// Whether a comparison has come to a verdict that no turn saw yet.
+    judged: bool,
     /// When the operator dies, if it shall.
     death: Option<Death>,
     dead: bool,
@@ -71,6 +82,7 @@ impl Default for SimWorld {
             start_delay: Duration::from_secs(5),
             counts_requests: true,
             now: START,
+            key: None,
             revisions: BTreeMap::new(),
             weights: Weights::new(),
             gateways: Gateways::default(),
@@ -78,6 +90,9 @@ impl Default for SimWorld {
             silent: Silent::None,
             silent_since: START,
             scrapes: None,
+            trials: Trials::default(),
+            next_tallies: START,
+            judged: false,
             death: None,
             dead: false,
             lost: Vec::new(),
@@ -104,6 +119,7 @@ impl SimWorld {
             weights: self.weights.clone(),
             gateways: self.gateways_seen(),
             trail: scrapes.map(|it| it.trail(self.now)).unwrap_or_default(),
+            trial: None,
             untold: None,
         }
     }
@@ -189,6 +205,7 @@ impl SimWorld {
         self.send();
         self.meet();
         self.ask();
+        self.compare();
     }
 
     /// Ends up to `count` ready replicas of a revision; gives how many.
@@ -225,6 +242,10 @@ impl SimWorld {
 
     /// Whether the operator died since this was last asked.
     pub(crate) fn take_death(&mut self) -> bool {
+        if self.dead {
+            // What it had compared was in its process.
+            self.trials = Trials::default();
+        }
         std::mem::take(&mut self.dead)
     }
 

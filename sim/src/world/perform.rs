@@ -3,6 +3,7 @@
 
 use std::future::{Future, ready};
 
+use chandler_core::analysis::Question;
 use chandler_core::decide::Action;
 use chandler_core::snapshot::{Snapshot, Weights};
 use chandler_core::validate::ModelKey;
@@ -105,13 +106,17 @@ impl SimWorld {
 impl World for SimWorld {
     fn observe(
         &mut self,
-        _key: &ModelKey,
+        key: &ModelKey,
+        question: Option<&Question>,
     ) -> impl Future<Output = Result<Snapshot, Failure>> + Send {
         ready(match self.faults.take(Step::Observe) {
             Some(failure) => Err(failure),
             None => {
                 self.register();
-                Ok(self.snapshot())
+                let mut snapshot = self.snapshot();
+                self.key = Some(key.clone());
+                snapshot.trial = self.trials.ask(key, question);
+                Ok(snapshot)
             }
         })
     }
@@ -158,7 +163,7 @@ fn missing() -> Failure {
 }
 
 /// The files of a source that exists nowhere.
-fn lock(source: &str) -> ModelLock {
+pub(crate) fn lock(source: &str) -> ModelLock {
     ModelLock {
         source: source.to_owned(),
         commit: None,

@@ -18,6 +18,7 @@ mod peer;
 mod proc;
 mod quiet;
 mod random;
+mod rollouts;
 mod row;
 
 use crate::{models, shell};
@@ -59,6 +60,8 @@ pub(crate) enum Command {
     Autoscale(autoscale::Options),
     /// The simulation's times to the first token, beside those of local replicas.
     Calibration(calibration::Options),
+    /// How often the traffic analysis of rollouts errs, simulated.
+    Rollouts(rollouts::Options),
     /// Requests and memory of models at rest, on a cluster.
     Quiet(quiet::Options),
     /// What `quiet` runs in the cluster's network.
@@ -90,6 +93,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Alive(options) => alive::run(options),
         Command::Autoscale(options) => autoscale::run(options),
         Command::Calibration(options) => calibration::run(options),
+        Command::Rollouts(options) => rollouts::run(options),
         Command::Quiet(options) => quiet::run(options),
         Command::QuietInside(options) => quiet::run_inside(options),
     }

@@ -38,7 +38,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("chandler-e2e", &["chandler-crds"]),
     ("chandler-e2e-suite", &["chandler-crds", "chandler-e2e"]),
     ("chandler-fuzz", &["chandler-gateway"]),
-    ("xtask", &["chandler-core", "chandler-e2e", "chandler-sim"]),
+    (
+        "xtask",
+        &[
+            "chandler-core",
+            "chandler-crds",
+            "chandler-e2e",
+            "chandler-sim",
+        ],
+    ),
 ];
 
 /// A crate of the workspace and the names of its direct dependencies.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chandler_core::analysis::Question;
 use chandler_core::cycle::{Turn, cycle};
 use chandler_crds::ModelDeploymentStatus;
 
@@ -25,8 +26,12 @@ struct Later<'a> {
 }
 
 impl World for Later<'_> {
-    async fn observe(&mut self, key: &ModelKey) -> Result<Snapshot, Failure> {
-        let mut seen = self.world.observe(key).await?;
+    async fn observe(
+        &mut self,
+        key: &ModelKey,
+        question: Option<&Question>,
+    ) -> Result<Snapshot, Failure> {
+        let mut seen = self.world.observe(key, question).await?;
         let Stage { model, moment } = self.stage;
         if self.stage.follows() {
             model.scraper.see(key, moment.now);

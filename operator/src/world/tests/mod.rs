@@ -97,7 +97,7 @@ impl Fixture {
 
     async fn observe(&self) -> Result<Snapshot, Failure> {
         let key = ModelKey::from(&self.object);
-        self.world().observe(&key).await
+        self.world().observe(&key, None).await
     }
 
     /// Name of the revision's objects, below a kind.

@@ -1,0 +1,75 @@
+//! What is to be found out, by spec and memory.
+
+use super::check::Check;
+use crate::memory::Memory;
+use crate::rollout::{Stage, progress};
+use crate::validate::{TakeOver, Validated};
+
+/// What a canary's traffic is held to. What has no limit is not looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Highest share of failed requests.
+    pub error_rate: Option<f64>,
+    /// Highest ratio of the canary's p95 time to the first token to the other revision's.
+    pub first_token: Option<f64>,
+    /// The same of the whole answer's time.
+    pub latency: Option<f64>,
+    /// The same of the time from one token to the next.
+    pub token_time: Option<f64>,
+    /// Fewest requests of the canary before a verdict.
+    pub min_requests: u64,
+}
+
+/// The comparison of one step of one rollout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Question {
+    /// The canary.
+    pub revision: String,
+    /// The revision that it is compared with.
+    pub from: String,
+    /// The step, from 1.
+    pub step: u32,
+    /// How many steps of the rollout are compared.
+    pub steps: u32,
+    /// What it is held to.
+    pub limits: Limits,
+}
+
+impl Limits {
+    /// Whether nothing is held to anything.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.checks().next().is_none()
+    }
+
+    /// Each check with its limit.
+    pub(super) fn checks(&self) -> impl Iterator<Item = (Check, f64)> + use<> {
+        let limits = [
+            (Check::ErrorRate, self.error_rate),
+            (Check::FirstToken, self.first_token),
+            (Check::Latency, self.latency),
+            (Check::TokenTime, self.token_time),
+        ];
+        let limits = limits.into_iter();
+        limits.filter_map(|(check, limit)| Some((check, limit?)))
+    }
+}
+
+/// What is to be found out now; `None` while nothing is to be compared. A step whose weight does not
+/// hold yet, or no more, is not.
+#[must_use]
+pub fn question(spec: &Validated, memory: &Memory) -> Option<Question> {
+    let policy = &spec.rollout;
+    let limits = policy.analysis?;
+    let rollout = progress::of(spec, memory)?;
+    let last = policy.last_step();
+    let is_on = rollout.stage == Stage::Progressing && rollout.held_since.is_some();
+    let is_shared = policy.strategy == TakeOver::Canary && (1..last).contains(&rollout.step);
+    (is_on && is_shared).then_some(Question {
+        revision: rollout.revision.clone(),
+        from: rollout.from.clone()?,
+        step: rollout.step,
+        steps: last - 1,
+        limits,
+    })
+}

@@ -69,9 +69,9 @@ pub(crate) fn with_cluster(keep: bool, work: impl FnOnce() -> Result<()>) -> Res
         })
     })?;
     let done = step("load images", || {
-        cluster::run(cluster::Command::LoadImage {
-            archives: image::archives(),
-        })
+        let mut archives = image::archives();
+        archives.extend(image::write_faulty()?);
+        cluster::run(cluster::Command::LoadImage { archives })
     })
     .and_then(|()| work());
     if !keep {

@@ -74,6 +74,42 @@ pub(crate) fn run(programs: &[Program], out: &Path, build: bool) -> Result<()> {
     Ok(())
 }
 
+/// The server with a fault, for tests; an image for each.
+const FAULTS: [&str; 2] = ["chandler-slow", "chandler-errs"];
+
+/// Writes the images of servers that have a fault. They are for tests alone.
+///
+/// # Errors
+/// When a program hasn't been built, or something that belongs into its image is missing.
+pub(crate) fn write_faulty() -> Result<Vec<PathBuf>> {
+    let folder = layout::root().join(FOLDER);
+    let archives = FAULTS.iter().map(|fault| {
+        faulty(fault, &folder).with_context(|| format!("can't make the image of {fault}"))
+    });
+    archives.collect()
+}
+
+fn faulty(fault: &str, folder: &Path) -> Result<PathBuf> {
+    let server = Program::Server.name();
+    let binary = layout::binary(server)?;
+    let archive = folder.join(format!("{fault}.tar"));
+    let draft = folder.join(format!(".{fault}.stripped"));
+    let program = strip(&layout::binary("chandler-faulty")?, &draft)?;
+    let image = Image {
+        reference: reference(fault),
+        entrypoint: format!("/{fault}"),
+        labels: labels(fault, "Serves one model badly, for tests"),
+        layers: vec![
+            layer("files that every program needs", &base()?)?,
+            layer("dynamic libraries", &shared(&binary)?)?,
+            layer("the server", &own(server, strip(&binary, &draft)?))?,
+            layer("the fault", &own(fault, program))?,
+        ],
+    };
+    oci::write(&image, &archive)?;
+    Ok(archive)
+}
+
 /// Where [`run`] writes the images of all programs, if it is told nothing else.
 pub(crate) fn archives() -> Vec<PathBuf> {
     let folder = layout::root().join(FOLDER);

@@ -36,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("chandler-e2e", &["chandler-crds"]),
+    ("chandler-faulty", &[]),
     ("chandler-e2e-suite", &["chandler-crds", "chandler-e2e"]),
     ("chandler-fuzz", &["chandler-gateway"]),
     (

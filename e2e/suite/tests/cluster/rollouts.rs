@@ -4,7 +4,9 @@
 use anyhow::{Context, Result, ensure};
 use chandler_crds::ModelDeployment;
 use chandler_crds::conditions::ConditionType;
-use chandler_crds::status::{RevisionPhase, RevisionStatus, RolloutPhase, RolloutStatus};
+use chandler_crds::status::{
+    CheckVerdict, RevisionPhase, RevisionStatus, RolloutPhase, RolloutStatus,
+};
 use chandler_e2e_suite::{
     EMBEDDINGS, Load, Space, Tally, chandler, eventually, gone, in_space, is, until,
 };
@@ -12,6 +14,9 @@ use k8s_openapi::api::apps::v1::Deployment;
 
 /// Callers at once.
 const CALLERS: usize = 2;
+
+/// Where the images of a server with a fault are, and their tag.
+const FAULTY: (&str, &str) = ("ghcr.io/chandler-dev/chandler", env!("CARGO_PKG_VERSION"));
 
 /// A model under load whose revisions differ by the length of their queue.
 struct Rolling {
@@ -44,6 +49,17 @@ impl Rolling {
 
     async fn apply(&self, queue: u32, rollout: &str) -> Result<ModelDeployment> {
         let spec = spec(&self.space.name, queue, rollout);
+        self.space.apply_model("m", &spec).await
+    }
+
+    /// Asks for a server with a fault instead.
+    async fn apply_faulty(&self, fault: &str, rollout: &str) -> Result<ModelDeployment> {
+        let (name, tag) = FAULTY;
+        let spec = format!(
+            "{{model: {{source: {EMBEDDINGS}, servedName: {}}}, replicas: 2, \
+             server: {{drainSeconds: 5, image: '{name}-{fault}:{tag}'}}, rollout: {{{rollout}}}}}",
+            self.space.name
+        );
         self.space.apply_model("m", &spec).await
     }
 
@@ -98,7 +114,8 @@ fn revision<'a>(model: &'a ModelDeployment, name: &str) -> Result<&'a RevisionSt
 #[ignore = "needs a cluster: cargo xtask e2e"]
 async fn a_good_canary_gets_all_the_traffic_by_steps() {
     in_space("canary", async |space| {
-        let steps = "steps: [{weight: 30, hold: 5s}, {weight: 60, hold: 5s}]";
+        let steps = "steps: [{weight: 30, hold: 5s}, {weight: 60, hold: 5s}], \
+                     analysis: {maxErrorRate: 0.1, maxLatencyP95Ratio: 3}";
         let rolling = Rolling::start(&space, steps).await?;
         rolling.apply(101, steps).await?;
         let model = rolling.until_step(1).await?;
@@ -116,10 +133,60 @@ async fn a_good_canary_gets_all_the_traffic_by_steps() {
         space.wait_ready("m").await?;
         let told = chandler(&["rollout", "status", "m", "-n", &space.name])?;
         ensure!(told.contains("Completed: canary"), "{told}");
+        let model = space.wait_ready("m").await?;
+        let verdicts = verdicts(&model);
+        ensure!(
+            verdicts.iter().all(|it| it.1 == CheckVerdict::Passed) && verdicts.len() == 2,
+            "{verdicts:?}"
+        );
         let first = rolling.first.clone();
         let tally = rolling.stop().await;
         ensure!(tally.revisions.contains(&first) && tally.revisions.contains(&new));
         Ok(())
+    })
+    .await;
+}
+
+/// A canary with a fault is taken back because a check of its traffic fails, and no caller notices.
+async fn is_taken_back(space: Space, fault: &str, check: &str) -> Result<()> {
+    let rollout = "steps: [{weight: 40, hold: 1h}], progressDeadline: 10m, \
+                   analysis: {maxErrorRate: 0.05, maxLatencyP95Ratio: 2}";
+    let rolling = Rolling::start(&space, rollout).await?;
+    rolling.apply_faulty(fault, rollout).await?;
+    let model = rolling.until_phase(RolloutPhase::RolledBack).await?;
+    let told = rollout_of(&model).context("a rollout")?;
+    let end = told.end.as_ref().context("an end")?;
+    ensure!(end.reason == "AnalysisFailed", "{end:?}");
+    let found = verdicts(&model);
+    let failed = (check.to_owned(), CheckVerdict::Failed);
+    ensure!(found.contains(&failed), "{found:?}");
+    rolling.gone(&told.revision).await?;
+    let answered = rolling.stop().await;
+    ensure!(answered.revisions.contains(&told.revision), "it had none");
+    Ok(())
+}
+
+/// What the checks of the last step's traffic came to.
+fn verdicts(model: &ModelDeployment) -> Vec<(String, CheckVerdict)> {
+    let analysis = rollout_of(model).and_then(|it| it.analysis.as_ref());
+    let checks = analysis.into_iter().flat_map(|it| &it.checks);
+    checks.map(|it| (it.name.clone(), it.verdict)).collect()
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask e2e"]
+async fn a_canary_that_is_slower_is_taken_back() {
+    in_space("slower", async |space| {
+        is_taken_back(space, "slow", "latencyP95").await
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask e2e"]
+async fn a_canary_that_loses_requests_is_taken_back() {
+    in_space("loses", async |space| {
+        is_taken_back(space, "errs", "errorRate").await
     })
     .await;
 }

@@ -6,6 +6,7 @@ mod accounts;
 mod api_server;
 mod cluster;
 mod collector;
+mod compare;
 mod conversation;
 mod deadline;
 mod hedge;

@@ -95,6 +95,7 @@ pub(super) fn apart(ratio: f64) -> (i16, i16) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn of(seconds: &[f64]) -> Bins {

@@ -38,6 +38,7 @@ impl Compared {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn compared(epoch: &str, failed: u64) -> Compared {

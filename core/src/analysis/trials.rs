@@ -94,6 +94,7 @@ fn note(trial: &mut Trial, revisions: &BTreeMap<String, Tally>) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::super::question::Limits;
     use super::*;
 

@@ -159,6 +159,39 @@ fn edits_are_followed_without_a_lost_request() {
 }
 
 #[test]
+fn a_canary_takes_over_once_its_traffic_was_good() {
+    let _turn = take_turn();
+    let mut manifest = manifest();
+    manifest["spec"]["rollout"] = json!({
+        "steps": [{"weight": 50, "hold": "1s"}],
+        "analysis": {"maxErrorRate": 0.2},
+    });
+    let (_folder, path, chandler) = start(&manifest);
+    let api = chandler.api().expect("the gateway");
+    let replicas = chandler.replicas();
+    let old = replicas
+        .values()
+        .next()
+        .expect("a replica")
+        .revision
+        .clone();
+    manifest["spec"]["server"]["maxQueue"] = json!(32);
+    save(&path, &manifest);
+    // Nobody asks, so nothing is shown.
+    let shared = || {
+        api.get("/tallies")
+            .is_ok_and(|told| told.text.contains(&old))
+    };
+    chandler_e2e::process::wait_until("shared traffic", PATIENCE, shared).expect("a canary");
+    let client = Steady::start(chandler.api().expect("the gateway"));
+    chandler.wait_gone(&old).expect("the old revision is gone");
+    let failures = client.failures();
+    assert!(failures.is_empty(), "requests were lost: {failures:#?}");
+    drop(client);
+    chandler.stop().expect("a clean end");
+}
+
+#[test]
 fn a_broken_edit_keeps_the_old_one_serving() {
     let _turn = take_turn();
     let mut manifest = manifest();

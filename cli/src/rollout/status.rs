@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use chandler_crds::status::{RolloutPhase, RolloutStatus};
+use chandler_crds::status::{AnalysisStatus, RolloutPhase, RolloutStatus};
 use chandler_crds::{ModelDeployment, ModelDeploymentStatus};
 use jiff::Timestamp;
 use kube::Api;
@@ -13,6 +13,7 @@ use super::args::StatusArgs;
 use super::history;
 use super::model::Model;
 use crate::cluster::connect;
+use crate::columns;
 
 /// Prints how far it is, at each change if it is to be watched; fails if the rollout did.
 pub(super) async fn run(args: &StatusArgs) -> Result<ExitCode> {
@@ -84,10 +85,35 @@ fn of_rollout(rollout: &RolloutStatus, status: &ModelDeploymentStatus) -> String
         "{:?}: {} of revision {}{from}, step {} of {}\n",
         rollout.phase, rollout.strategy, rollout.revision, rollout.step, rollout.steps
     );
+    let traffic = rollout.analysis.as_ref().map(of_traffic);
     let end = rollout.end.as_ref().map(|end| &end.message);
     let whys = status.why.iter().filter(|_| end.is_none()).chain(end);
     let whys: String = whys.map(|why| format!("  {why}\n")).collect();
-    format!("{head}{whys}")
+    format!("{head}{whys}{}", traffic.unwrap_or_default())
+}
+
+/// What the traffic of the last step that ended was found to be.
+fn of_traffic(analysis: &AnalysisStatus) -> String {
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |it| it.to_string());
+    let head = ["CHECK", "VERDICT", "NEW", "OLD", "LIMIT"].map(str::to_owned);
+    let rows = analysis.checks.iter().map(|check| {
+        let verdict = format!("{:?}", check.verdict);
+        let [new, old] = [check.canary, check.stable].map(number);
+        vec![
+            check.name.clone(),
+            verdict,
+            new,
+            old,
+            check.limit.to_string(),
+        ]
+    });
+    let rows: Vec<_> = [head.to_vec()].into_iter().chain(rows).collect();
+    format!(
+        "traffic of step {}, over {} requests:\n{}",
+        analysis.step,
+        analysis.requests,
+        columns::text(&rows)
+    )
 }
 
 #[cfg(test)]
@@ -138,5 +164,23 @@ mod tests {
         let head = "RolledBack: canary of revision b from a, step 1 of 3\n  too slow\n";
         assert!(told.starts_with(head), "{told}");
         assert!(text(&model(&Value::Null, 2)).starts_with("no rollout has begun"));
+    }
+
+    #[test]
+    fn what_its_traffic_was_is_told() {
+        let mut failed = rollout("RolledBack", Some("too slow"));
+        failed["analysis"] = json!({
+            "step": 1, "at": "2026-01-01T00:00:00.000000Z", "requests": 64,
+            "checks": [
+                {"name": "errorRate", "verdict": "Passed", "canary": 0.0, "stable": 0.01, "limit": 0.05},
+                {"name": "latencyP95", "verdict": "Failed", "canary": 1.5, "limit": 1.2},
+            ],
+        });
+        let told = text(&model(&failed, 2));
+        let table = "traffic of step 1, over 64 requests:\n\
+                     CHECK       VERDICT  NEW  OLD   LIMIT\n\
+                     errorRate   Passed   0    0.01  0.05\n\
+                     latencyP95  Failed   1.5  -     1.2\n";
+        assert!(told.contains(table), "{told}");
     }
 }

@@ -157,7 +157,11 @@ fn share(name: &str, verdicts: &[Verdict], is_so: impl Fn(&Verdict) -> bool) -> 
             peer: batch.len() as f64,
         })
         .collect();
-    Row::new(name, "all of them", "rollouts", &pairs)
+    Row {
+        // Counts differ by chance, and by nothing else.
+        noisy: false,
+        ..Row::new(name, "all of them", "rollouts", &pairs)
+    }
 }
 
 /// What the rollouts of a kind came to in all, and how many requests the canaries had.

@@ -7,7 +7,7 @@ use crate::half::{bfloat_to_f32, half_to_f32};
 use crate::quant::{ROWS, put};
 use crate::simd::Set;
 #[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Vnni};
+use crate::simd::{Avx2, Vectors, Vnni, Vnni512};
 use crate::tasks::Task;
 #[cfg(target_arch = "x86_64")]
 use crate::tasks::{MOST_ROWS, tile_rows};
@@ -149,10 +149,11 @@ impl<N: Number> Dense<N> {
         match set {
             Set::Portable => self.run_portable(task),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2(avx2) | Set::Vnni(Vnni(avx2)) => avx2.enter(
-                #[inline(always)]
-                || self.run_avx2(avx2, task),
-            ),
+            Set::Avx2(avx2) | Set::Vnni(Vnni(avx2)) | Set::Vnni512(Vnni512(Vnni(avx2))) => avx2
+                .enter(
+                    #[inline(always)]
+                    || self.run_avx2(avx2, task),
+                ),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which vector instructions the machine has, and those that are used as safe functions.
 //!
 //! The one file with `unsafe` of this crate: vector instructions may be executed only where the processor has them. An
-//! [`Avx2`] or a [`Vnni`] is made by asking it, so that who holds one may execute them.
+//! [`Avx2`], a [`Vnni`] or a [`Vnni512`] is made by asking it, so that who holds one may execute them.
 
 #![allow(unsafe_code)]
 
@@ -24,6 +24,8 @@ pub(crate) enum Set {
     Avx2(Avx2),
     #[cfg(target_arch = "x86_64")]
     Vnni(Vnni),
+    #[cfg(target_arch = "x86_64")]
+    Vnni512(Vnni512),
 }
 
 impl Instructions {
@@ -41,8 +43,12 @@ impl Instructions {
         let plain = std::iter::once(Set::Portable);
         #[cfg(target_arch = "x86_64")]
         let plain = {
-            let avx2 = Avx2::detect().map(Set::Avx2);
-            plain.chain(avx2).chain(Vnni::detect().map(Set::Vnni))
+            let (avx2, vnni) = (Avx2::detect(), Vnni::detect());
+            let wide = vnni.map(Vnni512).map(Set::Vnni512);
+            plain
+                .chain(avx2.map(Set::Avx2))
+                .chain(vnni.map(Set::Vnni))
+                .chain(wide)
         };
         plain.map(Self)
     }
@@ -56,6 +62,8 @@ impl Instructions {
             Set::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
             Set::Vnni(_) => "vnni",
+            #[cfg(target_arch = "x86_64")]
+            Set::Vnni512(_) => "vnni512",
         }
     }
 
@@ -64,10 +72,11 @@ impl Instructions {
         match self.0 {
             Set::Portable => round(values),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2(avx2) | Set::Vnni(Vnni(avx2)) => avx2.enter(
-                #[inline(always)]
-                || round(values),
-            ),
+            Set::Avx2(avx2) | Set::Vnni(Vnni(avx2)) | Set::Vnni512(Vnni512(Vnni(avx2))) => avx2
+                .enter(
+                    #[inline(always)]
+                    || round(values),
+                ),
         }
     }
 }
@@ -142,9 +151,9 @@ impl Avx2 {
     ///
     /// The processor foresees a sequence of reads by itself, but not beyond a page of 4 KiB.
     #[inline(always)]
-    pub(crate) fn prefetch<T>(self, value: &T, ahead: usize) {
+    pub(crate) fn prefetch<T: ?Sized>(self, value: &T, ahead: usize) {
         let begin = std::ptr::from_ref(value).cast::<i8>();
-        for line in (0..size_of::<T>()).step_by(64) {
+        for line in (0..size_of_val(value)).step_by(64) {
             // SAFETY: it is a hint, which reads nothing and fails at no address.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(begin.wrapping_add(ahead + line)) }
         }
@@ -184,25 +193,52 @@ impl Vnni {
         // SAFETY: `self` exists only where `detect` found the instructions.
         unsafe { compiled(work) }
     }
-
-    /// Bytes of `a` without and of `b` with a sign: products, four neighbours added to a word of 32 bits of `sum`.
-    #[inline(always)]
-    pub(crate) fn add_products(self, sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
-        // SAFETY: `self` exists only where the processor has the instruction, which touches registers only.
-        unsafe { _mm256_dpbusd_epi32(sum, a, b) }
-    }
 }
 
-/// Instructions that touch registers only.
+/// The right to execute those of [`Vnni`] on vectors of 512 bits, which come with them.
+#[cfg(target_arch = "x86_64")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Vnni512(pub(crate) Vnni);
+
+/// Instructions that touch registers only: each as it is on 256 and on 512 bits.
 #[cfg(target_arch = "x86_64")]
 macro_rules! instructions {
-    ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $out:ty = $call:expr;)*) => {
-        impl Avx2 {$(
+    ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $out:ty = $narrow:expr, $wide:expr;)*) => {
+        /// Vectors that an instruction set computes with.
+        pub(crate) trait Vectors: Copy {
+            /// A vector of whole numbers.
+            type Whole: Copy;
+            /// A vector of numbers of 32 bits.
+            type Real: Copy;
+
+            $($(#[$doc])* fn $name(self, $($arg: $type),*) -> $out;)*
+        }
+
+        instructions! { impl Avx2, __m256i, __m256, $($name($($arg: $type),*) -> $out = $narrow;)* }
+        instructions! { impl Vnni, __m256i, __m256, $($name($($arg: $type),*) -> $out = $narrow;)* }
+        instructions! { impl Vnni512, __m512i, __m512, $($name($($arg: $type),*) -> $out = $wide;)* }
+    };
+    (impl $set:ident, $whole:ty, $real:ty, $($name:ident($($arg:ident: $type:ty),*) -> $out:ty = $call:expr;)*) => {
+        impl Vectors for $set {
+            type Whole = $whole;
+            type Real = $real;
+
+            $(
+                #[inline(always)]
+                fn $name(self, $($arg: $type),*) -> $out {
+                    // SAFETY: `self` exists only where the processor has the instruction, which reads and writes
+                    // nothing but its arguments and result.
+                    unsafe { $call }
+                }
+            )*
+        }
+    };
+    ($set:ident: $($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $out:ty = $call:expr;)*) => {
+        impl $set {$(
             $(#[$doc])*
             #[inline(always)]
             pub(crate) fn $name(self, $($arg: $type),*) -> $out {
-                // SAFETY: `self` exists only where the processor has the instruction, which reads and writes
-                // nothing but its arguments and result.
+                // SAFETY: as above.
                 unsafe { $call }
             }
         )*}
@@ -212,13 +248,54 @@ macro_rules! instructions {
 #[cfg(target_arch = "x86_64")]
 instructions! {
     /// All bits zero.
-    zero() -> __m256i = _mm256_setzero_si256();
-    /// A byte in all 32 places.
-    splat8(value: u8) -> __m256i = _mm256_set1_epi8(value as i8);
+    zero() -> Self::Whole = _mm256_setzero_si256(), _mm512_setzero_si512();
+    /// A byte in all places.
+    splat8(value: u8) -> Self::Whole = _mm256_set1_epi8(value as i8), _mm512_set1_epi8(value as i8);
+    /// A word of 32 bits in all places.
+    splat32(value: i32) -> Self::Whole = _mm256_set1_epi32(value), _mm512_set1_epi32(value);
+    and(a: Self::Whole, b: Self::Whole) -> Self::Whole = _mm256_and_si256(a, b), _mm512_and_si512(a, b);
+    or(a: Self::Whole, b: Self::Whole) -> Self::Whole = _mm256_or_si256(a, b), _mm512_or_si512(a, b);
+    xor(a: Self::Whole, b: Self::Whole) -> Self::Whole = _mm256_xor_si256(a, b), _mm512_xor_si512(a, b);
+    /// Words of 16 bits to the right by 4.
+    right4(value: Self::Whole) -> Self::Whole = _mm256_srli_epi16::<4>(value), _mm512_srli_epi16::<4>(value);
+    /// Words of 16 bits to the right by 2.
+    right2(value: Self::Whole) -> Self::Whole = _mm256_srli_epi16::<2>(value), _mm512_srli_epi16::<2>(value);
+    /// Words of 16 bits to the right by 1.
+    right1(value: Self::Whole) -> Self::Whole = _mm256_srli_epi16::<1>(value), _mm512_srli_epi16::<1>(value);
+    /// Words of 16 bits to the left by 4.
+    left4(value: Self::Whole) -> Self::Whole = _mm256_slli_epi16::<4>(value), _mm512_slli_epi16::<4>(value);
+    /// Words of 16 bits to the left by 2.
+    left2(value: Self::Whole) -> Self::Whole = _mm256_slli_epi16::<2>(value), _mm512_slli_epi16::<2>(value);
+    /// Words of 32 bits to the left by 16.
+    left16_of_32(value: Self::Whole) -> Self::Whole = _mm256_slli_epi32::<16>(value), _mm512_slli_epi32::<16>(value);
+    /// Words of 32 bits to the right by 16, with their sign.
+    right16_of_32(value: Self::Whole) -> Self::Whole = _mm256_srai_epi32::<16>(value), _mm512_srai_epi32::<16>(value);
+    /// Products of words of 32 bits, as far as these hold them.
+    multiply32(a: Self::Whole, b: Self::Whole) -> Self::Whole = _mm256_mullo_epi32(a, b), _mm512_mullo_epi32(a, b);
+    add32(a: Self::Whole, b: Self::Whole) -> Self::Whole = _mm256_add_epi32(a, b), _mm512_add_epi32(a, b);
+    sub32(a: Self::Whole, b: Self::Whole) -> Self::Whole = _mm256_sub_epi32(a, b), _mm512_sub_epi32(a, b);
+    /// Words of 32 bits to the left by 5.
+    times32(value: Self::Whole) -> Self::Whole = _mm256_slli_epi32::<5>(value), _mm512_slli_epi32::<5>(value);
+    /// Words of 16 bits: products, two neighbours added to 32 bits.
+    multiply_words(a: Self::Whole, b: Self::Whole) -> Self::Whole = _mm256_madd_epi16(a, b), _mm512_madd_epi16(a, b);
+    zero_f32() -> Self::Real = _mm256_setzero_ps(), _mm512_setzero_ps();
+    splat_f32(value: f32) -> Self::Real = _mm256_set1_ps(value), _mm512_set1_ps(value);
+    /// Whole numbers to the nearest ones of 32 bits.
+    to_f32(value: Self::Whole) -> Self::Real = _mm256_cvtepi32_ps(value), _mm512_cvtepi32_ps(value);
+    multiply(a: Self::Real, b: Self::Real) -> Self::Real = _mm256_mul_ps(a, b), _mm512_mul_ps(a, b);
+    /// `a · b + c`, rounded once.
+    multiply_add(a: Self::Real, b: Self::Real, c: Self::Real) -> Self::Real =
+        _mm256_fmadd_ps(a, b, c), _mm512_fmadd_ps(a, b, c);
+    /// `c - a · b`, rounded once.
+    multiply_subtract(a: Self::Real, b: Self::Real, c: Self::Real) -> Self::Real =
+        _mm256_fnmadd_ps(a, b, c), _mm512_fnmadd_ps(a, b, c);
+}
+
+#[cfg(target_arch = "x86_64")]
+instructions! {
+    Avx2:
     /// A word of 16 bits in all 16 places.
     splat16(value: i16) -> __m256i = _mm256_set1_epi16(value);
-    /// A word of 32 bits in all 8 places.
-    splat32(value: i32) -> __m256i = _mm256_set1_epi32(value);
     /// The same 16 bytes in both halves.
     twice(value: __m128i) -> __m256i = _mm256_broadcastsi128_si256(value);
     /// Bytes to words of 16 bits without a sign.
@@ -227,47 +304,41 @@ instructions! {
     widen_i8(value: __m128i) -> __m256i = _mm256_cvtepi8_epi16(value);
     /// Bytes chosen by `order` within each half.
     shuffle(value: __m256i, order: __m256i) -> __m256i = _mm256_shuffle_epi8(value, order);
-    and(a: __m256i, b: __m256i) -> __m256i = _mm256_and_si256(a, b);
-    or(a: __m256i, b: __m256i) -> __m256i = _mm256_or_si256(a, b);
-    /// Words of 16 bits to the right by 4.
-    right4(value: __m256i) -> __m256i = _mm256_srli_epi16::<4>(value);
-    /// Words of 16 bits to the right by 2.
-    right2(value: __m256i) -> __m256i = _mm256_srli_epi16::<2>(value);
-    /// Words of 16 bits to the right by 1.
-    right1(value: __m256i) -> __m256i = _mm256_srli_epi16::<1>(value);
-    /// Words of 16 bits to the left by 4.
-    left4(value: __m256i) -> __m256i = _mm256_slli_epi16::<4>(value);
-    /// Words of 16 bits to the left by 2.
-    left2(value: __m256i) -> __m256i = _mm256_slli_epi16::<2>(value);
-    /// Words of 32 bits to the left by 16.
-    left16_of_32(value: __m256i) -> __m256i = _mm256_slli_epi32::<16>(value);
-    /// Words of 32 bits to the right by 16, with their sign.
-    right16_of_32(value: __m256i) -> __m256i = _mm256_srai_epi32::<16>(value);
-    /// Products of words of 32 bits, as far as these hold them.
-    multiply32(a: __m256i, b: __m256i) -> __m256i = _mm256_mullo_epi32(a, b);
     add16(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi16(a, b);
-    add32(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi32(a, b);
-    sub32(a: __m256i, b: __m256i) -> __m256i = _mm256_sub_epi32(a, b);
-    /// Words of 32 bits to the left by 5.
-    times32(value: __m256i) -> __m256i = _mm256_slli_epi32::<5>(value);
     /// Bytes of `a` without and of `b` with a sign: products, two neighbours added to 16 bits.
     multiply_bytes(a: __m256i, b: __m256i) -> __m256i = _mm256_maddubs_epi16(a, b);
-    /// Words of 16 bits: products, two neighbours added to 32 bits.
-    multiply_words(a: __m256i, b: __m256i) -> __m256i = _mm256_madd_epi16(a, b);
     /// Magnitudes of bytes.
     abs8(value: __m256i) -> __m256i = _mm256_abs_epi8(value);
     /// Bytes of `value`, negated where `sign` is negative and zero where it is zero.
     sign8(value: __m256i, sign: __m256i) -> __m256i = _mm256_sign_epi8(value, sign);
-    zero_f32() -> __m256 = _mm256_setzero_ps();
-    splat_f32(value: f32) -> __m256 = _mm256_set1_ps(value);
-    /// Whole numbers to the nearest ones of 32 bits.
-    to_f32(value: __m256i) -> __m256 = _mm256_cvtepi32_ps(value);
     half_to_f32(value: __m128i) -> __m256 = _mm256_cvtph_ps(value);
-    bfloat_to_f32(value: __m128i) -> __m256 =
-        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(value)));
-    multiply(a: __m256, b: __m256) -> __m256 = _mm256_mul_ps(a, b);
-    /// `a · b + c`, rounded once.
-    multiply_add(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fmadd_ps(a, b, c);
-    /// `c - a · b`, rounded once.
-    multiply_subtract(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fnmadd_ps(a, b, c);
+    bfloat_to_f32(value: __m128i) -> __m256 = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(value)));
+}
+
+#[cfg(target_arch = "x86_64")]
+instructions! {
+    Vnni:
+    /// Bytes of `a` without and of `b` with a sign: products, four neighbours added to a word of 32 bits of `sum`.
+    add_products(sum: __m256i, a: __m256i, b: __m256i) -> __m256i = _mm256_dpbusd_epi32(sum, a, b);
+    /// Words of 16 bits: products, two neighbours added to a word of 32 bits of `sum`.
+    add_products16(sum: __m256i, a: __m256i, b: __m256i) -> __m256i = _mm256_dpwssd_epi32(sum, a, b);
+}
+
+#[cfg(target_arch = "x86_64")]
+instructions! {
+    Vnni512:
+    /// As [`Vnni::add_products`].
+    add_products(sum: __m512i, a: __m512i, b: __m512i) -> __m512i = _mm512_dpbusd_epi32(sum, a, b);
+    /// As [`Vnni::add_products16`].
+    add_products16(sum: __m512i, a: __m512i, b: __m512i) -> __m512i = _mm512_dpwssd_epi32(sum, a, b);
+    /// Two vectors side by side.
+    beside(low: __m256i, high: __m256i) -> __m512i =
+        _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
+    beside_f32(low: __m256, high: __m256) -> __m512 = _mm512_castsi512_ps(_mm512_inserti64x4::<1>(
+        _mm512_castsi256_si512(_mm256_castps_si256(low)),
+        _mm256_castps_si256(high),
+    ));
+    low_f32(value: __m512) -> __m256 = _mm512_castps512_ps256(value);
+    high_f32(value: __m512) -> __m256 =
+        _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(value)));
 }

@@ -3,11 +3,11 @@
 #[cfg(target_arch = "x86_64")]
 use super::dots::Dots;
 use super::pack::{Codes, code_of, dot, join_nibbles, lay_out, split_nibbles};
+#[cfg(target_arch = "x86_64")]
+use super::prefetch;
 use super::{Block, ROWS};
 use crate::half::half_to_f32;
 use crate::input::Narrow;
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m256, __m256i};
 
 /// A weight is `d · (code - 8)`. 18 bytes a row, as in a file.
 #[derive(Debug)]
@@ -77,19 +77,20 @@ impl Block for Q4_0 {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn multiply_vectors<V: Dots, const M: usize>(
-        &self,
+    fn multiply_vectors<V: Dots<P>, const P: usize, const M: usize>(
+        blocks: [&Self; P],
         set: V,
         x: [&Narrow; M],
-        sums: &mut [__m256; M],
+        sums: &mut [V::Real; M],
     ) {
         let avx2 = set.avx2();
-        let products = nibble_products(set, &self.nibbles, x);
-        let d = avx2.half_to_f32(avx2.load_words(&self.d));
+        prefetch(avx2, blocks);
+        let products = nibble_products(set, blocks.map(|block| &block.nibbles), x);
+        let d = set.join_f32(blocks.map(|block| avx2.half_to_f32(avx2.load_words(&block.d))));
         for row in 0..M {
-            let product = avx2.add32(products[row], avx2.splat32(-8 * x[row].sum));
-            let d = avx2.multiply(d, avx2.splat_f32(x[row].scale));
-            sums[row] = avx2.multiply_add(d, avx2.to_f32(product), sums[row]);
+            let product = set.add32(products[row], set.splat32(-8 * x[row].sum));
+            let d = set.multiply(d, set.splat_f32(x[row].scale));
+            sums[row] = set.multiply_add(d, set.to_f32(product), sums[row]);
         }
     }
 }
@@ -130,21 +131,22 @@ impl Block for Q4_1 {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn multiply_vectors<V: Dots, const M: usize>(
-        &self,
+    fn multiply_vectors<V: Dots<P>, const P: usize, const M: usize>(
+        blocks: [&Self; P],
         set: V,
         x: [&Narrow; M],
-        sums: &mut [__m256; M],
+        sums: &mut [V::Real; M],
     ) {
         let avx2 = set.avx2();
-        let products = nibble_products(set, &self.nibbles, x);
-        let d = avx2.half_to_f32(avx2.load_words(&self.d));
-        let m = avx2.half_to_f32(avx2.load_words(&self.m));
+        prefetch(avx2, blocks);
+        let products = nibble_products(set, blocks.map(|block| &block.nibbles), x);
+        let d = set.join_f32(blocks.map(|block| avx2.half_to_f32(avx2.load_words(&block.d))));
+        let m = set.join_f32(blocks.map(|block| avx2.half_to_f32(avx2.load_words(&block.m))));
         for row in 0..M {
-            let total = avx2.splat_f32(x[row].scale * x[row].sum as f32);
-            let d = avx2.multiply(d, avx2.splat_f32(x[row].scale));
-            sums[row] = avx2.multiply_add(d, avx2.to_f32(products[row]), sums[row]);
-            sums[row] = avx2.multiply_add(m, total, sums[row]);
+            let total = set.splat_f32(x[row].scale * x[row].sum as f32);
+            let d = set.multiply(d, set.splat_f32(x[row].scale));
+            sums[row] = set.multiply_add(d, set.to_f32(products[row]), sums[row]);
+            sums[row] = set.multiply_add(m, total, sums[row]);
         }
     }
 }
@@ -153,18 +155,18 @@ impl Block for Q4_1 {
 /// 16 bits hold.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn nibble_products<V: Dots, const M: usize>(
+fn nibble_products<V: Dots<P>, const P: usize, const M: usize>(
     set: V,
-    nibbles: &Codes<4>,
+    nibbles: [&Codes<4>; P],
     x: [&Narrow; M],
-) -> [__m256i; M] {
+) -> [V::Whole; M] {
     let avx2 = set.avx2();
-    let mask = avx2.splat8(15);
-    let mut parts = [avx2.zero(); M];
-    for (pair, nibbles) in nibbles.iter().enumerate() {
-        let nibbles = avx2.load(nibbles);
-        let low = avx2.and(nibbles, mask);
-        let high = avx2.and(avx2.right4(nibbles), mask);
+    let mask = set.splat8(15);
+    let mut parts = [set.zero(); M];
+    for pair in 0..4 {
+        let nibbles = set.join(nibbles.map(|nibbles| avx2.load(&nibbles[pair])));
+        let low = set.and(nibbles, mask);
+        let high = set.and(set.right4(nibbles), mask);
         for row in 0..M {
             let x = &x[row].words;
             let x = [x[2 * pair], x[2 * pair + 1]];
@@ -204,26 +206,27 @@ impl Block for Q8_0 {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn multiply_vectors<V: Dots, const M: usize>(
-        &self,
+    fn multiply_vectors<V: Dots<P>, const P: usize, const M: usize>(
+        blocks: [&Self; P],
         set: V,
         x: [&Narrow; M],
-        sums: &mut [__m256; M],
+        sums: &mut [V::Real; M],
     ) {
         let avx2 = set.avx2();
-        let mut products = [avx2.zero(); M];
-        for (group, codes) in self.codes.iter().enumerate() {
-            let codes = avx2.load(codes);
-            let codes = (codes, avx2.abs8(codes));
+        prefetch(avx2, blocks);
+        let mut products = x.map(|x| set.begin_signed(x.sum));
+        for group in 0..8 {
+            let codes = set.join(blocks.map(|block| avx2.load(&block.codes[group])));
+            let codes = set.signed(codes);
             for row in 0..M {
                 let x = x[row].words[group];
                 products[row] = set.add_signed(products[row], codes, x);
             }
         }
-        let d = avx2.half_to_f32(avx2.load_words(&self.d));
+        let d = set.join_f32(blocks.map(|block| avx2.half_to_f32(avx2.load_words(&block.d))));
         for row in 0..M {
-            let d = avx2.multiply(d, avx2.splat_f32(x[row].scale));
-            sums[row] = avx2.multiply_add(d, avx2.to_f32(products[row]), sums[row]);
+            let d = set.multiply(d, set.splat_f32(x[row].scale));
+            sums[row] = set.multiply_add(d, set.to_f32(products[row]), sums[row]);
         }
     }
 }

@@ -3,11 +3,11 @@
 #[cfg(target_arch = "x86_64")]
 use super::dots::Dots;
 use super::pack::{Codes, code_of, join_nibbles, lay_out, split_nibbles};
+#[cfg(target_arch = "x86_64")]
+use super::prefetch;
 use super::super_block::Scales;
 use super::{Block, ROWS};
 use crate::input::Wide;
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m256, __m256i};
 
 /// Codes of four bits. 148 bytes a row, of which a file has 144.
 #[derive(Debug)]
@@ -55,24 +55,23 @@ impl Block for Q4K {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn multiply_vectors<V: Dots, const M: usize>(
-        &self,
+    fn multiply_vectors<V: Dots<P>, const P: usize, const M: usize>(
+        blocks: [&Self; P],
         set: V,
         x: [&Wide; M],
-        sums: &mut [__m256; M],
+        sums: &mut [V::Real; M],
     ) {
-        let avx2 = set.avx2();
-        let mut products = [avx2.zero(); M];
+        let mut products = [set.zero(); M];
         for pair in 0..4 {
-            let scales = self.scales.pair(set, pair);
+            let scales = Scales::pair(blocks.map(|block| &block.scales), set, pair);
             for (half, scale) in scales.into_iter().enumerate() {
-                let parts = self.sub_block(set, 2 * pair + half, x);
+                let parts = Self::sub_block(blocks, set, 2 * pair + half, x);
                 for row in 0..M {
                     products[row] = set.add_scaled(products[row], parts[row], scale);
                 }
             }
         }
-        self.scales.finish(avx2, products, x, sums);
+        Scales::finish(blocks.map(|block| &block.scales), set, products, x, sums);
     }
 }
 
@@ -80,19 +79,20 @@ impl Q4K {
     /// Sums over a sub-block's columns. Eight sums of two products are at most 8 · 2 · 15 · 127, which 16 bits hold.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn sub_block<V: Dots, const M: usize>(
-        &self,
+    fn sub_block<V: Dots<P>, const P: usize, const M: usize>(
+        blocks: [&Self; P],
         set: V,
         sub: usize,
         x: [&Wide; M],
-    ) -> [__m256i; M] {
+    ) -> [V::Whole; M] {
         let avx2 = set.avx2();
-        let mask = avx2.splat8(15);
-        let mut parts = [avx2.zero(); M];
+        let mask = set.splat8(15);
+        let mut parts = [set.zero(); M];
+        prefetch(avx2, blocks.map(|block| &block.nibbles[4 * sub..][..4]));
         for pair in 4 * sub..4 * sub + 4 {
-            let nibbles = avx2.load(&self.nibbles[pair]);
-            let low = avx2.and(nibbles, mask);
-            let high = avx2.and(avx2.right4(nibbles), mask);
+            let nibbles = set.join(blocks.map(|block| avx2.load(&block.nibbles[pair])));
+            let low = set.and(nibbles, mask);
+            let high = set.and(set.right4(nibbles), mask);
             for row in 0..M {
                 let x = &x[row].words;
                 let x = [x[2 * pair], x[2 * pair + 1]];

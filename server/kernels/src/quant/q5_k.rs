@@ -3,12 +3,12 @@
 #[cfg(target_arch = "x86_64")]
 use super::dots::Dots;
 use super::pack::{Codes, code_of, join_nibbles, lay_out, split_nibbles};
+#[cfg(target_arch = "x86_64")]
+use super::prefetch;
 use super::q4_k::nibble_of;
 use super::super_block::{SUBS, Scales};
 use super::{Block, ROWS};
 use crate::input::Wide;
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m256, __m256i};
 
 /// Codes of five bits. 180 bytes a row, of which a file has 176.
 #[derive(Debug)]
@@ -63,26 +63,28 @@ impl Q5K {
     /// most 4 · 2 · 31 · 127, which 16 bits hold, and eight are not.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn sub_block<V: Dots, const M: usize>(
-        &self,
+    fn sub_block<V: Dots<P>, const P: usize, const M: usize>(
+        blocks: [&Self; P],
         set: V,
-        (sub, scale): (usize, __m256i),
+        (sub, scale): (usize, V::Whole),
         x: [&Wide; M],
-        products: &mut [__m256i; M],
+        products: &mut [V::Whole; M],
     ) {
         let avx2 = set.avx2();
-        let (mask, bit) = (avx2.splat8(15), avx2.splat8(16));
-        let fifths = avx2.load(&self.subs[sub].fifths);
+        let (mask, bit) = (set.splat8(15), set.splat8(16));
+        prefetch(avx2, blocks.map(|block| &block.subs[sub]));
+        let fifths = set.join(blocks.map(|block| avx2.load(&block.subs[sub].fifths)));
         // Bits 4 and up come down to the lowest ones, so that both halves go alike.
-        for (half, mut bits) in [avx2.left4(fifths), fifths].into_iter().enumerate() {
-            let mut parts = [avx2.zero(); M];
+        for (half, mut bits) in [set.left4(fifths), fifths].into_iter().enumerate() {
+            let mut parts = [set.zero(); M];
             for pair in 2 * half..2 * half + 2 {
-                let nibbles = avx2.load(&self.subs[sub].nibbles[pair]);
-                let low = avx2.or(avx2.and(nibbles, mask), avx2.and(bits, bit));
-                bits = avx2.right1(bits);
-                let high = avx2.and(avx2.right4(nibbles), mask);
-                let high = avx2.or(high, avx2.and(bits, bit));
-                bits = avx2.right1(bits);
+                let nibbles = blocks.map(|block| avx2.load(&block.subs[sub].nibbles[pair]));
+                let nibbles = set.join(nibbles);
+                let low = set.or(set.and(nibbles, mask), set.and(bits, bit));
+                bits = set.right1(bits);
+                let high = set.and(set.right4(nibbles), mask);
+                let high = set.or(high, set.and(bits, bit));
+                bits = set.right1(bits);
                 for row in 0..M {
                     let x = &x[row].words[8 * sub + 2 * pair..][..2];
                     parts[row] = set.add_two(parts[row], [low, high], [x[0], x[1]]);
@@ -118,20 +120,19 @@ impl Block for Q5K {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn multiply_vectors<V: Dots, const M: usize>(
-        &self,
+    fn multiply_vectors<V: Dots<P>, const P: usize, const M: usize>(
+        blocks: [&Self; P],
         set: V,
         x: [&Wide; M],
-        sums: &mut [__m256; M],
+        sums: &mut [V::Real; M],
     ) {
-        let avx2 = set.avx2();
-        let mut products = [avx2.zero(); M];
+        let mut products = [set.zero(); M];
         for pair in 0..4 {
-            let scales = self.scales.pair(set, pair);
+            let scales = Scales::pair(blocks.map(|block| &block.scales), set, pair);
             for (half, scale) in scales.into_iter().enumerate() {
-                self.sub_block(set, (2 * pair + half, scale), x, &mut products);
+                Self::sub_block(blocks, set, (2 * pair + half, scale), x, &mut products);
             }
         }
-        self.scales.finish(avx2, products, x, sums);
+        Scales::finish(blocks.map(|block| &block.scales), set, products, x, sums);
     }
 }

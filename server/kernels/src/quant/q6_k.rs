@@ -3,13 +3,13 @@
 #[cfg(target_arch = "x86_64")]
 use super::dots::Dots;
 use super::pack::{Codes, code_of, dot, join_nibbles, lay_out, split_nibbles};
+#[cfg(target_arch = "x86_64")]
+use super::prefetch;
 use super::{Block, ROWS};
 use crate::half::half_to_f32;
 use crate::input::Wide;
 #[cfg(target_arch = "x86_64")]
-use crate::simd::Avx2;
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m256, __m256i};
+use crate::simd::Vectors;
 
 /// Sub-blocks of 16 columns.
 const SUBS: usize = 16;
@@ -85,30 +85,36 @@ impl Q6K {
     /// The four vectors of a sub-block's codes.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn vectors(&self, avx2: Avx2, sub: usize) -> [__m256i; 4] {
-        let sub = &self.subs[sub];
-        let first = avx2.load(&sub.nibbles[0]);
-        let second = avx2.load(&sub.nibbles[1]);
-        let uppers = avx2.load(&sub.uppers);
+    fn vectors<V: Dots<P>, const P: usize>(
+        blocks: [&Self; P],
+        set: V,
+        sub: usize,
+    ) -> [V::Whole; 4] {
+        let avx2 = set.avx2();
+        let subs = blocks.map(|block| &block.subs[sub]);
+        prefetch(avx2, subs);
+        let first = set.join(subs.map(|sub| avx2.load(&sub.nibbles[0])));
+        let second = set.join(subs.map(|sub| avx2.load(&sub.nibbles[1])));
+        let uppers = set.join(subs.map(|sub| avx2.load(&sub.uppers)));
         [
-            join(avx2, first, avx2.left4(uppers)),
-            join(avx2, avx2.right4(first), avx2.left2(uppers)),
-            join(avx2, second, uppers),
-            join(avx2, avx2.right4(second), avx2.right2(uppers)),
+            join(set, first, set.left4(uppers)),
+            join(set, set.right4(first), set.left2(uppers)),
+            join(set, second, uppers),
+            join(set, set.right4(second), set.right2(uppers)),
         ]
     }
 
     /// Adds a sub-block's scaled products. Two sums of two products are at most 2 · 2 · 63 · 127, which 16 bits hold.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn sub_block<V: Dots, const M: usize>(
-        &self,
+    fn sub_block<V: Dots<P>, const P: usize, const M: usize>(
+        blocks: [&Self; P],
         set: V,
-        (sub, scale): (usize, __m256i),
+        (sub, scale): (usize, V::Whole),
         x: [&Wide; M],
-        products: &mut [__m256i; M],
+        products: &mut [V::Whole; M],
     ) {
-        let codes = self.vectors(set.avx2(), sub);
+        let codes = Self::vectors(blocks, set, sub);
         for row in 0..M {
             let x = &x[row].words[4 * sub..][..4];
             let x = [x[0], x[1], x[2], x[3]];
@@ -120,9 +126,9 @@ impl Q6K {
 /// Codes of their lower four and upper two bits, where each stands in its place among others.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn join(avx2: Avx2, lower: __m256i, upper: __m256i) -> __m256i {
-    let lower = avx2.and(lower, avx2.splat8(15));
-    avx2.or(lower, avx2.and(upper, avx2.splat8(48)))
+fn join<V: Vectors>(set: V, lower: V::Whole, upper: V::Whole) -> V::Whole {
+    let lower = set.and(lower, set.splat8(15));
+    set.or(lower, set.and(upper, set.splat8(48)))
 }
 
 impl Block for Q6K {
@@ -166,31 +172,33 @@ impl Block for Q6K {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn multiply_vectors<V: Dots, const M: usize>(
-        &self,
+    fn multiply_vectors<V: Dots<P>, const P: usize, const M: usize>(
+        blocks: [&Self; P],
         set: V,
         x: [&Wide; M],
-        sums: &mut [__m256; M],
+        sums: &mut [V::Real; M],
     ) {
         let avx2 = set.avx2();
-        let mut products = [avx2.zero(); M];
+        let mut products = [set.zero(); M];
         // What the input's sums take away, 32 times.
-        let mut offsets = [avx2.zero(); M];
-        for (pair, scales) in self.scales.iter().enumerate() {
-            let scales = avx2.widen_i8(avx2.load16(scales));
+        let mut offsets = [set.zero(); M];
+        prefetch(avx2, blocks.map(|block| &block.scales));
+        prefetch(avx2, blocks.map(|block| &block.d));
+        for pair in 0..SUBS / 2 {
+            let scales = blocks.map(|block| avx2.widen_i8(avx2.load16(&block.scales[pair])));
+            let scales = set.join(scales);
             for row in 0..M {
-                let part = avx2.multiply_words(scales, avx2.splat32(x[row].sums16[pair]));
-                offsets[row] = avx2.add32(offsets[row], part);
+                offsets[row] = set.add_pairs(offsets[row], scales, x[row].sums16[pair]);
             }
             let [first, second] = set.scales(scales);
-            self.sub_block(set, (2 * pair, first), x, &mut products);
-            self.sub_block(set, (2 * pair + 1, second), x, &mut products);
+            Self::sub_block(blocks, set, (2 * pair, first), x, &mut products);
+            Self::sub_block(blocks, set, (2 * pair + 1, second), x, &mut products);
         }
-        let d = avx2.load_f32(&self.d);
+        let d = set.join_f32(blocks.map(|block| avx2.load_f32(&block.d)));
         for row in 0..M {
-            let product = avx2.sub32(products[row], avx2.times32(offsets[row]));
-            let d = avx2.multiply(d, avx2.splat_f32(x[row].scale));
-            sums[row] = avx2.multiply_add(d, avx2.to_f32(product), sums[row]);
+            let product = set.sub32(products[row], set.times32(offsets[row]));
+            let d = set.multiply(d, set.splat_f32(x[row].scale));
+            sums[row] = set.multiply_add(d, set.to_f32(product), sums[row]);
         }
     }
 }

@@ -4,12 +4,10 @@ use super::ROWS;
 #[cfg(target_arch = "x86_64")]
 use super::dots::Dots;
 use super::pack::dot;
+#[cfg(target_arch = "x86_64")]
+use super::prefetch;
 use crate::half::half_to_f32;
 use crate::input::Wide;
-#[cfg(target_arch = "x86_64")]
-use crate::simd::Avx2;
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m256, __m256i};
 
 /// Sub-blocks of 32 columns.
 pub(super) const SUBS: usize = 8;
@@ -83,37 +81,44 @@ impl Scales {
     /// The scales of two sub-blocks.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    pub(super) fn pair<V: Dots>(&self, set: V, pair: usize) -> [__m256i; 2] {
+    pub(super) fn pair<V: Dots<P>, const P: usize>(
+        blocks: [&Self; P],
+        set: V,
+        pair: usize,
+    ) -> [V::Whole; 2] {
         let avx2 = set.avx2();
-        set.scales(avx2.widen_u8(avx2.load16(&self.scales[pair])))
+        let scales = blocks.map(|block| avx2.widen_u8(avx2.load16(&block.scales[pair])));
+        set.scales(set.join(scales))
     }
 
     /// Adds products of scaled codes, and takes the minimums' part away.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    pub(super) fn finish<const M: usize>(
-        &self,
-        avx2: Avx2,
-        products: [__m256i; M],
+    pub(super) fn finish<V: Dots<P>, const P: usize, const M: usize>(
+        blocks: [&Self; P],
+        set: V,
+        products: [V::Whole; M],
         x: [&Wide; M],
-        sums: &mut [__m256; M],
+        sums: &mut [V::Real; M],
     ) {
-        let mut parts = [avx2.zero(); M];
-        for (pair, mins) in self.mins.iter().enumerate() {
-            let mins = avx2.widen_u8(avx2.load16(mins));
+        let avx2 = set.avx2();
+        let mut parts = [set.zero(); M];
+        prefetch(avx2, blocks);
+        for pair in 0..SUBS / 2 {
+            let mins = blocks.map(|block| avx2.widen_u8(avx2.load16(&block.mins[pair])));
+            let mins = set.join(mins);
             for row in 0..M {
-                let part = avx2.multiply_words(mins, avx2.splat32(x[row].sums32[pair]));
-                parts[row] = avx2.add32(parts[row], part);
+                parts[row] = set.add_pairs(parts[row], mins, x[row].sums32[pair]);
             }
         }
-        let d = avx2.half_to_f32(avx2.load_words(&self.d));
-        let dmin = avx2.half_to_f32(avx2.load_words(&self.dmin));
+        let d = set.join_f32(blocks.map(|block| avx2.half_to_f32(avx2.load_words(&block.d))));
+        let dmin = set.join_f32(blocks.map(|block| avx2.half_to_f32(avx2.load_words(&block.dmin))));
         for row in 0..M {
-            let scale = avx2.splat_f32(x[row].scale);
-            let d = avx2.multiply(d, scale);
-            let dmin = avx2.multiply(dmin, scale);
-            sums[row] = avx2.multiply_add(d, avx2.to_f32(products[row]), sums[row]);
-            sums[row] = avx2.multiply_subtract(dmin, avx2.to_f32(parts[row]), sums[row]);
+            let scale = set.splat_f32(x[row].scale);
+            let d = set.multiply(d, scale);
+            let dmin = set.multiply(dmin, scale);
+            sums[row] = set.multiply_add(d, set.to_f32(products[row]), sums[row]);
+            sums[row] = set.multiply_subtract(dmin, set.to_f32(parts[row]), sums[row]);
         }
     }
 }

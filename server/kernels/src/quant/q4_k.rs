@@ -64,8 +64,8 @@ impl Block for Q4K {
         let mut products = [set.zero(); M];
         for pair in 0..4 {
             let scales = Scales::pair(blocks.map(|block| &block.scales), set, pair);
-            for (half, scale) in scales.into_iter().enumerate() {
-                let parts = Self::sub_block(blocks, set, 2 * pair + half, x);
+            let parts = Self::sub_blocks(blocks, set, 2 * pair, x);
+            for (scale, parts) in scales.into_iter().zip(parts) {
                 for row in 0..M {
                     products[row] = set.add_scaled(products[row], parts[row], scale);
                 }
@@ -76,27 +76,31 @@ impl Block for Q4K {
 }
 
 impl Q4K {
-    /// Sums over a sub-block's columns. Eight sums of two products are at most 8 · 2 · 15 · 127, which 16 bits hold.
+    /// Sums over the columns of two sub-blocks, of both in turns: each addition waits for the one before it, and there is
+    /// more to do meanwhile. Eight sums of two products are at most 8 · 2 · 15 · 127, which 16 bits hold.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn sub_block<V: Dots<P>, const P: usize, const M: usize>(
+    fn sub_blocks<V: Dots<P>, const P: usize, const M: usize>(
         blocks: [&Self; P],
         set: V,
-        sub: usize,
+        first: usize,
         x: [&Wide; M],
-    ) -> [V::Whole; M] {
+    ) -> [[V::Whole; M]; 2] {
         let avx2 = set.avx2();
         let mask = set.splat8(15);
-        let mut parts = [set.zero(); M];
-        prefetch(avx2, blocks.map(|block| &block.nibbles[4 * sub..][..4]));
-        for pair in 4 * sub..4 * sub + 4 {
-            let nibbles = set.join(blocks.map(|block| avx2.load(&block.nibbles[pair])));
-            let low = set.and(nibbles, mask);
-            let high = set.and(set.right4(nibbles), mask);
-            for row in 0..M {
-                let x = &x[row].words;
-                let x = [x[2 * pair], x[2 * pair + 1]];
-                parts[row] = set.add_two(parts[row], [low, high], x);
+        let mut parts = [[set.zero(); M]; 2];
+        prefetch(avx2, blocks.map(|block| &block.nibbles[4 * first..][..8]));
+        for pair in 4 * first..4 * first + 4 {
+            for (half, parts) in parts.iter_mut().enumerate() {
+                let pair = pair + 4 * half;
+                let nibbles = set.join(blocks.map(|block| avx2.load(&block.nibbles[pair])));
+                let low = set.and(nibbles, mask);
+                let high = set.and(set.right4(nibbles), mask);
+                for row in 0..M {
+                    let x = &x[row].words;
+                    let x = [x[2 * pair], x[2 * pair + 1]];
+                    parts[row] = set.add_two(parts[row], [low, high], x);
+                }
             }
         }
         parts

@@ -106,10 +106,13 @@ impl Number for F16 {
     }
 }
 
-/// A matrix of plain numbers: panels of eight rows, of each the columns one after the other.
+/// Panels that lie together: of each column all have theirs side by side, so that memory is read in one sequence.
+const QUAD: usize = 4;
+
+/// A matrix of plain numbers: panels of eight rows, four of them together, of each the columns one after the other.
 #[derive(Debug)]
 pub(crate) struct Dense<N> {
-    numbers: Vec<[N; ROWS]>,
+    numbers: Vec<[[N; ROWS]; QUAD]>,
     columns: usize,
 }
 
@@ -120,10 +123,13 @@ impl<N: Number> Dense<N> {
             row if row < rows => N::read(&bytes[(row * columns + column) * N::BYTES..]),
             _ => N::ZERO,
         };
-        let numbers = (0..rows.div_ceil(ROWS) * columns)
+        let numbers = (0..rows.div_ceil(QUAD * ROWS) * columns)
             .into_par_iter()
             .map(|at| {
-                std::array::from_fn(|offset| number(at / columns * ROWS + offset, at % columns))
+                let (first, column) = (at / columns * QUAD, at % columns);
+                std::array::from_fn(|panel| {
+                    std::array::from_fn(|offset| number((first + panel) * ROWS + offset, column))
+                })
             })
             .collect();
         Self { numbers, columns }
@@ -135,16 +141,17 @@ impl<N: Number> Dense<N> {
 
     /// Writes the weights of a row.
     pub(crate) fn unpack(&self, row: usize, weights: &mut [f32]) {
-        for (numbers, weight) in self.panel(row / ROWS).iter().zip(weights) {
-            *weight = numbers[row % ROWS].value();
+        let panel = row / ROWS;
+        for (numbers, weight) in self.quad(panel / QUAD).iter().zip(weights) {
+            *weight = numbers[panel % QUAD][row % ROWS].value();
         }
     }
 
-    fn panel(&self, at: usize) -> &[[N; ROWS]] {
+    fn quad(&self, at: usize) -> &[[[N; ROWS]; QUAD]] {
         &self.numbers[at * self.columns..][..self.columns]
     }
 
-    /// Does a part of a product.
+    /// Does a part of a product, which begins with four panels that lie together.
     pub(crate) fn run(&self, set: Set, task: &mut Task<'_, f32>) {
         match set {
             Set::Portable => self.run_portable(task),
@@ -159,11 +166,11 @@ impl<N: Number> Dense<N> {
 
     fn run_portable(&self, task: &mut Task<'_, f32>) {
         for (index, panel) in task.panels.clone().enumerate() {
-            let panel = self.panel(panel);
+            let quad = self.quad(panel / QUAD);
             for (x, out) in task.x.chunks_exact(self.columns).zip(&mut task.out) {
                 let mut sums = [0.0; ROWS];
-                for (numbers, x) in panel.iter().zip(x) {
-                    for (sum, number) in sums.iter_mut().zip(numbers) {
+                for (numbers, x) in quad.iter().zip(x) {
+                    for (sum, number) in sums.iter_mut().zip(&numbers[panel % QUAD]) {
                         *sum += number.value() * x;
                     }
                 }
@@ -176,75 +183,84 @@ impl<N: Number> Dense<N> {
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     fn run_avx2(&self, avx2: Avx2, task: &mut Task<'_, f32>) {
-        let few = task.out.len() <= 2;
-        let end = task.panels.len();
-        let mut index = 0;
-        while index < end {
-            match end - index {
-                4.. if few => index += self.panels::<4>(avx2, index, task),
-                2.. => index += self.panels::<2>(avx2, index, task),
-                _ => index += self.panels::<1>(avx2, index, task),
+        /// Rows that leave registers for the sums of four panels.
+        const FEW: usize = 2;
+        for index in (0..task.panels.len()).step_by(QUAD) {
+            if task.out.len() <= FEW {
+                self.panels::<QUAD, FEW>(avx2, index, task);
+            } else {
+                self.panels::<2, MOST_ROWS>(avx2, index, task);
             }
         }
     }
 
-    /// `P` panels with all rows of a task, a stretch of columns after the other.
+    /// Four panels, `P` at once, with all rows of a task, `R` at most, a stretch of columns after the other.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn panels<const P: usize>(&self, avx2: Avx2, index: usize, task: &mut Task<'_, f32>) -> usize {
-        let first = task.panels.start + index;
-        let panels: [_; P] = std::array::from_fn(|offset| self.panel(first + offset));
-        let mut sums = [[avx2.zero_f32(); P]; MOST_ROWS];
-        let sums = &mut sums[..task.out.len()];
-        let rows = tile_rows(sums.len(), 6);
+    fn panels<const P: usize, const R: usize>(
+        &self,
+        avx2: Avx2,
+        index: usize,
+        task: &mut Task<'_, f32>,
+    ) {
+        let quad = self.quad((task.panels.start + index) / QUAD);
+        let firsts = (0..QUAD.min(task.panels.len() - index)).step_by(P);
+        let mut sums = [[[avx2.zero_f32(); P]; R]; QUAD];
+        let count = task.out.len();
+        let rows = tile_rows(count, 6);
         for start in (0..self.columns).step_by(STRETCH) {
             let end = self.columns.min(start + STRETCH);
-            let panels = panels.map(|panel| &panel[start..end]);
-            let x = task.x[start..].chunks(rows * self.columns);
-            for (x, sums) in x.zip(sums.chunks_mut(rows)) {
-                let x = (x, self.columns);
-                match sums.len() {
-                    1 => tile::<N, 1, P>(avx2, panels, x, sums),
-                    2 => tile::<N, 2, P>(avx2, panels, x, sums),
-                    3 => tile::<N, 3, P>(avx2, panels, x, sums),
-                    4 => tile::<N, 4, P>(avx2, panels, x, sums),
-                    5 => tile::<N, 5, P>(avx2, panels, x, sums),
-                    _ => tile::<N, 6, P>(avx2, panels, x, sums),
+            for first in firsts.clone() {
+                let x = task.x[start..].chunks(rows * self.columns);
+                for (x, sums) in x.zip(sums[first][..count].chunks_mut(rows)) {
+                    let (x, quad) = ((x, self.columns), (&quad[start..end], first));
+                    match sums.len() {
+                        1 => tile::<N, 1, P>(avx2, quad, x, sums),
+                        2 => tile::<N, 2, P>(avx2, quad, x, sums),
+                        3 => tile::<N, 3, P>(avx2, quad, x, sums),
+                        4 => tile::<N, 4, P>(avx2, quad, x, sums),
+                        5 => tile::<N, 5, P>(avx2, quad, x, sums),
+                        _ => tile::<N, 6, P>(avx2, quad, x, sums),
+                    }
                 }
             }
         }
-        for (out, sums) in task.out.iter_mut().zip(sums) {
-            for (panel, sum) in sums.iter().enumerate() {
-                put(out, index + panel, &avx2.numbers(*sum));
+        for (row, out) in task.out.iter_mut().enumerate() {
+            for first in firsts.clone() {
+                for (panel, sum) in sums[first][row].iter().enumerate() {
+                    put(out, index + first + panel, &avx2.numbers(*sum));
+                }
             }
         }
-        P
     }
 }
 
+/// How far ahead of the computation weights are asked for.
+#[cfg(target_arch = "x86_64")]
+const AHEAD: usize = 8 * 1024;
 /// Columns that all rows of a task meet before the next ones: what two panels have of them stays in the first cache
 /// beside what a tile of rows has.
 #[cfg(target_arch = "x86_64")]
 const STRETCH: usize = 256;
 
-/// Adds the products of a stretch of `P` panels with `M` rows of the input, which are `width` numbers apart.
+/// Adds the products of a stretch of `P` panels, from `first` on, with `M` rows of the input, which are `width` numbers
+/// apart.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn tile<N: Number, const M: usize, const P: usize>(
     avx2: Avx2,
-    panels: [&[[N; ROWS]]; P],
+    (quad, first): (&[[[N; ROWS]; QUAD]], usize),
     (x, width): (&[f32], usize),
     all: &mut [[__m256; P]],
 ) {
-    let columns = panels[0].len();
-    let x: [&[f32]; M] = std::array::from_fn(|row| &x[row * width..][..columns]);
-    let panels: [&[[N; ROWS]]; P] = std::array::from_fn(|panel| &panels[panel][..columns]);
+    let x: [&[f32]; M] = std::array::from_fn(|row| &x[row * width..][..quad.len()]);
     let mut sums: [[__m256; P]; M] = std::array::from_fn(|row| all[row]);
-    for column in 0..columns {
-        let mut weights = [avx2.zero_f32(); P];
-        for (weights, panel) in weights.iter_mut().zip(panels) {
-            *weights = N::load(avx2, &panel[column]);
+    for (column, panels) in quad.iter().enumerate() {
+        if first == 0 {
+            avx2.prefetch(panels, AHEAD);
         }
+        let weights: [__m256; P] =
+            std::array::from_fn(|panel| N::load(avx2, &panels[first + panel]));
         for (sums, x) in sums.iter_mut().zip(x) {
             let x = avx2.splat_f32(x[column]);
             for (sum, weights) in sums.iter_mut().zip(weights) {

@@ -74,7 +74,7 @@ pub enum ProductError {
 /// A matrix of weights, `rows` (outputs) · `columns` (inputs).
 ///
 /// It holds its own copy, as large as the file's but for what [`Matrix::bytes`] tells: `Q4_K` has 148 bytes where a
-/// file has 144, `Q5_K` 180 for 176 and `Q6_K` 212 for 210; rows are rounded up to a multiple of sixteen, and of eight where
+/// file has 144, `Q5_K` 180 for 176 and `Q6_K` 212 for 210; rows are rounded up to a multiple of 16, and of 32 where
 /// weights are plain numbers.
 #[derive(Debug)]
 pub struct Matrix {

@@ -81,7 +81,7 @@ impl<'a> Work<'a> {
         let rows = tile_rows(out.len() / shape.rows, MOST_ROWS);
         let share = self.cost_ns / (4 * rayon::current_num_threads());
         let aim = share.clamp(LEAST_NS, MOST_NS);
-        // A multiple of four: plain numbers are taken four panels at a time, and quantised ones lie in pairs.
+        // A multiple of four: panels of plain numbers lie in fours, and quantised ones in pairs.
         let per_task = (aim / shape.panel_ns(rows)).next_multiple_of(4).max(4);
         let mut tasks = Vec::new();
         let inputs = x.chunks(rows * shape.width);

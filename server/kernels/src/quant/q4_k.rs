@@ -64,10 +64,12 @@ impl Block for Q4K {
         let mut products = [set.zero(); M];
         for pair in 0..4 {
             let scales = Scales::pair(blocks.map(|block| &block.scales), set, pair);
-            let parts = Self::sub_blocks(blocks, set, 2 * pair, x);
-            for (scale, parts) in scales.into_iter().zip(parts) {
-                for row in 0..M {
-                    products[row] = set.add_scaled(products[row], parts[row], scale);
+            if V::HOLDS_EIGHT {
+                Self::sub_blocks(blocks, set, (2 * pair, scales), x, &mut products);
+            } else {
+                for (half, scale) in scales.into_iter().enumerate() {
+                    let sub = (2 * pair + half, [scale]);
+                    Self::sub_blocks(blocks, set, sub, x, &mut products);
                 }
             }
         }
@@ -76,23 +78,28 @@ impl Block for Q4K {
 }
 
 impl Q4K {
-    /// Sums over the columns of two sub-blocks, of both in turns: each addition waits for the one before it, and there is
-    /// more to do meanwhile. Eight sums of two products are at most 8 · 2 · 15 · 127, which 16 bits hold.
+    /// Adds the scaled products of `S` sub-blocks. They are summed in turns: each addition waits for the one before it, and
+    /// with two there is more to do meanwhile, where there are registers for it. Eight sums of two products are at most
+    /// 8 · 2 · 15 · 127, which 16 bits hold.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn sub_blocks<V: Dots<P>, const P: usize, const M: usize>(
+    fn sub_blocks<V: Dots<P>, const P: usize, const M: usize, const S: usize>(
         blocks: [&Self; P],
         set: V,
-        first: usize,
+        (first, scales): (usize, [V::Whole; S]),
         x: [&Wide; M],
-    ) -> [[V::Whole; M]; 2] {
+        products: &mut [V::Whole; M],
+    ) {
         let avx2 = set.avx2();
         let mask = set.splat8(15);
-        let mut parts = [[set.zero(); M]; 2];
-        prefetch(avx2, blocks.map(|block| &block.nibbles[4 * first..][..8]));
+        let mut parts = [[set.zero(); M]; S];
+        prefetch(
+            avx2,
+            blocks.map(|block| &block.nibbles[4 * first..][..4 * S]),
+        );
         for pair in 4 * first..4 * first + 4 {
-            for (half, parts) in parts.iter_mut().enumerate() {
-                let pair = pair + 4 * half;
+            for (sub, parts) in parts.iter_mut().enumerate() {
+                let pair = pair + 4 * sub;
                 let nibbles = set.join(blocks.map(|block| avx2.load(&block.nibbles[pair])));
                 let low = set.and(nibbles, mask);
                 let high = set.and(set.right4(nibbles), mask);
@@ -103,6 +110,10 @@ impl Q4K {
                 }
             }
         }
-        parts
+        for (scale, parts) in scales.into_iter().zip(parts) {
+            for row in 0..M {
+                products[row] = set.add_scaled(products[row], parts[row], scale);
+            }
+        }
     }
 }

@@ -131,9 +131,29 @@ fn each_invalid_field_is_told_with_what_to_write_instead() {
             "remove one of the two",
         ),
         (
-            json!({"rollout": {"analysis": {"maxErrorRate": 0.1}}}),
+            json!({"rollout": {"strategy": "blueGreen", "analysis": {"maxErrorRate": 0.1}}}),
             "spec.rollout.analysis",
-            "ungated",
+            "write strategy: canary",
+        ),
+        (
+            json!({"rollout": {"analysis": {"minRequests": 10}}}),
+            "spec.rollout.analysis",
+            "needs a limit",
+        ),
+        (
+            json!({"rollout": {"analysis": {"maxErrorRate": 1.0}}}),
+            "spec.rollout.analysis",
+            "above 0 and below 1",
+        ),
+        (
+            json!({"rollout": {"analysis": {"maxTtftP95Ratio": 1.0}}}),
+            "spec.rollout.analysis",
+            "at least 1.05",
+        ),
+        (
+            json!({"rollout": {"analysis": {"minTokensPerSecondRatio": 0.96}}}),
+            "spec.rollout.analysis",
+            "at most 0.95",
         ),
         (
             json!({"rollout": {"evaluation": [{"name": "a", "suiteRef": {"name": "b"}, "metric": "bleu"}]}}),

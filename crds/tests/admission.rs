@@ -255,10 +255,10 @@ fn the_crd_is_small_and_whole() {
 }
 
 #[test]
-fn a_whole_number_is_a_share_as_well() {
+fn a_whole_number_is_a_ratio_as_well() {
     let spec = json!({
         "model": {"source": "hf://org/name"},
-        "rollout": {"analysis": {"maxErrorRate": 1, "maxTtftP95Ratio": 2}}
+        "rollout": {"analysis": {"maxTtftP95Ratio": 2}}
     });
     admit(&manifest(&spec)).expect("good");
     let wrong = json!({

@@ -45,7 +45,7 @@ pub(super) fn plan(
             retire(other, spec.worker.drain(), seen, now, decision);
         }
     }
-    share(spec, &base, (step, needed), seen, now, decision);
+    share(spec, &base, (step, needed, wanted), seen, now, decision);
 }
 
 /// Replicas that so much of the traffic needs, of those that all of it needs.
@@ -60,7 +60,9 @@ fn replicas(weight: u32, wanted: u32) -> u32 {
 /// # Errors
 /// There is nothing to share: why, where there is something to tell.
 fn base(spec: &Validated, seen: &Snapshot, memory: &Memory) -> Result<Validated, Option<Why>> {
-    let rollout = progress::of(spec, memory).ok_or(None)?;
+    // One that has gone through has nothing left to show.
+    let rollout = progress::of(spec, memory).filter(|it| !it.is_complete());
+    let rollout = rollout.ok_or(None)?;
     let from = rollout.from.as_ref().ok_or(None)?;
     let base = progress::restored(spec, from, memory).ok_or(None)?;
     let is_promoted = spec.rollout.promote.as_ref() == Some(&spec.revision);
@@ -155,13 +157,14 @@ fn is_ready(spec: &Validated, wanted: u32, seen: &Snapshot, decision: &Decision)
 fn share(
     spec: &Validated,
     base: &Validated,
-    (step, needed): (u32, u32),
+    (step, needed, wanted): (u32, u32, u32),
     seen: &Snapshot,
     now: Timestamp,
     decision: &mut Decision,
 ) {
     let (revision, ready) = (&spec.revision, seen.ready(&spec.revision));
     let has_base = seen.ready(&base.revision) > 0;
+    let bears = bear(spec, base, wanted, seen, decision);
     if ready < needed {
         decision.why.push(Why::WaitReady {
             revision: revision.clone(),
@@ -169,7 +172,7 @@ fn share(
             needed,
         });
     }
-    if ready == 0 && has_base {
+    if ready == 0 && has_base && bears {
         // It comes back to its step; until then nobody should be sent to it.
         return spread(super::all_to(&base.revision), seen, decision);
     }
@@ -186,7 +189,7 @@ fn share(
         decision.why.push(why);
         return;
     }
-    if ready < needed || step == 0 {
+    if ready < needed || step == 0 || !bears {
         return;
     }
     let weight = spec.rollout.weight(step);
@@ -195,6 +198,20 @@ fn share(
     spread(to, seen, decision);
     hold(spec, (step, weight), now, decision);
     traffic::tell(spec, seen, now, decision);
+}
+
+/// Whether one of the two has as many ready replicas as any that bears traffic now, or as are wanted:
+/// a third one, which someone else gave traffic, may have more than either.
+fn bear(
+    spec: &Validated,
+    base: &Validated,
+    wanted: u32,
+    seen: &Snapshot,
+    decision: &Decision,
+) -> bool {
+    let strongest = seen.ready(&spec.revision).max(seen.ready(&base.revision));
+    let borne = seen.strongest(progress::failed(&decision.memory));
+    strongest >= borne.min(wanted)
 }
 
 /// Tells how long the step is held, and looks again then.

@@ -84,13 +84,7 @@ impl Client {
     /// # Errors
     /// No whole text of the format with status 200 within `limit`, or one of more than 4 MiB.
     pub async fn metrics(&self, addr: SocketAddr, limit: Duration) -> Result<Vec<Sample>, Failed> {
-        let request = Request::builder()
-            .uri(format!("http://{addr}{}", paths::METRICS))
-            .body(Full::default())?;
-        let (status, text) = self.fetch(request, METRICS_LIMIT, limit).await?;
-        if status != StatusCode::OK {
-            return Err(format!("{} gave {status}", paths::METRICS).into());
-        }
+        let text = self.whole(addr, paths::METRICS, limit).await?;
         Ok(samples(str::from_utf8(&text)?)?)
     }
 
@@ -104,6 +98,12 @@ impl Client {
         path: &str,
         limit: Duration,
     ) -> Result<T, Failed> {
+        let text = self.whole(addr, path, limit).await?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+
+    /// Asks with GET for what a path tells with status 200.
+    async fn whole(&self, addr: SocketAddr, path: &str, limit: Duration) -> Result<Bytes, Failed> {
         let request = Request::builder()
             .uri(format!("http://{addr}{path}"))
             .body(Full::default())?;
@@ -111,7 +111,7 @@ impl Client {
         if status != StatusCode::OK {
             return Err(format!("{path} gave {status}").into());
         }
-        Ok(serde_json::from_slice(&text)?)
+        Ok(text)
     }
 
     async fn ask(

@@ -29,10 +29,19 @@ impl Server {
     /// # Errors
     /// When the model can't be loaded; with what the server wrote.
     pub fn start_with(source: &str, name: &str, threads: usize, more: &[&str]) -> Result<Self> {
-        let mut command = Command::new(layout::binary("chandler-server")?);
+        let program = layout::binary("chandler-server")?;
+        let mut command = Command::new(program);
+        command.env("RAYON_NUM_THREADS", threads.to_string());
+        Self::run(command, source, name, more)
+    }
+
+    /// As [`Server::start_with`], by a command that runs some build of the server.
+    ///
+    /// # Errors
+    /// When the model can't be loaded; with what the server wrote.
+    pub fn run(mut command: Command, source: &str, name: &str, more: &[&str]) -> Result<Self> {
         command.args(["serve", "--source", source, "--served-name", name]);
         command.args(["--listen", "127.0.0.1:0"]).args(more);
-        command.env("RAYON_NUM_THREADS", threads.to_string());
         let process = Process::start(&mut command)?;
         let address = process
             .output()

@@ -14,6 +14,7 @@ mod embeddings;
 #[cfg(target_os = "linux")]
 mod gateway;
 mod generate;
+mod gpu;
 mod peer;
 mod proc;
 mod quiet;
@@ -44,6 +45,8 @@ const NOISY: &str = "* the machine was busy with something else: measure again w
 pub(crate) enum Command {
     /// Text generation over HTTP, against llama.cpp's own server.
     Generate(Runs),
+    /// Text generation on an NVIDIA GPU over HTTP, against transformers on the same GPU.
+    Gpu(gpu::Options),
     /// Embeddings over HTTP, against sentence-transformers in its own process.
     Embeddings(Runs),
     /// The gateway, against HAProxy and nginx before the same replicas.
@@ -84,6 +87,7 @@ pub(crate) struct Runs {
 pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Generate(runs) => compare("generate", runs, generate::measure),
+        Command::Gpu(options) => gpu::run(options),
         Command::Embeddings(runs) => compare("embeddings", runs, embeddings::measure),
         #[cfg(target_os = "linux")]
         Command::Gateway(options) => gateway::run(options),
@@ -103,9 +107,13 @@ pub(crate) fn run(command: &Command) -> Result<()> {
 fn compare(name: &str, runs: &Runs, measure: fn(u32) -> Result<Vec<Row>>) -> Result<()> {
     models::fetch(Path::new(models::FOLDER))?;
     shell::build_workspace()?;
-    let rows = measure(runs.runs)?;
+    tell(name, &measure(runs.runs)?)
+}
+
+/// Writes rows, and prints them as a table.
+fn tell(name: &str, rows: &[Row]) -> Result<()> {
     write(name, &rows)?;
-    print!("{}", row::table(&rows));
+    print!("{}", row::table(rows));
     if rows.iter().any(|row| row.noisy) {
         println!("{NOISY}");
     }

@@ -28,14 +28,20 @@ impl Peer {
     /// # Errors
     /// When it can't be installed or started; with what it wrote.
     pub(crate) fn start(name: &str, model: &Path) -> Result<Self> {
-        let underscored = name.replace('-', "_");
         println!("installing {REQUIREMENTS} where it isn't yet; that can take many minutes");
         let python = venv::ensure(ENVIRONMENT, REQUIREMENTS)?;
+        Self::run(&python, name, model, "cpu")
+    }
+
+    /// Starts it by a Python that has what it needs, on a device that PyTorch knows by this name.
+    ///
+    /// # Errors
+    /// When it can't be started; with what it wrote.
+    pub(crate) fn run(python: &Path, name: &str, model: &Path, device: &str) -> Result<Self> {
         let mut command = shell::command(python);
-        command
-            .arg(format!("xtask/bench/peer_{underscored}.py"))
-            .arg(model);
-        command.arg(super::THREADS.to_string());
+        command.arg(format!("xtask/bench/peer_{}.py", name.replace('-', "_")));
+        command.arg(model);
+        command.args([&super::THREADS.to_string(), device]);
         let process = Process::start(&mut command)?;
         let name = process
             .output()

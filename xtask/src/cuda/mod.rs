@@ -12,6 +12,7 @@ use anyhow::Result;
 use chandler_e2e::layout;
 use clap::Subcommand;
 use std::path::PathBuf;
+use std::process;
 
 /// All of this below the repository's root.
 const FOLDER: &str = "target/cuda";
@@ -19,6 +20,10 @@ const FOLDER: &str = "target/cuda";
 const FEATURE: &str = "chandler-server/cuda";
 /// What `cudarc` calls the toolkit's version.
 const VERSION: &str = "13000";
+/// The compute capability of GPUs where none is told: Hopper's.
+pub(crate) const CAPABILITY: u32 = 90;
+/// Tests of the server that compute with small models that they write themselves.
+const TESTS: [&str; 1] = ["families"];
 
 /// What `cargo xtask cuda` can do.
 #[derive(Debug, Subcommand)]
@@ -30,8 +35,17 @@ pub(crate) enum Command {
     /// Build the server with CUDA as it is shipped.
     Build {
         /// The compute capability of the GPUs that it is for, such as 80 (A100), 89 (L4, L40S) or 90 (H100).
-        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(70..=121))]
+        #[arg(long, default_value_t = CAPABILITY, value_parser = clap::value_parser!(u32).range(70..=121))]
         capability: u32,
+    },
+    /// Build the tests of decoders and encoders with CUDA as well, and run them on the first GPU.
+    Test {
+        /// The compute capability of the GPU.
+        #[arg(long, default_value_t = CAPABILITY, value_parser = clap::value_parser!(u32).range(70..=121))]
+        capability: u32,
+        /// Only build them, to be run elsewhere.
+        #[arg(long)]
+        no_run: bool,
     },
 }
 
@@ -47,7 +61,16 @@ pub(crate) fn run(command: &Command) -> Result<()> {
             Ok(())
         }
         Command::Check => check(),
-        Command::Build { capability } => build(capability),
+        Command::Build { capability } => {
+            let server = build(capability)?;
+            println!(
+                "{} is for GPUs of compute capability {capability}; it starts only where NVIDIA's driver and \
+                 libcublas, libcublasLt and libcurand of CUDA 13 are installed",
+                server.display()
+            );
+            Ok(())
+        }
+        Command::Test { capability, no_run } => test(capability, no_run),
     }
 }
 
@@ -80,29 +103,43 @@ pub(crate) fn check() -> Result<()> {
     )
 }
 
-fn build(capability: u32) -> Result<()> {
+/// Builds the server, and tells where it lies.
+///
+/// # Errors
+/// When a package can't be fetched, or something doesn't compile.
+pub(crate) fn build(capability: u32) -> Result<PathBuf> {
+    let target = target();
+    step("build", || execute(&mut optimised("build", capability)?))?;
+    Ok(target.join("release/chandler-server"))
+}
+
+/// Builds the tests that compute, and runs them: where there is a GPU, that computes.
+fn test(capability: u32, no_run: bool) -> Result<()> {
+    let mut tests = optimised("test", capability)?;
+    for name in TESTS {
+        tests.args(["--test", name]);
+    }
+    if no_run {
+        tests.arg("--no-run");
+    }
+    step("test", || execute(&mut tests))
+}
+
+fn target() -> PathBuf {
+    folder().join("build")
+}
+
+/// A command of cargo on the server as it is shipped, with CUDA.
+fn optimised(what: &str, capability: u32) -> Result<process::Command> {
     let mut toolkit = PathBuf::new();
     step("toolkit", || {
         toolkit = toolkit::ensure()?;
         libraries::write(&toolkit)
     })?;
-    let target = folder().join("build");
-    step("build", || {
-        let arguments = ["build", "--release", "-p", "chandler-server"];
-        let mut cargo = cargo(&arguments);
-        toolkit::set(&mut cargo, &toolkit)?;
-        execute(
-            cargo
-                .args(["--features", "cuda", "--target-dir"])
-                .arg(&target)
-                .env("CUDA_COMPUTE_CAP", capability.to_string()),
-        )
-    })?;
-    let server = target.join("release/chandler-server");
-    println!(
-        "{} is for GPUs of compute capability {capability}; it starts only where NVIDIA's driver and \
-         libcublas, libcublasLt and libcurand of CUDA 13 are installed",
-        server.display()
-    );
-    Ok(())
+    let arguments = ["--release", "-p", "chandler-server", "--features", "cuda"];
+    let mut cargo = cargo(&[what]);
+    toolkit::set(&mut cargo, &toolkit)?;
+    cargo.args(arguments).arg("--target-dir").arg(target());
+    cargo.env("CUDA_COMPUTE_CAP", capability.to_string());
+    Ok(cargo)
 }

@@ -19,7 +19,7 @@ const VOCAB: usize = 151_936;
 
 /// How the weights are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dtype {
+pub(in crate::bench) enum Dtype {
     F32,
     Bf16,
 }
@@ -45,7 +45,7 @@ impl Dtype {
 ///
 /// # Errors
 /// When it can't be written.
-pub(super) fn folder(dtype: Dtype) -> Result<PathBuf> {
+pub(in crate::bench) fn folder(dtype: Dtype) -> Result<PathBuf> {
     let [_, name] = dtype.names();
     let folder = layout::root().join(format!("target/bench/qwen2-0.5b-random-{name}"));
     // Written last.

@@ -7,10 +7,10 @@ use std::thread;
 use std::time::Instant;
 
 /// The number of no run.
-pub(super) const WARM_UP: u32 = 9999;
+pub(in crate::bench) const WARM_UP: u32 = 9999;
 const PATH: &str = "/v1/completions";
 /// Tokens of an answer.
-pub(super) const DECODED_TOKENS: u64 = 128;
+pub(in crate::bench) const DECODED_TOKENS: u64 = 128;
 /// The beginning of a story: some thirty characters, and as many tokens where characters are tokens.
 const STORY: &str = " Once upon a time there";
 /// About ten tokens of a trained vocabulary; the prompt of about 512 tokens repeats it.
@@ -21,7 +21,7 @@ const ENDS: [u32; 2] = [0, 2];
 
 /// A server that speaks OpenAI's API.
 #[derive(Debug)]
-pub(super) struct Target<'a> {
+pub(in crate::bench) struct Target<'a> {
     api: &'a Api,
     model: &'a str,
 }
@@ -34,7 +34,7 @@ struct Answered {
 }
 
 impl<'a> Target<'a> {
-    pub(super) fn new(api: &'a Api, model: &'a str) -> Self {
+    pub(in crate::bench) fn new(api: &'a Api, model: &'a str) -> Self {
         Self { api, model }
     }
 
@@ -42,7 +42,7 @@ impl<'a> Target<'a> {
     ///
     /// # Errors
     /// When an answer fails or is too short.
-    pub(super) fn decode(&self, streams: usize, run: u32) -> Result<f64> {
+    pub(in crate::bench) fn decode(&self, streams: usize, run: u32) -> Result<f64> {
         let answers: Vec<Answered> = thread::scope(|scope| {
             let asked: Vec<_> = (0..streams)
                 .map(|stream| scope.spawn(move || self.answer(run, stream)))
@@ -90,7 +90,7 @@ impl<'a> Target<'a> {
     ///
     /// # Errors
     /// When the answer fails.
-    pub(super) fn prefill(&self, run: u32) -> Result<f64> {
+    pub(in crate::bench) fn prefill(&self, run: u32) -> Result<f64> {
         let prompt = self.prompt(run)?;
         let start = Instant::now();
         let reply = self.api.post(PATH, &self.request(&prompt, 1))?;

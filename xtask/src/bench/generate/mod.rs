@@ -1,10 +1,10 @@
 //! Text generation over HTTP. With quantised weights the peer is llama.cpp's own server: the same file, threads and
 //! requests; with floats it is transformers on PyTorch, which has no HTTP before it.
 
-mod checkpoint;
+pub(super) mod checkpoint;
 mod llama_cpp;
-mod load;
-mod shape;
+pub(super) mod load;
+pub(super) mod shape;
 
 use super::peer::Peer;
 use super::proc;

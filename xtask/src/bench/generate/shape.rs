@@ -59,7 +59,7 @@ impl Tensor {
 ///
 /// # Errors
 /// When it can't be written.
-pub(super) fn file() -> Result<PathBuf> {
+pub(in crate::bench) fn file() -> Result<PathBuf> {
     let path = layout::root().join(FILE);
     if path.is_file() {
         return Ok(path);

@@ -190,14 +190,13 @@ impl Callers {
             .retain(|it| !it.leaves || it.engine.in_flight() > 0);
     }
 
-    /// A revision is gone with its replicas; gives how many requests that ends.
+    /// A revision is gone with its replicas; gives how many requests that ends. Replicas that were let go before
+    /// still have the time to end theirs.
     pub(crate) fn lose(&mut self, revision: &str) -> usize {
-        let of = self
-            .replicas
-            .iter_mut()
-            .filter(|it| it.revision == revision);
+        let has = |it: &Replica| !it.leaves && it.revision == revision;
+        let of = self.replicas.iter_mut().filter(|it| has(it));
         let lost = of.map(|it| it.engine.spill().len()).sum::<usize>();
-        self.replicas.retain(|it| it.revision != revision);
+        self.replicas.retain(|it| !has(it));
         self.failed += lost as u64;
         lost
     }

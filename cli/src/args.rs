@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use reqwest::Url;
 
 use crate::bench::BenchArgs;
-use crate::eval::EvalArgs;
+use crate::eval::{EvalArgs, JudgeArgs};
 use crate::rollout::RolloutCommand;
 use crate::simulate::PolicyName;
 
@@ -34,6 +34,9 @@ pub(crate) enum Command {
     ///
     /// The exit status is 0 for pass, 2 for fail, 3 for inconclusive, and 1 where there is no verdict.
     Eval(Box<EvalArgs>),
+    /// Judge a rollout's answers, as the operator and the local world do.
+    #[command(hide = true)]
+    Judge(Box<JudgeArgs>),
     /// Make, list and revoke the API keys of a gateway in a cluster.
     #[command(subcommand)]
     Keys(KeysCommand),

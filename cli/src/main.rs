@@ -52,6 +52,7 @@ fn run(command: args::Command) -> ExitCode {
         args::Command::Up(up) => up::run(&up),
         args::Command::Bench(bench) => bench::run(&bench),
         args::Command::Eval(eval) => eval::run(&eval),
+        args::Command::Judge(judge) => eval::run_judge(&judge),
         args::Command::Simulate(simulate) => simulate::run(&simulate),
         args::Command::Keys(keys) => keys::run(&keys),
         args::Command::Rollout(command) => rollout::run(&command),

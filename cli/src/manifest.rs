@@ -11,6 +11,8 @@ use chandler_crds::spec::{Model, ModelDeploymentSpec};
 use serde::Deserialize;
 use serde_json::Value;
 
+/// Where what names no namespace is.
+const DEFAULT_NAMESPACE: &str = "default";
 /// Most characters of a name that is made from a source.
 const NAME_LENGTH: usize = 50;
 
@@ -56,18 +58,26 @@ struct Placed {
     object: ModelDeployment,
 }
 
-/// Reads everything that shall be served.
+/// Texts of ConfigMaps by their keys, by namespace and name.
+pub(crate) type Suites = BTreeMap<(String, String), BTreeMap<String, String>>;
+
+/// What the manifests have.
+#[derive(Debug, Default)]
+pub(crate) struct Manifests {
+    pub(crate) objects: Vec<ModelDeployment>,
+    pub(crate) suites: Suites,
+}
+
+/// Reads everything that shall be served, and what it is judged by.
 ///
 /// # Errors
 /// Every fault of every file.
-pub(crate) fn read(
-    files: &[PathBuf],
-    sources: &[String],
-) -> Result<Vec<ModelDeployment>, Vec<Fault>> {
+pub(crate) fn read(files: &[PathBuf], sources: &[String]) -> Result<Manifests, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut placed = Vec::new();
+    let mut suites = Suites::new();
     for path in files {
-        read_file(path, &mut placed, &mut faults);
+        read_file(path, &mut placed, &mut suites, &mut faults);
     }
     for source in sources {
         admit_at(
@@ -81,13 +91,16 @@ pub(crate) fn read(
     let valid = validated(&placed, &mut faults);
     unique(&valid, &mut faults);
     if faults.is_empty() {
-        Ok(placed.into_iter().map(|placed| placed.object).collect())
+        Ok(Manifests {
+            objects: placed.into_iter().map(|placed| placed.object).collect(),
+            suites,
+        })
     } else {
         Err(faults)
     }
 }
 
-fn read_file(path: &Path, placed: &mut Vec<Placed>, faults: &mut Vec<Fault>) {
+fn read_file(path: &Path, placed: &mut Vec<Placed>, suites: &mut Suites, faults: &mut Vec<Fault>) {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
@@ -108,6 +121,9 @@ fn read_file(path: &Path, placed: &mut Vec<Placed>, faults: &mut Vec<Fault>) {
             .and_then(|yaml| serde_json::to_value(yaml).map_err(serde::de::Error::custom));
         match value {
             Ok(Value::Null) => {}
+            Ok(value) if value["kind"] == "ConfigMap" && value["apiVersion"] == "v1" => {
+                suites.extend(config_map(&value));
+            }
             Ok(value) => {
                 found = true;
                 let name = value.pointer("/metadata/name").and_then(Value::as_str);
@@ -136,6 +152,16 @@ fn read_file(path: &Path, placed: &mut Vec<Placed>, faults: &mut Vec<Fault>) {
             path: path.to_owned(),
         });
     }
+}
+
+/// The texts of a ConfigMap, if it has a name.
+fn config_map(value: &Value) -> Option<((String, String), BTreeMap<String, String>)> {
+    let name = value["metadata"]["name"].as_str()?.to_owned();
+    let namespace = value["metadata"]["namespace"].as_str();
+    let namespace = namespace.unwrap_or(DEFAULT_NAMESPACE).to_owned();
+    let data = value["data"].as_object().into_iter().flatten();
+    let texts = data.filter_map(|(key, text)| Some((key.clone(), text.as_str()?.to_owned())));
+    Some(((namespace, name), texts.collect()))
 }
 
 fn admit_at(
@@ -252,7 +278,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("models.yaml");
         fs::write(&path, text).expect("written");
-        read(&[path], &[]).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+        let read = read(&[path], &[]).map(|manifests| manifests.objects);
+        read.map_err(|faults| faults.iter().map(ToString::to_string).collect())
     }
 
     fn one(name: &str, spec: &str) -> String {
@@ -308,7 +335,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("m.yaml");
         fs::write(&path, one("a", "{model: {source: 'file://weights.gguf'}}")).expect("written");
-        let objects = read(&[path], &[]).expect("good");
+        let objects = read(&[path], &[]).expect("good").objects;
         let wanted = folder.path().join("weights.gguf");
         assert!(
             objects[0]
@@ -329,7 +356,7 @@ mod tests {
             ("hf://org/repo/Model.Q4_1.gguf", "model-q4-1"),
             ("file:///__", "model"),
         ] {
-            let objects = read(&[], &[source.to_owned()]).expect("good");
+            let objects = read(&[], &[source.to_owned()]).expect("good").objects;
             assert_eq!(objects[0].metadata.name.as_deref(), Some(name));
         }
         assert!(read(&[], &["llama".to_owned()]).is_err());

@@ -29,8 +29,8 @@ use crate::watch::Manifests;
 const USAGE: u8 = 2;
 
 pub(crate) fn run(args: &UpArgs) -> ExitCode {
-    let objects = match manifest::read(&args.files, &args.sources) {
-        Ok(objects) => objects,
+    let manifests = match manifest::read(&args.files, &args.sources) {
+        Ok(manifests) => manifests,
         Err(faults) => {
             for fault in faults {
                 eprintln!("error: {fault}");
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &UpArgs) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    match serve(args, objects) {
+    match serve(args, manifests) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &UpArgs) -> ExitCode {
     }
 }
 
-fn serve(args: &UpArgs, objects: Vec<ModelDeployment>) -> Result<()> {
+fn serve(args: &UpArgs, manifests: manifest::Manifests) -> Result<()> {
     // Events tell what happens; the log is for what has no event.
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
@@ -60,7 +60,7 @@ fn serve(args: &UpArgs, objects: Vec<ModelDeployment>) -> Result<()> {
     let (events, shown) = unbounded_channel();
     let json = args.json;
     let printer = std::thread::spawn(move || print_all(shown, json));
-    let served = runtime.block_on(up(args, objects, events));
+    let served = runtime.block_on(up(args, manifests, events));
     // Tasks that hold a sender end with the runtime, and the printer with them.
     drop(runtime);
     let printed = printer.join();
@@ -71,7 +71,7 @@ fn serve(args: &UpArgs, objects: Vec<ModelDeployment>) -> Result<()> {
     Ok(())
 }
 
-async fn up(args: &UpArgs, objects: Vec<ModelDeployment>, events: Events) -> Result<()> {
+async fn up(args: &UpArgs, first: manifest::Manifests, events: Events) -> Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let listener = listen(args).await?;
     let mut manifests = Manifests::watch(&args.files).context("cannot watch the manifests")?;
@@ -84,8 +84,8 @@ async fn up(args: &UpArgs, objects: Vec<ModelDeployment>, events: Events) -> Res
         cache_dir: args.cache.clone(),
         access: Access::from_env(),
     };
-    let gateway =
-        Gateway::new(gateway_config(&objects)).context("cannot set up the gateway's metrics")?;
+    let gateway = Gateway::new(gateway_config(&first.objects))
+        .context("cannot set up the gateway's metrics")?;
     if let Some(path) = &args.keys_file {
         let keys = KeysFile::open(path, &gateway).await?;
         tokio::spawn(keys.follow());
@@ -98,7 +98,7 @@ async fn up(args: &UpArgs, objects: Vec<ModelDeployment>, events: Events) -> Res
         events: events.clone(),
         running: BTreeMap::new(),
     };
-    models.apply(objects);
+    models.apply(first);
 
     let _ = events.send(Event::Gateway {
         listen: listener.local_addr()?,
@@ -210,7 +210,7 @@ struct Running {
 impl Models {
     fn edited(&mut self, args: &UpArgs) {
         match manifest::read(&args.files, &args.sources) {
-            Ok(objects) => self.apply(objects),
+            Ok(manifests) => self.apply(manifests),
             Err(faults) => {
                 for fault in faults {
                     let message = format!("{fault}; what serves goes on as it was");
@@ -221,8 +221,10 @@ impl Models {
     }
 
     /// Makes the running models those of `objects`.
-    fn apply(&mut self, objects: Vec<ModelDeployment>) {
-        let mut objects: BTreeMap<ModelKey, ModelDeployment> = objects
+    fn apply(&mut self, manifests: manifest::Manifests) {
+        self.local.set_suites(manifests.suites);
+        let mut objects: BTreeMap<ModelKey, ModelDeployment> = manifests
+            .objects
             .into_iter()
             .map(|object| (ModelKey::from(&object), object))
             .collect();

@@ -1,7 +1,8 @@
 //! The invariants of a decision. `cycle` runs this on every one and carries out none that breaks
 //! a rule; the property tests run it on thousands.
 
-use std::collections::BTreeMap;
+mod projection;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use crate::memory::Memory;
 use crate::rollout::{self, progress};
 use crate::snapshot::{Snapshot, Weights};
 use crate::validate::{Replicas, TakeOver, Validated};
+use projection::Projection;
 
 /// A rule that a decision breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,9 +63,7 @@ pub enum Violation {
         weight: u32,
         allowed: u32,
     },
-    #[error(
-        "revision {revision} gets {weight} % of the traffic, and less has not shown that it may"
-    )]
+    #[error("revision {revision} gets {weight} % of the traffic, and has not shown that it may")]
     TrafficUnproven { revision: String, weight: u32 },
     #[error("revision {revision} gets traffic, and its rollout failed")]
     FailedServes { revision: String },
@@ -103,96 +103,6 @@ pub fn check(
         Ok(())
     } else {
         Err(broken)
-    }
-}
-
-/// What the world will be once the actions are done, as far as counts go.
-struct Projection {
-    weights: Weights,
-    /// Desired and ready replicas.
-    counts: BTreeMap<String, (u32, u32)>,
-}
-
-impl Projection {
-    fn of(seen: &Snapshot) -> Self {
-        let counts = seen
-            .revisions
-            .iter()
-            .map(|(name, there)| (name.clone(), (there.desired, there.ready)));
-        Self {
-            weights: seen.weights.clone(),
-            counts: counts.collect(),
-        }
-    }
-
-    fn strongest(&self) -> u32 {
-        let weighted = self.weights.iter().filter(|(_, weight)| **weight > 0);
-        let counts = weighted.filter_map(|(name, _)| self.counts.get(name));
-        counts.map(|(_, ready)| *ready).max().unwrap_or(0)
-    }
-
-    fn apply(&mut self, action: &Action, broken: &mut Vec<Violation>) {
-        let mut stale = |action, revision: &str| {
-            broken.push(Violation::StalePrecondition {
-                action,
-                revision: revision.to_owned(),
-            });
-        };
-        match action {
-            Action::Resolve { .. } => {}
-            Action::Mend { revision, .. } => {
-                if !self.counts.contains_key(revision) {
-                    stale("mending", revision);
-                }
-            }
-            Action::Probe { revision } => {
-                if self
-                    .counts
-                    .get(revision)
-                    .is_none_or(|(_, ready)| *ready == 0)
-                {
-                    stale("probe", revision);
-                }
-            }
-            Action::EnsureRevision {
-                revision, replicas, ..
-            } => {
-                if self
-                    .counts
-                    .insert(revision.clone(), (*replicas, 0))
-                    .is_some()
-                {
-                    stale("creation", revision);
-                }
-            }
-            Action::Scale { revision, from, to } => match self.counts.get_mut(revision) {
-                Some((desired, ready)) if desired == from => {
-                    (*desired, *ready) = (*to, (*ready).min(*to));
-                }
-                _ => stale("scaling", revision),
-            },
-            Action::SetTraffic { from, to } => {
-                if *from != self.weights {
-                    stale("traffic", to.keys().next().map_or("none", String::as_str));
-                }
-                self.weights.clone_from(to);
-            }
-            Action::Retire { revision } => {
-                let weight = self.weights.get(revision).copied().unwrap_or(0);
-                if weight > 0 {
-                    broken.push(Violation::RetiredWithTraffic {
-                        revision: revision.clone(),
-                        weight,
-                    });
-                }
-                if self.counts.remove(revision).is_none() {
-                    broken.push(Violation::StalePrecondition {
-                        action: "retirement",
-                        revision: revision.clone(),
-                    });
-                }
-            }
-        }
     }
 }
 
@@ -358,16 +268,14 @@ fn steps(
         broken.push(Violation::FailedServes { revision });
         return;
     }
-    let Some(allowed) = rollout::allowed(spec, seen, memory) else {
-        return;
-    };
-    if weight > allowed {
+    let allowed = rollout::allowed(spec, seen, memory);
+    if let Some(allowed) = allowed.filter(|allowed| weight > *allowed) {
         broken.push(Violation::StepSkipped {
             revision,
             weight,
             allowed,
         });
-    } else if !rollout::is_earned(spec, memory) {
+    } else if !rollout::is_earned(spec, seen, memory) {
         broken.push(Violation::TrafficUnproven { revision, weight });
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use chandler_crds::spec::Evaluation;
 use jiff::Timestamp;
 
 use crate::memory::{FailureMemory, Memory};
@@ -57,6 +58,15 @@ pub enum Action {
         /// The revision.
         revision: String,
     },
+    /// Ask two revisions the questions of suites, and judge the answers of one.
+    Evaluate {
+        /// The revision that is judged.
+        revision: String,
+        /// The one that it is compared with.
+        from: String,
+        /// What is asked and what the answers must reach.
+        evaluations: Vec<Evaluation>,
+    },
     /// Spread traffic so.
     SetTraffic {
         /// Weights that must hold now.
@@ -75,7 +85,7 @@ impl Action {
     /// How soon it may be tried again after a failure.
     pub(crate) fn backoff(&self) -> &'static retry::Backoff {
         match self {
-            Self::Resolve { .. } => &retry::RESOLVE,
+            Self::Resolve { .. } | Self::Evaluate { .. } => &retry::RESOLVE,
             _ => &retry::PROBE,
         }
     }
@@ -89,6 +99,7 @@ impl Action {
             Self::Scale { .. } => "Scale",
             Self::Mend { .. } => "Mend",
             Self::Probe { .. } => "Probe",
+            Self::Evaluate { .. } => "Evaluate",
             Self::SetTraffic { .. } => "SetTraffic",
             Self::Retire { .. } => "Retire",
         }
@@ -103,6 +114,7 @@ impl Action {
             | Self::Scale { revision, .. }
             | Self::Mend { revision, .. }
             | Self::Probe { revision }
+            | Self::Evaluate { revision, .. }
             | Self::Retire { revision } => Some(revision),
             Self::SetTraffic { .. } => None,
         }

@@ -1,6 +1,7 @@
 //! Parses the wire spec into one validated type, once. Everything after this speaks of
 //! [`Validated`], where every default is applied and every combination is possible.
 
+mod evaluation;
 mod rollout;
 mod scaling;
 mod schedule;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 
 use chandler_crds::ModelLock;
-use chandler_crds::status::StartupTimes;
+use chandler_crds::status::{EvaluationStatus, StartupTimes};
 
 use crate::analysis::Question;
 use crate::decide::Action;
@@ -27,7 +27,7 @@ pub trait World {
 }
 
 /// What became of an action.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// It is done.
     Done,
@@ -35,6 +35,8 @@ pub enum Outcome {
     Resolved(ModelLock),
     /// A [`Action::Probe`] was answered by a replica that had started so.
     Answered(StartupTimes),
+    /// A [`Action::Evaluate`] found the answers to be worth this.
+    Evaluated(Vec<EvaluationStatus>),
     /// It is under way; the world tells of a change when it ends. Doing it again goes on with it.
     Pending {
         /// What holds it up just now, if anything does.
@@ -51,7 +53,7 @@ impl Outcome {
     #[must_use]
     pub fn is_done(&self) -> bool {
         match self {
-            Self::Done | Self::Resolved(_) | Self::Answered(_) => true,
+            Self::Done | Self::Resolved(_) | Self::Answered(_) | Self::Evaluated(_) => true,
             Self::Pending { .. } | Self::Failed(_) | Self::Skipped => false,
         }
     }

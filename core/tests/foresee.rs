@@ -14,7 +14,7 @@ use chandler_core::snapshot::{RevisionSeen, Snapshot};
 use chandler_core::validate::{ModelKey, Validated, validate};
 use chandler_core::world::{Failure, Outcome, World};
 use chandler_crds::{ModelDeployment, ModelDeploymentStatus};
-use common::random::{any_seen, good_object, load, named, past_memory};
+use common::random::{any_seen, config, good_object, load, named, past_memory};
 use common::{at, idle, lock, proven, seen, weights};
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -32,7 +32,7 @@ impl World for Shown {
         let revisions = &mut self.0.revisions;
         match action {
             Action::Resolve { .. } => return Outcome::Resolved(lock()),
-            Action::Probe { .. } => {}
+            Action::Probe { .. } | Action::Evaluate { .. } => {}
             Action::EnsureRevision {
                 revision, replicas, ..
             } => {
@@ -92,11 +92,7 @@ fn kept(status: &ModelDeploymentStatus) -> ModelDeploymentStatus {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 1024,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(config(1024))]
 
     #[test]
     fn a_turn_is_foreseen_exactly_if_it_changes_anything(

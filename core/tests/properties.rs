@@ -15,9 +15,9 @@ use chandler_core::validate::{Replicas, TakeOver, Validated, validate};
 use chandler_core::why::Why;
 use chandler_core::world::{Failure, Outcome};
 use chandler_crds::ModelDeploymentStatus;
-use chandler_crds::spec::OnFailure;
-use chandler_crds::status::StartupTimes;
-use common::random::{any_memory, any_object, any_seen, any_spec, named, past_memory};
+use chandler_crds::spec::{Evaluation, OnFailure};
+use chandler_crds::status::{CheckVerdict, EvaluationStatus, StartupTimes};
+use common::random::{any_memory, any_object, any_seen, any_spec, config, named, past_memory};
 use common::{lock, now};
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -25,14 +25,6 @@ use proptest::prelude::*;
 /// Turns after which the end must be reached: resolve, create, probe, shift, drain, retire, and
 /// as many again for what stood in the way.
 const MOST_TURNS: usize = 16;
-
-fn config() -> ProptestConfig {
-    ProptestConfig {
-        cases: 1024,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
 
 fn any_outcome() -> impl Strategy<Value = Outcome> {
     let failed = any::<bool>().prop_map(|transient| {
@@ -63,7 +55,7 @@ fn kept(status: &ModelDeploymentStatus) -> Memory {
 fn obey(seen: &mut Snapshot, actions: &[Action]) -> Vec<Outcome> {
     for action in actions {
         match action {
-            Action::Resolve { .. } | Action::Probe { .. } => {}
+            Action::Resolve { .. } | Action::Probe { .. } | Action::Evaluate { .. } => {}
             Action::EnsureRevision {
                 revision, replicas, ..
             } => {
@@ -94,9 +86,26 @@ fn obey(seen: &mut Snapshot, actions: &[Action]) -> Vec<Outcome> {
     }
     let outcome = |action: &Action| match action {
         Action::Resolve { .. } => Outcome::Resolved(lock()),
+        Action::Evaluate { evaluations, .. } => Outcome::Evaluated(good(evaluations)),
         _ => Outcome::Done,
     };
     actions.iter().map(outcome).collect()
+}
+
+/// Answers that are as good as they must be.
+fn good(evaluations: &[Evaluation]) -> Vec<EvaluationStatus> {
+    let found = evaluations.iter().map(|asked| EvaluationStatus {
+        name: asked.name.clone(),
+        metric: asked.metric,
+        verdict: CheckVerdict::Passed,
+        items: 10,
+        canary: 50.0,
+        stable: 50.0,
+        low: None,
+        high: None,
+        digest: String::new(),
+    });
+    found.collect()
 }
 
 fn later(at: Timestamp, wait: Duration) -> Timestamp {
@@ -104,9 +113,15 @@ fn later(at: Timestamp, wait: Duration) -> Timestamp {
 }
 
 /// Is there anything to be done, now or at a given time? A model that is idle is looked at again
-/// without anything to be done, unless nobody asks it by then, and one with a schedule is, too.
+/// without anything to be done, unless nobody asks it by then; so is one with a schedule, and one whose load may let
+/// it shrink.
 fn at_rest(spec: &Validated, decision: &Decision) -> bool {
-    let idles = |why: &Why| matches!(why, Why::Awake { .. } | Why::IdleUnknown { .. });
+    let idles = |why: &Why| {
+        matches!(
+            why,
+            Why::Awake { .. } | Why::IdleUnknown { .. } | Why::MayShrink { .. }
+        )
+    };
     let waits = |why: &Why| {
         matches!(
             why,
@@ -211,7 +226,7 @@ fn converge(
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(1024))]
 
     #[test]
     fn nothing_panics(
@@ -358,10 +373,7 @@ proptest! {
 const HOURS: std::ops::Range<i64> = 0..24;
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 10_000,
-        ..config()
-    })]
+    #![proptest_config(config(10_000))]
 
     #[test]
     fn no_fewer_than_a_floor_that_holds(

@@ -158,7 +158,32 @@ fn each_invalid_field_is_told_with_what_to_write_instead() {
         (
             json!({"rollout": {"evaluation": [{"name": "a", "suiteRef": {"name": "b"}, "metric": "bleu"}]}}),
             "spec.rollout.evaluation",
-            "remove it",
+            "needs a limit",
+        ),
+        (
+            json!({"rollout": {"evaluation": [{"name": "a b", "suiteRef": {"name": "b"}, "metric": "bleu", "min": 3}]}}),
+            "spec.rollout.evaluation",
+            "is no name",
+        ),
+        (
+            json!({"rollout": {"evaluation": [{"name": "a", "suiteRef": {"name": "b"}, "metric": "perplexity", "min": 3}]}}),
+            "spec.rollout.evaluation",
+            "write another metric",
+        ),
+        (
+            json!({"rollout": {"strategy": "recreate", "evaluation": [
+                {"name": "a", "suiteRef": {"name": "b"}, "metric": "bleu", "min": 3},
+            ]}}),
+            "spec.rollout.evaluation",
+            "write canary or blueGreen",
+        ),
+        (
+            json!({"rollout": {"evaluation": [
+                {"name": "a", "suiteRef": {"name": "b"}, "metric": "bleu", "min": 3},
+                {"name": "a", "suiteRef": {"name": "c"}, "metric": "bleu", "maxRegression": 3},
+            ]}}),
+            "spec.rollout.evaluation",
+            "two named `a`",
         ),
         (
             json!({"server": {"drainSeconds": -1}}),

@@ -110,6 +110,14 @@ pub enum Reason {
     KeysRequired,
     /// No gateway tells anything.
     GatewaysSilent,
+    /// The answers are being judged.
+    Evaluating,
+    /// The answers passed.
+    Evaluated,
+    /// The answers did not pass.
+    EvaluationFailed,
+    /// The answers may be worse than they may be, or may not: there are too few to tell.
+    EvaluationInconclusive,
     /// What another part reported, such as `WeightsTruncated`.
     Reported(String),
 }

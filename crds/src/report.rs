@@ -12,6 +12,7 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
 use crate::lock::ModelLock;
+use crate::status::EvaluationStatus;
 
 /// Bytes that Kubernetes keeps of a container's termination message.
 pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
@@ -20,7 +21,7 @@ pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
 const LOCK_LIMIT: u64 = 4 << 20;
 
 /// One line of a worker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "camelCase")]
 pub enum Report {
     /// The port is open.
@@ -42,6 +43,11 @@ pub enum Report {
         /// Packed on the wire: a termination message is short and digests are long.
         #[serde(with = "packed")]
         lock: ModelLock,
+    },
+    /// What a revision's answers came to.
+    Evaluated {
+        /// One for each evaluation that was asked for, in that order.
+        evaluations: Vec<EvaluationStatus>,
     },
     /// A lock's files are here.
     Fetched {

@@ -9,6 +9,7 @@ pub mod chandler;
 pub mod counters;
 pub mod hub;
 pub mod layout;
+pub mod nonsense;
 pub mod output;
 pub mod process;
 pub mod server;

@@ -37,6 +37,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "IMAGE", value_parser = image)]
     pub server_image: String,
 
+    /// Image of the program `chandler`, whose Jobs judge the answers of new revisions. Without it no rollout with
+    /// `evaluation` goes through.
+    #[arg(long, value_name = "IMAGE", value_parser = image)]
+    pub evaluator_image: Option<String>,
+
     /// Address of health and metrics.
     #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::from(([0, 0, 0, 0], ports::ADMIN)))]
     pub listen: SocketAddr,
@@ -92,6 +97,7 @@ impl RunArgs {
     pub fn site(&self) -> Site {
         Site {
             server_image: self.server_image.clone(),
+            evaluator_image: self.evaluator_image.clone(),
             worker_env: self.worker_env.iter().cloned().collect::<BTreeMap<_, _>>(),
             node_cache: self.node_cache.clone(),
         }

@@ -60,7 +60,7 @@ pub fn of_actions(turn: &Turn) -> Vec<Event> {
 fn of_action(action: &Action, outcome: &Outcome) -> Option<Event> {
     let name = action.name();
     match outcome {
-        Outcome::Done | Outcome::Resolved(_) | Outcome::Answered(_) => {
+        Outcome::Done | Outcome::Resolved(_) | Outcome::Answered(_) | Outcome::Evaluated(_) => {
             Some(event(EventType::Normal, name, name, &done(action, outcome)))
         }
         Outcome::Failed(failure) => {
@@ -110,6 +110,9 @@ fn done(action: &Action, outcome: &Outcome) -> String {
             format!("made revision {revision} again what someone else had changed")
         }
         (Action::Probe { revision }, _) => format!("revision {revision} has answered"),
+        (Action::Evaluate { revision, .. }, _) => {
+            format!("judged the answers of revision {revision}")
+        }
         (Action::SetTraffic { to, .. }, _) if to.is_empty() => "took all traffic away".to_owned(),
         (Action::SetTraffic { to, .. }, _) => {
             let shares = to

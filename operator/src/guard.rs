@@ -106,7 +106,7 @@ fn not_leading() -> Failure {
 fn log(action: &Action, outcome: &Outcome) {
     let (name, revision) = (action.name(), action.revision());
     match outcome {
-        Outcome::Done | Outcome::Resolved(_) | Outcome::Answered(_) => {
+        Outcome::Done | Outcome::Resolved(_) | Outcome::Answered(_) | Outcome::Evaluated(_) => {
             tracing::info!(action = name, revision, "done");
         }
         // Each look at it would be a line.

@@ -163,7 +163,9 @@ impl Metrics {
 
     pub(crate) fn action(&self, name: &str, outcome: &Outcome) {
         let outcome = match outcome {
-            Outcome::Done | Outcome::Resolved(_) | Outcome::Answered(_) => "done",
+            Outcome::Done | Outcome::Resolved(_) | Outcome::Answered(_) | Outcome::Evaluated(_) => {
+                "done"
+            }
             Outcome::Pending { .. } => "pending",
             Outcome::Failed(_) => "failed",
             Outcome::Skipped => "skipped",

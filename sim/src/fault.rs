@@ -16,6 +16,7 @@ pub enum Step {
     Scale,
     Mend,
     Probe,
+    Evaluate,
     Traffic,
     Retire,
     /// A replica's start.
@@ -26,12 +27,13 @@ pub enum Step {
 
 impl Step {
     /// Every step.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Resolve,
         Self::Create,
         Self::Scale,
         Self::Mend,
         Self::Probe,
+        Self::Evaluate,
         Self::Traffic,
         Self::Retire,
         Self::Start,
@@ -47,6 +49,7 @@ impl Step {
             Self::Scale => "scale",
             Self::Mend => "mend",
             Self::Probe => "probe",
+            Self::Evaluate => "evaluate",
             Self::Traffic => "traffic",
             Self::Retire => "retire",
             Self::Start => "start",
@@ -78,6 +81,7 @@ impl From<&Action> for Step {
             Action::Scale { .. } => Self::Scale,
             Action::Mend { .. } => Self::Mend,
             Action::Probe { .. } => Self::Probe,
+            Action::Evaluate { .. } => Self::Evaluate,
             Action::SetTraffic { .. } => Self::Traffic,
             Action::Retire { .. } => Self::Retire,
         }

@@ -252,7 +252,7 @@ impl World for Lean {
             Action::Scale { revision, to, .. } => {
                 self.desired.insert(revision.clone(), *to);
             }
-            Action::Mend { .. } => {}
+            Action::Mend { .. } | Action::Evaluate { .. } => {}
             Action::SetTraffic { to, .. } => self.set_traffic(to),
             Action::Retire { revision } => {
                 self.desired.remove(revision);

@@ -1,19 +1,41 @@
 //! Random lives: whatever is asked for and whatever befalls it, nothing harmful is done, and once
 //! it is let be the model is as its spec says.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chandler_core::world::Failure;
+use chandler_crds::ModelDeployment;
 use chandler_crds::conditions::ConditionType;
+use chandler_crds::spec::Rollout;
+use chandler_crds::status::RolloutStatus;
 use chandler_sim::Simulation;
 use chandler_sim::fault::{Fault, Step};
 use chandler_sim::gateways::Door;
 use chandler_sim::simulation::{Event, model};
-use chandler_sim::traffic::Calls;
+use chandler_sim::traffic::{Calls, Manner};
 use chandler_sim::world::Death;
 use jiff::SignedDuration;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
+
+/// So many cases, the same at each run: a test that passes today does not fail tomorrow on the same tree. Where
+/// `PROPTEST_CASES` is set, so many others, to hunt for what these miss.
+fn config(cases: u32) -> ProptestConfig {
+    let config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => config,
+        None => ProptestConfig {
+            cases,
+            rng_seed: RngSeed::Fixed(1),
+            ..config
+        },
+    }
+}
 
 #[derive(Clone, Debug)]
 enum Deed {
@@ -31,6 +53,12 @@ enum Deed {
     Silence(usize),
     SilenceAll(bool),
     Clock(SignedDuration),
+    Slow(f64),
+    Errors(f64),
+    Answers(f64),
+    Promote,
+    Abort,
+    Undo,
 }
 
 fn spec() -> impl Strategy<Value = Value> {
@@ -45,18 +73,51 @@ fn spec() -> impl Strategy<Value = Value> {
     let strategies = prop_oneof![Just("blueGreen"), Just("recreate"), Just("canary")];
     let rest = (0u32..4, prop::bool::weighted(0.1), 0u32..40);
     let steering = (prop::bool::weighted(0.1), 1u32..300, any::<bool>(), 0u32..2);
-    let all = (scale, strategies, rest, steering);
-    all.prop_map(|(mut spec, strategy, (source, paused, drain), steering)| {
-        let (held, deadline, hold, attempt) = steering;
-        spec["model"] = json!({"source": format!("file:///models/{source}")});
-        spec["rollout"] = json!({
-            "strategy": strategy, "paused": held, "progressDeadline": format!("{deadline}s"),
-            "onFailure": if hold { "hold" } else { "rollback" }, "attempt": attempt,
-        });
-        spec["server"] = json!({"drainSeconds": drain});
-        spec["paused"] = json!(paused);
-        spec
-    })
+    let steps = prop::option::of(prop::collection::btree_map(1u32..100, 0u32..180, 1..4));
+    let analysis = prop::option::of((1u32..30, any::<bool>(), 1u32..60));
+    let canary = (steps, analysis, prop::bool::weighted(0.3));
+    let all = (scale, strategies, rest, steering, canary);
+    all.prop_map(
+        |(mut spec, strategy, (source, paused, drain), steering, canary)| {
+            let (steps, analysis, judged) = canary;
+            let (held, deadline, hold, attempt) = steering;
+            spec["model"] = json!({"source": format!("file:///models/{source}")});
+            spec["rollout"] = json!({
+                "strategy": strategy, "paused": held, "progressDeadline": format!("{deadline}s"),
+                "onFailure": if hold { "hold" } else { "rollback" }, "attempt": attempt,
+            });
+            if strategy == "canary" {
+                watched(&mut spec["rollout"], (steps, analysis));
+            }
+            if strategy != "recreate" && judged {
+                let suite = json!({"name": "suite"});
+                spec["rollout"]["evaluation"] =
+                    json!([{"name": "a", "suiteRef": suite, "metric": "contains", "maxRegression": 0.1}]);
+            }
+            spec["server"] = json!({"drainSeconds": drain});
+            spec["paused"] = json!(paused);
+            spec
+        },
+    )
+}
+
+/// Weights by their holds in seconds; percent of errors, whether it must be as fast, and fewest requests.
+type Canary = (Option<BTreeMap<u32, u32>>, Option<(u32, bool, u32)>);
+
+/// The steps of a canary, and what its traffic must look like.
+fn watched(rollout: &mut Value, (steps, analysis): Canary) {
+    if let Some(steps) = steps {
+        let steps = steps.into_iter();
+        let step = |(weight, hold)| json!({"weight": weight, "hold": format!("{hold}s")});
+        rollout["steps"] = steps.map(step).collect();
+    }
+    if let Some((errors, fast, least)) = analysis {
+        let rate = f64::from(errors) / 100.0;
+        rollout["analysis"] = json!({"maxErrorRate": rate, "minRequests": least});
+        if fast {
+            rollout["analysis"]["maxTtftP95Ratio"] = json!(1.2);
+        }
+    }
 }
 
 fn deed() -> impl Strategy<Value = Deed> {
@@ -85,6 +146,10 @@ fn deed() -> impl Strategy<Value = Deed> {
         3 => prop::option::weighted(0.8, 1u32..20).prop_map(load),
         1 => (1usize..3).prop_map(Deed::Silence),
         1 => any::<bool>().prop_map(Deed::SilenceAll),
+        1 => (1.0f64..4.0).prop_map(Deed::Slow),
+        1 => (0.0f64..1.0).prop_map(Deed::Errors),
+        1 => (0.0f64..1.0).prop_map(Deed::Answers),
+        1 => prop::sample::select(vec![Deed::Promote, Deed::Abort, Deed::Undo]),
         1 => (-60_000i64..60_000).prop_map(|by| Deed::Clock(SignedDuration::from_millis(by))),
     ]
 }
@@ -111,6 +176,40 @@ fn apply(simulation: &mut Simulation, spec: &Value) {
     simulation.apply(object).expect("an end of turns");
 }
 
+/// A user steers the rollout by the spec.
+fn steer(simulation: &mut Simulation, change: impl FnOnce(&mut ModelDeployment, &RolloutStatus)) {
+    let rollout = simulation.status().rollout;
+    if let Some((mut object, rollout)) = simulation.object().cloned().zip(rollout) {
+        change(&mut object, &rollout);
+        simulation.apply(object).expect("an end of turns");
+    }
+}
+
+fn rollout(object: &mut ModelDeployment) -> &mut Rollout {
+    object.spec.rollout.get_or_insert_default()
+}
+
+/// A commit is reverted: the spec is again what the rollout takes over from.
+fn undo(simulation: &mut Simulation) {
+    let revisions = simulation.status().revisions;
+    steer(simulation, |object, told| {
+        let mut from = revisions
+            .iter()
+            .filter(|it| told.from.as_ref() == Some(&it.name));
+        if let Some(template) = from.next().and_then(|it| it.template.clone()) {
+            object.spec.model = template.model;
+            object.spec.server = template.server;
+        }
+    });
+}
+
+/// The revision that is rolled out answers otherwise from now on.
+fn behave(simulation: &mut Simulation, change: impl FnOnce(&mut Manner)) {
+    let newest = simulation.status().rollout.map(|it| it.revision);
+    // Without load nobody would notice.
+    let _ = simulation.world.behave(&newest.unwrap_or_default(), change);
+}
+
 fn act(simulation: &mut Simulation, deed: Deed) {
     let current = simulation.status().current_revision.unwrap_or_default();
     let world = &mut simulation.world;
@@ -129,6 +228,21 @@ fn act(simulation: &mut Simulation, deed: Deed) {
         Deed::Silence(count) => drop(world.silence(&current, count)),
         Deed::SilenceAll(are_silent) => world.silence_all(are_silent),
         Deed::Clock(by) => simulation.set_clock(by),
+        Deed::Slow(slowness) => behave(simulation, |manner| manner.slowness = slowness),
+        Deed::Errors(errors) => behave(simulation, |manner| manner.errors = errors),
+        Deed::Answers(score) => {
+            let newest = simulation.status().rollout.map(|it| it.revision);
+            simulation
+                .world
+                .set_answers(&newest.unwrap_or_default(), score);
+        }
+        Deed::Promote => steer(simulation, |object, told| {
+            rollout(object).promote = Some(told.revision.clone());
+        }),
+        Deed::Abort => steer(simulation, |object, told| {
+            rollout(object).abort = Some(told.revision.clone());
+        }),
+        Deed::Undo => undo(simulation),
     }
     simulation.settle().expect("an end of turns");
 }
@@ -150,11 +264,7 @@ fn truth(simulation: &Simulation, kind: ConditionType) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 512,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(config(10_000))]
 
     #[test]
     fn no_harm_is_done_and_peace_is_reached(deeds in prop::collection::vec(deed(), 1..25)) {

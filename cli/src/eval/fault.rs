@@ -86,6 +86,17 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    /// Whether asking again can help without a change by a person.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::Server { error, .. } | Self::Item { error, .. } | Self::Texts { error, .. } => {
+                error.is_transient()
+            }
+            Self::Runtime(_) | Self::Unwritable { .. } => true,
+            _ => false,
+        }
+    }
+
     /// A word for programs.
     pub(super) fn reason(&self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
 //! From evidence to a verdict, in the forms in which it is told.
 
-use chandler_evaluation::report::{Evaluated, Side};
+use chandler_evaluation::report::{Evaluated, Side, Summary};
 use chandler_evaluation::verdict::{Outcome, Verdict};
 use chandler_evaluation::{Bootstrap, Limits, Report, ScoreReport, Suite};
 
@@ -15,6 +15,8 @@ pub(super) struct Judged {
     pub(super) table: String,
     pub(super) json: String,
     pub(super) html: String,
+    /// What a status tells of it; `None` of a canary that was scored alone.
+    pub(super) summary: Option<Summary>,
 }
 
 /// Compares the canary with the stable revision, or holds it against its floor alone.
@@ -34,6 +36,7 @@ pub(super) fn judge(
             table: report.table(),
             json: report.json(),
             html: report.html(),
+            summary: None,
             verdict: report.verdict,
         });
     };
@@ -56,6 +59,7 @@ pub(super) fn judge(
         table: report.table(),
         json: report.json(),
         html: report.html(),
+        summary: Some(report.summary()),
         verdict: report.verdict,
     })
 }

@@ -10,6 +10,7 @@ mod fault;
 mod gather;
 mod judge;
 mod question;
+mod rollout;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use args::{Format, OutputArgs};
 use fault::Fault;
 use gather::Servers;
 use judge::{Judged, judge, status};
+pub(crate) use rollout::{JudgeArgs, run as run_judge};
 
 /// Exit status where there is no verdict, whatever the reason.
 pub(crate) const FAULT: u8 = 1;

@@ -127,8 +127,8 @@ impl<'a> Life<'a> {
                     transient,
                 });
             }
-            // A server that serves neither resolves nor fetches for others.
-            Report::Resolved { .. } | Report::Fetched { .. } => {}
+            // A server that serves neither resolves nor fetches for others, nor judges them.
+            Report::Resolved { .. } | Report::Fetched { .. } | Report::Evaluated { .. } => {}
         }
     }
 

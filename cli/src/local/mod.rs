@@ -2,6 +2,7 @@
 //! step with them.
 
 mod child;
+mod judging;
 mod life;
 mod load;
 mod replica;
@@ -16,11 +17,13 @@ use std::time::{Duration, Instant};
 
 use chandler_core::analysis::Trials;
 use chandler_core::validate::{ModelKey, Validated};
+use chandler_core::world::Outcome;
 use chandler_gateway::Gateway;
 use chandler_source::{Access, Cache};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::manifest::Suites;
 use crate::output::{Event, Events};
 use state::Models;
 pub(crate) use world::LocalModel;
@@ -51,6 +54,8 @@ pub(crate) struct Local {
     models: Mutex<Models>,
     /// Comparisons of canaries' traffic.
     trials: Mutex<Trials>,
+    /// Questions that answers are judged by.
+    suites: Mutex<Arc<Suites>>,
     /// Moments of readings are told as the time since then.
     origin: Instant,
 }
@@ -65,6 +70,7 @@ impl Local {
             client: chandler_probe::Client::new(),
             models,
             trials: Mutex::default(),
+            suites: Mutex::default(),
             origin: Instant::now(),
         })
     }
@@ -73,6 +79,27 @@ impl Local {
     pub(crate) fn know(&self, spec: &Validated) {
         self.models().insert(spec);
         self.publish();
+    }
+
+    /// From now on these are the suites.
+    pub(crate) fn set_suites(&self, suites: Suites) {
+        let mut known = self.suites.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Arc::new(suites);
+    }
+
+    fn suites(&self) -> Arc<Suites> {
+        let known = self.suites.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&known)
+    }
+
+    /// Answers were judged.
+    fn judged(&self, key: &ModelKey, outcome: Outcome) {
+        let mut models = self.models();
+        let model = models.all.get_mut(key);
+        if let Some(judging) = model.and_then(|model| model.judging.as_mut()) {
+            judging.outcome = Some(outcome);
+        }
+        models.wake(key).notify_one();
     }
 
     /// The world of one model.

@@ -9,10 +9,12 @@ use chandler_core::load::Series;
 use chandler_core::snapshot::Weights;
 use chandler_core::validate::{ModelKey, Validated};
 use chandler_core::worker::WorkerSpec;
+use chandler_gateway::Endpoint;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::sync::watch;
 
+use super::judging::Judging;
 use super::replica::{Replica, Stop};
 
 #[derive(Default)]
@@ -37,6 +39,8 @@ pub(super) struct Model {
     pub(super) revisions: BTreeMap<String, Revision>,
     pub(super) weights: Weights,
     pub(super) wake: Arc<Notify>,
+    /// The answers that are being judged.
+    pub(super) judging: Option<Judging>,
 }
 
 pub(super) struct Revision {
@@ -57,6 +61,7 @@ impl Models {
             revisions: BTreeMap::new(),
             weights: Weights::new(),
             wake: Arc::new(Notify::new()),
+            judging: None,
         });
         spec.served_name.clone_into(&mut model.served_name);
         model.request_timeout = spec.request_timeout;
@@ -107,6 +112,15 @@ impl Models {
         for stop in &self.ending {
             stop.send_replace(Stop::Now);
         }
+    }
+}
+
+impl Model {
+    /// Where a ready replica of a revision is asked.
+    pub(super) fn ready(&self, revision: &str) -> Option<Endpoint> {
+        let replicas = &self.revisions.get(revision)?.replicas;
+        let mut replicas = replicas.iter();
+        replicas.find_map(|replica| replica.view().ready_endpoint())
     }
 }
 

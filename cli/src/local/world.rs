@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use chandler_core::analysis::Question;
+use chandler_core::analysis;
 use chandler_core::decide::Action;
 use chandler_core::snapshot::{GatewaysSeen, RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::ModelKey;
@@ -14,6 +14,7 @@ use chandler_probe::first_answer;
 use chandler_source::{Source, resolve};
 
 use super::Local;
+use super::judging::{Judging, Question};
 use super::replica::Replica;
 use super::rest;
 use super::state::{Model, Models, Revision};
@@ -29,7 +30,7 @@ impl World for LocalModel {
     async fn observe(
         &mut self,
         key: &ModelKey,
-        question: Option<&Question>,
+        question: Option<&analysis::Question>,
     ) -> Result<Snapshot, Failure> {
         let (mut snapshot, asked) = self.known();
         snapshot.trial = self.local.trials().ask(key, question);
@@ -55,6 +56,17 @@ impl World for LocalModel {
                     .probe(revision)
                     .await
                     .map_or_else(Outcome::Failed, Outcome::Answered);
+            }
+            Action::Evaluate {
+                revision,
+                from,
+                evaluations,
+            } => {
+                return self.evaluate(Question {
+                    revision: revision.clone(),
+                    from: from.clone(),
+                    evaluations: evaluations.clone(),
+                });
             }
             Action::EnsureRevision {
                 revision,
@@ -217,14 +229,7 @@ impl LocalModel {
 
     async fn probe(&self, name: &str) -> Result<StartupTimes, Failure> {
         let (addr, served_name) = self.change(|model, _| {
-            let replicas = model
-                .revisions
-                .get(name)
-                .map(|revision| revision.replicas.as_slice())
-                .unwrap_or_default();
-            let ready = replicas
-                .iter()
-                .find_map(|replica| replica.view().ready_endpoint());
+            let ready = model.ready(name);
             let ready = ready.ok_or_else(|| stale("no replica is ready any more"))?;
             Ok((ready.addr, model.served_name.clone()))
         })?;
@@ -233,6 +238,42 @@ impl LocalModel {
             first_answer_ms: Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
             ..StartupTimes::default()
         })
+    }
+
+    /// Has answers judged, or tells what came of it.
+    fn evaluate(&self, question: Question) -> Outcome {
+        let begun = self.change(|model, _| {
+            if let Some(judging) = &mut model.judging
+                && judging.question == question
+            {
+                return Ok(match judging.outcome.take() {
+                    None => Err(Outcome::Pending { blocked: None }),
+                    Some(outcome) => {
+                        model.judging = None;
+                        Err(outcome)
+                    }
+                });
+            }
+            let asked = [&question.revision, &question.from];
+            let asked = asked.map(|name| model.ready(name).map(|endpoint| endpoint.addr));
+            let [Some(canary), Some(stable)] = asked else {
+                return Err(stale("no replica is ready any more"));
+            };
+            Ok(Ok([canary, stable]))
+        });
+        let addrs = match begun {
+            Ok(Ok(addrs)) => addrs,
+            Ok(Err(outcome)) => return outcome,
+            Err(failure) => return Outcome::Failed(failure),
+        };
+        let judging = Judging::begin(&self.local, &self.key, question, addrs);
+        let begun = judging.and_then(|judging| {
+            self.change(|model, _| {
+                model.judging = Some(judging);
+                Ok(())
+            })
+        });
+        begun.map_or_else(Outcome::Failed, |()| Outcome::Pending { blocked: None })
     }
 
     fn set_traffic(&self, from: &Weights, to: &Weights) -> Result<(), Failure> {

@@ -79,6 +79,19 @@ impl ServerError {
         }
     }
 
+    /// Whether asking again can help without a change by a person.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Busy { .. }
+                | Self::Failing { .. }
+                | Self::Broken { .. }
+                | Self::Late { .. }
+                | Self::NoModels { .. }
+        )
+    }
+
     /// How long to wait before the same is asked again; `None` where that is of no use.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use chandler_crds::status::{AnalysisStatus, RolloutPhase, RolloutStatus};
+use chandler_crds::status::{AnalysisStatus, AnswersStatus, RolloutPhase, RolloutStatus};
 use chandler_crds::{ModelDeployment, ModelDeploymentStatus};
 use jiff::Timestamp;
 use kube::Api;
@@ -85,11 +85,29 @@ fn of_rollout(rollout: &RolloutStatus, status: &ModelDeploymentStatus) -> String
         "{:?}: {} of revision {}{from}, step {} of {}\n",
         rollout.phase, rollout.strategy, rollout.revision, rollout.step, rollout.steps
     );
+    let answers = rollout.answers.as_ref().map(of_answers).unwrap_or_default();
     let traffic = rollout.analysis.as_ref().map(of_traffic);
     let end = rollout.end.as_ref().map(|end| &end.message);
     let whys = status.why.iter().filter(|_| end.is_none()).chain(end);
     let whys: String = whys.map(|why| format!("  {why}\n")).collect();
-    format!("{head}{whys}{}", traffic.unwrap_or_default())
+    format!("{head}{whys}{answers}{}", traffic.unwrap_or_default())
+}
+
+/// What its answers were found to be.
+fn of_answers(answers: &AnswersStatus) -> String {
+    let head = ["EVALUATION", "METRIC", "VERDICT", "NEW", "OLD", "QUESTIONS"].map(str::to_owned);
+    let rows = answers.evaluations.iter().map(|found| {
+        vec![
+            found.name.clone(),
+            found.metric.to_string(),
+            format!("{:?}", found.verdict),
+            found.canary.to_string(),
+            found.stable.to_string(),
+            found.items.to_string(),
+        ]
+    });
+    let rows: Vec<_> = [head.to_vec()].into_iter().chain(rows).collect();
+    format!("answers:\n{}", columns::text(&rows))
 }
 
 /// What the traffic of the last step that ended was found to be.
@@ -164,6 +182,20 @@ mod tests {
         let head = "RolledBack: canary of revision b from a, step 1 of 3\n  too slow\n";
         assert!(told.starts_with(head), "{told}");
         assert!(text(&model(&Value::Null, 2)).starts_with("no rollout has begun"));
+    }
+
+    #[test]
+    fn what_its_answers_were_is_told() {
+        let mut failed = rollout("RolledBack", Some("worse"));
+        failed["answers"] = json!({"at": "2026-01-01T00:00:00.000000Z", "evaluations": [{
+            "name": "facts", "metric": "contains", "verdict": "Failed", "items": 40,
+            "canary": 0.4, "stable": 0.9, "digest": "0123456789ab",
+        }]});
+        let told = text(&model(&failed, 2));
+        let table = "answers:\n\
+                     EVALUATION  METRIC    VERDICT  NEW  OLD  QUESTIONS\n\
+                     facts       contains  Failed   0.4  0.9  40\n";
+        assert!(told.contains(table), "{told}");
     }
 
     #[test]

@@ -105,9 +105,12 @@ impl Inputs {
 }
 
 fn spec(path: &Path) -> Result<Validated, Vec<Fault>> {
-    let objects = manifest::read(&[path.to_owned()], &[])
+    let manifests = manifest::read(&[path.to_owned()], &[])
         .map_err(|faults| faults.into_iter().map(Fault::from).collect::<Vec<_>>())?;
-    let valid = objects.iter().filter_map(|object| validate(object).ok());
+    let valid = manifests
+        .objects
+        .iter()
+        .filter_map(|object| validate(object).ok());
     let one: Result<[Validated; 1], _> = valid.collect::<Vec<_>>().try_into();
     one.map(|[spec]| spec).map_err(|several| {
         vec![Fault::NotOne {

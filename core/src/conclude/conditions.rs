@@ -35,6 +35,7 @@ impl Facts<'_> {
             self.resolved(),
             self.capacity(),
         ];
+        all.extend(self.answers());
         all.extend(self.scaling());
         all.extend(self.access());
         all

@@ -1,6 +1,7 @@
 //! What is told afterwards. Status comes from what was seen and from outcomes, never from what
 //! was merely decided.
 
+mod answers;
 mod conditions;
 mod demand;
 mod revisions;
@@ -17,7 +18,7 @@ use jiff::Timestamp;
 use crate::check::Violation;
 use crate::decide::{Action, Decision, again_at};
 use crate::memory::{FailureMemory, Memory, RevisionMemory};
-use crate::rollout::progress;
+use crate::rollout::{answers as worth, progress};
 use crate::scale;
 use crate::snapshot::{RevisionSeen, Snapshot};
 use crate::validate::{Invalid, Validated};
@@ -47,7 +48,7 @@ pub fn conclude(
     let mut wake_at = decision.wake_at;
     for (action, outcome) in decision.actions.iter().zip(outcomes) {
         match outcome {
-            Outcome::Done | Outcome::Resolved(_) | Outcome::Answered(_) => {
+            outcome if outcome.is_done() => {
                 done(spec, action, outcome, &mut world, &mut memory, now);
                 let grounds = (seen, decision.why.as_slice());
                 scaling::note(spec, action, grounds, &mut memory, now);
@@ -60,7 +61,7 @@ pub fn conclude(
             Outcome::Pending { blocked } => {
                 pending(spec, action, blocked.as_ref(), &mut memory, now);
             }
-            Outcome::Skipped => {}
+            _ => {}
         }
     }
     let before_it = progress::fallback(spec, &memory);
@@ -179,6 +180,11 @@ fn done(
         Action::Mend { revision, .. } => {
             if let Some(there) = world.revisions.get_mut(revision) {
                 there.drifted = false;
+            }
+        }
+        Action::Evaluate { .. } => {
+            if let (Outcome::Evaluated(found), Some(rollout)) = (outcome, &mut memory.rollout) {
+                worth::note(rollout, revision, found, now);
             }
         }
         Action::Resolve { .. } | Action::Probe { .. } => {}

@@ -95,6 +95,7 @@ pub(super) fn rollout(spec: &Validated, memory: &Memory) -> Option<RolloutStatus
         held_since: rollout.held_since.map(MicroTime),
         began_at: MicroTime(rollout.began_at),
         analysis: rollout.analysis.clone(),
+        answers: rollout.answers.clone(),
         end: end.map(End::to_status),
         policy: rollout.policy.clone(),
     })

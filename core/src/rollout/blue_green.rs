@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::progress::{self, halted};
-use super::{all_to, answered, ensure, others, retire, retire_spent, settle, shift, shut};
+use super::{all_to, answered, answers, ensure, others, retire, retire_spent, settle, shift, shut};
 use crate::decide::Decision;
 use crate::snapshot::Snapshot;
 use crate::validate::Validated;
@@ -31,7 +31,7 @@ pub(super) fn plan(
         retire(other, spec.worker.drain(), seen, now, decision);
     }
     if ready >= wanted {
-        settle(spec, (ready, wanted), now, decision);
+        settle(spec, seen, (ready, wanted), now, decision);
     }
 }
 
@@ -64,6 +64,9 @@ fn take_over(
     }
     if let Some(why) = halted(spec, seen, decision).filter(|_| !has_it) {
         decision.why.push(why);
+        return false;
+    }
+    if !has_it && !answers::judged(spec, seen, now, decision) {
         return false;
     }
     shift(spec, seen, decision);

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::progress::{self, halted};
-use super::{answered, blue_green, ensure, retire, spread, traffic};
+use super::{answered, answers, blue_green, ensure, retire, spread, traffic};
 use crate::decide::{Decision, after};
 use crate::memory::Memory;
 use crate::snapshot::{Snapshot, Weights};
@@ -150,7 +150,9 @@ fn is_ready(spec: &Validated, wanted: u32, seen: &Snapshot, decision: &Decision)
     let known = decision.memory.revisions.get(&spec.revision);
     let has_answered = known.is_some_and(|known| known.answered_at.is_some());
     let weight = spec.rollout.weight(step(spec, decision).max(1));
-    has_answered && seen.ready(&spec.revision) >= replicas(weight, wanted)
+    has_answered
+        && answers::are_good(spec, seen, &decision.memory)
+        && seen.ready(&spec.revision) >= replicas(weight, wanted)
 }
 
 /// Gives the step's weight to the new revision, once it can bear it.
@@ -189,7 +191,7 @@ fn share(
         decision.why.push(why);
         return;
     }
-    if ready < needed || step == 0 || !bears {
+    if !answers::judged(spec, seen, now, decision) || ready < needed || step == 0 || !bears {
         return;
     }
     let weight = spec.rollout.weight(step);

@@ -1,7 +1,9 @@
 //! How far a rollout is, as status remembers it.
 
 use chandler_crds::k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use chandler_crds::status::{AnalysisStatus, RolloutEnd, RolloutPhase, RolloutStatus};
+use chandler_crds::status::{
+    AnalysisStatus, AnswersStatus, RolloutEnd, RolloutPhase, RolloutStatus,
+};
 use jiff::Timestamp;
 
 use crate::validate::Validated;
@@ -27,6 +29,8 @@ pub struct RolloutMemory {
     pub policy: String,
     /// What the traffic of the last step that ended was found to be.
     pub analysis: Option<AnalysisStatus>,
+    /// What its answers were found to be.
+    pub answers: Option<AnswersStatus>,
 }
 
 /// What a rollout does.
@@ -65,6 +69,7 @@ impl RolloutMemory {
             began_at: now,
             policy: spec.rollout.hash.clone(),
             analysis: None,
+            answers: None,
         }
     }
 
@@ -90,6 +95,7 @@ impl RolloutMemory {
             began_at: status.began_at.0,
             policy: status.policy.clone(),
             analysis: status.analysis.clone(),
+            answers: status.answers.clone(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! How a revision takes over from another. One file a strategy; what they share is here.
 
+pub(crate) mod answers;
 mod blue_green;
 mod canary;
 mod memory;
@@ -50,9 +51,11 @@ pub(crate) fn allowed(spec: &Validated, seen: &Snapshot, memory: &Memory) -> Opt
     }
 }
 
-/// Whether the traffic of the step before the rollout's was found good, if it is looked at.
-pub(crate) fn is_earned(spec: &Validated, memory: &Memory) -> bool {
-    progress::of(spec, memory).is_none_or(|rollout| traffic::is_earned(spec, rollout))
+/// Whether the answers, and of a canary the traffic of the step before, were found good, if they are looked at.
+pub(crate) fn is_earned(spec: &Validated, seen: &Snapshot, memory: &Memory) -> bool {
+    let is_shared = allowed(spec, seen, memory).is_some();
+    let traffic = |rollout| !is_shared || traffic::is_earned(spec, rollout);
+    answers::are_good(spec, seen, memory) && progress::of(spec, memory).is_none_or(traffic)
 }
 
 /// Makes the wanted revision exist with `wanted` replicas.
@@ -121,9 +124,11 @@ fn wake_up(revision: &str, now: Timestamp, decision: &mut Decision) {
     }
 }
 
-/// All is as wanted, unless something is still to be done. A step that failed on the way and is no longer needed is forgotten.
+/// All is as wanted, unless something is still to be done. A step that failed on the way and is no longer needed is
+/// forgotten, of revisions that are gone too: who retired one may have died before it was told.
 fn settle(
     spec: &Validated,
+    seen: &Snapshot,
     (ready, replicas): (u32, u32),
     now: Timestamp,
     decision: &mut Decision,
@@ -136,8 +141,10 @@ fn settle(
         progress::complete(spec, now, &mut decision.memory);
     }
     let revision = spec.revision.clone();
-    if let Some(known) = decision.memory.revisions.get_mut(&revision) {
-        known.failure = None;
+    for (name, known) in &mut decision.memory.revisions {
+        if *name == revision || !seen.revisions.contains_key(name) {
+            known.failure = None;
+        }
     }
     decision.why.push(Why::Settled {
         revision,

@@ -4,9 +4,9 @@
 use chandler_crds::spec::OnFailure;
 use jiff::Timestamp;
 
-use super::all_to;
 use super::memory::{End, RolloutMemory, Stage};
 use super::traffic;
+use super::{all_to, answers};
 use crate::decide::{Decision, after};
 use crate::memory::{Memory, RevisionMemory, blocker};
 use crate::snapshot::Snapshot;
@@ -19,6 +19,8 @@ const COMPLETED: &str = "Completed";
 const ABORTED: &str = "Aborted";
 /// Reason of one whose traffic did not keep its limits.
 const ANALYSIS_FAILED: &str = "AnalysisFailed";
+/// Reason of one whose answers were not good enough.
+const EVALUATION_FAILED: &str = "EvaluationFailed";
 /// Reason of one whose step took too long.
 const TOO_LATE: &str = "ProgressDeadlineExceeded";
 
@@ -62,6 +64,7 @@ fn follow(spec: &Validated, seen: &Snapshot, now: Timestamp, rollout: &mut Rollo
         return;
     }
     rollout.policy.clone_from(&spec.rollout.hash);
+    rollout.answers = None;
     go_back(spec, seen, now, rollout);
 }
 
@@ -174,6 +177,9 @@ pub(crate) fn judge(
         traffic::keep(spec, seen, now, &mut decision.memory);
         return fail(spec, ANALYSIS_FAILED, message, now, &mut decision.memory);
     }
+    if let Some(message) = answers::failure(spec, &decision.memory) {
+        return fail(spec, EVALUATION_FAILED, message, now, &mut decision.memory);
+    }
     match due(spec, &decision.memory) {
         Some(due) if due <= now => {
             let message = late(spec, seen, &decision.memory);
@@ -249,7 +255,13 @@ fn late(spec: &Validated, seen: &Snapshot, memory: &Memory) -> String {
     let revision = &spec.revision;
     let step = of(spec, memory).map_or(0, |it| it.step);
     let seconds = policy.progress_deadline.as_secs();
+    let unjudged = !answers::are_good(spec, seen, memory);
+    let has_answered = |known: &RevisionMemory| known.answered_at.is_some();
+    let unjudged = unjudged && memory.revisions.get(revision).is_some_and(has_answered);
     let mut message = match step {
+        0 if unjudged => {
+            format!("revision {revision} was not found to answer well within {seconds} s")
+        }
         0 => format!("revision {revision} was not ready within {seconds} s"),
         step => format!(
             "revision {revision} did not pass step {step} of {} within its hold and {seconds} s",
@@ -259,6 +271,8 @@ fn late(spec: &Validated, seen: &Snapshot, memory: &Memory) -> String {
     let known = memory.revisions.get(revision);
     if let Some(blocker) = blocker(known, seen.revisions.get(revision)) {
         message = format!("{message}: {}: {}", blocker.reason, blocker.message);
+    } else if unjudged {
+        message = format!("{message}: {}", answers::missing(spec, memory));
     } else if step > 0 {
         let missing = traffic::missing(spec, seen, memory);
         let colon = if missing.is_empty() { "" } else { ": " };

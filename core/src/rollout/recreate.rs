@@ -56,6 +56,6 @@ pub(super) fn plan(
         shift(spec, seen, decision);
     }
     if ready >= wanted {
-        settle(spec, (ready, wanted), now, decision);
+        settle(spec, seen, (ready, wanted), now, decision);
     }
 }

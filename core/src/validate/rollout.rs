@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use chandler_crds::spec::{Analysis, OnFailure, Rollout, RolloutStep, Strategy};
+use chandler_crds::spec::{Analysis, Evaluation, OnFailure, Rollout, RolloutStep, Strategy};
 use sha2::{Digest, Sha256};
 
-use super::{Invalid, unsigned};
+use super::{Invalid, evaluation, unsigned};
 use crate::analysis::Limits;
 
 /// Time beyond its hold that a step has, if the spec doesn't say.
@@ -33,6 +33,8 @@ pub struct Policy {
     pub steps: Vec<Step>,
     /// What a canary's traffic is held to at each step; `None` if it is not looked at.
     pub analysis: Option<Limits>,
+    /// What its answers must reach before it has any traffic.
+    pub evaluations: Vec<Evaluation>,
     /// What becomes of a revision that fails.
     pub on_failure: OnFailure,
     /// How long a step may take beyond its hold.
@@ -111,11 +113,11 @@ pub(super) fn policy(rollout: Option<&Rollout>, invalid: &mut Vec<Invalid>) -> P
     let nothing = Rollout::default();
     let rollout = rollout.unwrap_or(&nothing);
     let named = |name: &Option<String>| name.clone().filter(|name| !name.is_empty());
-    refuse_later(rollout, invalid);
     let policy = Policy {
         strategy: strategy(rollout, invalid),
         steps: Vec::new(),
         analysis: None,
+        evaluations: rollout.evaluation.clone().unwrap_or_default(),
         on_failure: rollout.on_failure.unwrap_or_default(),
         progress_deadline: progress_deadline(rollout, invalid),
         paused: rollout.paused.unwrap_or(false),
@@ -127,6 +129,7 @@ pub(super) fn policy(rollout: Option<&Rollout>, invalid: &mut Vec<Invalid>) -> P
         let message = "names the revision that abort names: remove one of the two";
         invalid.push(refused("spec.rollout.promote", message.to_owned()));
     }
+    evaluation::check(policy.strategy, &policy.evaluations, invalid);
     Policy {
         steps: steps(policy.strategy, rollout.steps.as_deref(), invalid),
         analysis: analysis(policy.strategy, rollout.analysis.as_ref(), invalid),
@@ -134,20 +137,8 @@ pub(super) fn policy(rollout: Option<&Rollout>, invalid: &mut Vec<Invalid>) -> P
     }
 }
 
-fn refused(field: &'static str, message: String) -> Invalid {
+pub(super) fn refused(field: &'static str, message: String) -> Invalid {
     Invalid { field, message }
-}
-
-fn refuse_later(rollout: &Rollout, invalid: &mut Vec<Invalid>) {
-    let mut later = |field, what: &str| {
-        let message = format!(
-            "{what} is not part of this version: remove it, or the rollout would go through ungated"
-        );
-        invalid.push(refused(field, message));
-    };
-    if !rollout.evaluation.as_deref().unwrap_or_default().is_empty() {
-        later("spec.rollout.evaluation", "answer evaluation");
-    }
 }
 
 /// `auto` is a canary where steps are written, or what it is held to, and all at once where neither

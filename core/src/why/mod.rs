@@ -110,6 +110,21 @@ pub enum Why {
         attempts: u32,
         until: Timestamp,
     },
+    /// A revision's answers are asked for, and judged.
+    Evaluate {
+        revision: String,
+        from: String,
+    },
+    EvaluateWaits {
+        revision: String,
+        attempts: u32,
+        until: Timestamp,
+    },
+    /// A revision's answers did not show that they are good.
+    AnswersOpen {
+        revision: String,
+        message: String,
+    },
     ShiftTraffic {
         from: Weights,
         to: Weights,

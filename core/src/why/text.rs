@@ -120,6 +120,22 @@ impl fmt::Display for Why {
                 f,
                 "revision {revision} left {attempts} probes unanswered; again at {until}"
             ),
+            Self::Evaluate { revision, from } => write!(
+                f,
+                "the answers of revision {revision} are judged beside those of revision {from}"
+            ),
+            Self::EvaluateWaits {
+                revision,
+                attempts,
+                until,
+            } => write!(
+                f,
+                "the answers of revision {revision} could not be judged, tried {attempts} times; again at {until}"
+            ),
+            Self::AnswersOpen { revision, message } => write!(
+                f,
+                "the answers of revision {revision} have yet to show that they are good: {message}"
+            ),
             Self::ShiftTraffic { from, to } => {
                 write!(f, "traffic from {} to {}", spread(from), spread(to))
             }

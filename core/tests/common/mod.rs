@@ -171,6 +171,7 @@ pub(crate) fn rollout(spec: &Validated, from: &str, step: u32, stage: Stage) -> 
         began_at: ago(10),
         policy: spec.rollout.hash.clone(),
         analysis: None,
+        answers: None,
     }
 }
 
@@ -185,6 +186,7 @@ pub(crate) fn actions(decision: &Decision) -> Vec<String> {
         Action::Scale { revision, from, to } => format!("scale {revision} {from} {to}"),
         Action::Mend { revision, .. } => format!("mend {revision}"),
         Action::Probe { revision } => format!("probe {revision}"),
+        Action::Evaluate { revision, .. } => format!("evaluate {revision}"),
         Action::SetTraffic { to, .. } => format!("traffic {to:?}"),
         Action::Retire { revision } => format!("retire {revision}"),
     });

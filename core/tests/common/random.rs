@@ -11,14 +11,34 @@ use chandler_core::rollout::{End, RolloutMemory, Stage};
 use chandler_core::snapshot::{FailureSeen, GatewaysSeen, RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::Validated;
 use chandler_crds::ModelDeployment;
-use chandler_crds::spec::Task;
+use chandler_crds::k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use chandler_crds::spec::{EvaluationMetric, Task};
+use chandler_crds::status::{AnswersStatus, CheckVerdict, EvaluationStatus};
 use jiff::Timestamp;
 use proptest::collection::btree_map;
 use proptest::option;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
 
 const TARGET: &str = "target";
+
+/// So many cases, the same at each run: a test that passes today does not fail tomorrow on the same tree. Where
+/// `PROPTEST_CASES` is set, so many others, to hunt for what these miss.
+pub(crate) fn config(cases: u32) -> ProptestConfig {
+    let config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => config,
+        None => ProptestConfig {
+            cases,
+            rng_seed: RngSeed::Fixed(1),
+            ..config
+        },
+    }
+}
 
 /// Small numbers mostly, any now and then.
 fn number() -> BoxedStrategy<i32> {
@@ -95,6 +115,9 @@ fn fields(tame: bool) -> BoxedStrategy<Value> {
             steering["steps"] = Value::Null;
             steering["analysis"] = Value::Null;
         }
+        if tame && strategy == "recreate" {
+            steering["evaluation"] = Value::Null;
+        }
         steering["strategy"] = json!(strategy);
         steering["progressDeadline"] = json!(deadline);
         spec["rollout"] = steering;
@@ -119,12 +142,17 @@ fn steering() -> impl Strategy<Value = Value> {
     let asked = prop_oneof![4 => Just("nothing"), 1 => prop::sample::select(asked)];
     let failure = prop::sample::select(["rollback", "hold"].to_vec());
     let steps = prop::sample::select(steps.to_vec());
-    let chances = (prop::bool::weighted(0.2), prop::bool::weighted(0.4));
+    let chances = [0.2, 0.4, 0.3].map(prop::bool::weighted);
     let all = (steps, failure, chances, asked);
-    all.prop_map(|(steps, failure, (paused, compared), asked)| {
+    all.prop_map(|(steps, failure, [paused, compared, judged], asked)| {
         let mut all = json!({"steps": steps, "onFailure": failure, "paused": paused});
         if compared {
             all["analysis"] = json!({"maxLatencyP95Ratio": 1.2});
+        }
+        if judged {
+            let suite = json!({"name": "suite"});
+            all["evaluation"] =
+                json!([{"name": "a", "suiteRef": suite, "metric": "chrf", "min": 40}]);
         }
         if asked != "nothing" {
             all[asked] = json!(TARGET);
@@ -413,8 +441,11 @@ fn rollout(time: fn() -> BoxedStrategy<Timestamp>) -> impl Strategy<Value = Roll
         1 => end.prop_map(Stage::Failed),
     ];
     let policy = prop::sample::select(["same", "other"].to_vec());
-    (names, times, stage, 0u32..5, policy).prop_map(|(names, times, stage, step, policy)| {
-        RolloutMemory {
+    let verdicts = [None, Some(CheckVerdict::Passed), Some(CheckVerdict::Failed)];
+    let verdict = prop::sample::select(verdicts.to_vec());
+    let all = (names, times, stage, (0u32..5, verdict), policy);
+    all.prop_map(
+        |(names, times, stage, (step, verdict), policy)| RolloutMemory {
             revision: names.0,
             from: names.1,
             stage,
@@ -424,8 +455,27 @@ fn rollout(time: fn() -> BoxedStrategy<Timestamp>) -> impl Strategy<Value = Roll
             began_at: times.0,
             policy: policy.to_owned(),
             analysis: None,
-        }
-    })
+            answers: verdict.map(answers),
+        },
+    )
+}
+
+fn answers(verdict: CheckVerdict) -> AnswersStatus {
+    let found = EvaluationStatus {
+        name: "a".to_owned(),
+        metric: EvaluationMetric::Chrf,
+        verdict,
+        items: 10,
+        canary: 45.0,
+        stable: 50.0,
+        low: Some(-7.0),
+        high: Some(-3.0),
+        digest: String::new(),
+    };
+    AnswersStatus {
+        at: MicroTime(Timestamp::UNIX_EPOCH),
+        evaluations: vec![found],
+    }
 }
 
 /// Puts the wanted revision's name for its stand-in, and that of a revision that can be made again

@@ -31,7 +31,7 @@ pub mod labels {
     pub const NAME: &str = "app.kubernetes.io/name";
     /// Kubernetes' own label for the installation: the model's name.
     pub const INSTANCE: &str = "app.kubernetes.io/instance";
-    /// Kubernetes' own label for what an object does: [`SERVER`] or [`RESOLVER`].
+    /// Kubernetes' own label for what an object does: [`SERVER`], [`RESOLVER`] or [`EVALUATOR`].
     pub const COMPONENT: &str = "app.kubernetes.io/component";
     /// Kubernetes' own label for who keeps an object: the field manager.
     pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -39,6 +39,8 @@ pub mod labels {
     pub const SERVER: &str = "server";
     /// Value of [`COMPONENT`] on what resolves a source.
     pub const RESOLVER: &str = "resolver";
+    /// Value of [`COMPONENT`] on what judges answers.
+    pub const EVALUATOR: &str = "evaluator";
     /// Value of [`REVISION`] in the selector of a Service that nothing shall be behind.
     pub const NO_REVISION: &str = "none";
     /// `true` on a Secret that is an API key; see [`crate::names::api_key`].
@@ -101,10 +103,18 @@ pub mod mounts {
     pub const TMP: &str = "/tmp";
     /// Volume of [`TMP`].
     pub const TMP_VOLUME: &str = "tmp";
+    /// The suites of a rollout's evaluations: a folder each, by number.
+    pub const SUITES: &str = "/suites";
     /// Where a container leaves its last words for its pod's status.
     pub const TERMINATION_LOG: &str = "/dev/termination-log";
     /// Folder of a node that its replicas share, for `cache.kind: node`.
     pub const NODE_CACHE: &str = "/var/lib/chandler/models";
+}
+
+/// ConfigMaps with questions.
+pub mod suites {
+    /// The key of the questions, where a spec names none.
+    pub const KEY: &str = "suite.jsonl";
 }
 
 /// Names of containers.
@@ -115,6 +125,8 @@ pub mod containers {
     pub const FETCH: &str = "fetch";
     /// Finds out which files a source stands for.
     pub const RESOLVE: &str = "resolve";
+    /// Asks two revisions the questions of suites, and judges the answers.
+    pub const EVALUATE: &str = "evaluate";
 }
 
 /// Paths of the server's operational endpoints.

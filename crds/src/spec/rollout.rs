@@ -193,3 +193,7 @@ pub enum OnFailure {
     /// Stop where it is and wait for a person.
     Hold,
 }
+
+wire_text!(EvaluationMetric: ExactMatch = "exactMatch", Contains = "contains", Regex = "regex", Bleu = "bleu",
+    Chrf = "chrf", RougeL = "rougeL", EmbeddingSimilarity = "embeddingSimilarity", Perplexity = "perplexity",
+    KlDivergence = "klDivergence", DistinctN = "distinctN", SelfBleu = "selfBleu");

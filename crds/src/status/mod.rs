@@ -13,8 +13,8 @@ use crate::lock::ModelLock;
 mod rollout;
 
 pub use rollout::{
-    AnalysisStatus, CheckStatus, CheckVerdict, RevisionTemplate, RolloutEnd, RolloutPhase,
-    RolloutStatus,
+    AnalysisStatus, AnswersStatus, CheckStatus, CheckVerdict, EvaluationStatus, RevisionTemplate,
+    RolloutEnd, RolloutPhase, RolloutStatus,
 };
 
 /// What was really done and seen.

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Model, Server, Strategy};
+use crate::spec::{EvaluationMetric, Model, Server, Strategy};
 
 /// How a revision takes over, or has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +35,9 @@ pub struct RolloutStatus {
     /// What the traffic analysis of the last step that ended came to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<AnalysisStatus>,
+    /// What its answers were found to be, before it had any traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<AnswersStatus>,
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<RolloutEnd>,
@@ -84,6 +87,42 @@ pub struct CheckStatus {
     pub stable: Option<f64>,
     /// Highest share, or highest ratio of the two, that passes.
     pub limit: f64,
+}
+
+/// What a revision's answers were found to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AnswersStatus {
+    /// When.
+    pub at: MicroTime,
+    /// One for each of `spec.rollout.evaluation`, in its order.
+    pub evaluations: Vec<EvaluationStatus>,
+}
+
+/// What one evaluation came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EvaluationStatus {
+    /// Its name in the spec.
+    pub name: String,
+    /// How answers were scored.
+    pub metric: EvaluationMetric,
+    /// What it came to.
+    pub verdict: CheckVerdict,
+    /// Questions of the suite.
+    pub items: i32,
+    /// The new revision's score.
+    pub canary: f64,
+    /// The score of the revision that it takes over from.
+    pub stable: f64,
+    /// Lower end of the interval that their difference lies in; absent where there are too few questions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low: Option<f64>,
+    /// Upper end of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high: Option<f64>,
+    /// The first 12 hex digits of the SHA-256 of the report with all answers.
+    pub digest: String,
 }
 
 /// What a check came to.

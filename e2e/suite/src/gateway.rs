@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use chandler_crds::names::{api, headers};
 use k8s_openapi::api::core::v1::Service;
 use kube::{Api, Client};
@@ -29,6 +29,15 @@ pub struct Embedding {
     /// The numbers.
     pub numbers: Vec<f64>,
     /// The revision that answered.
+    pub revision: String,
+}
+
+/// What a chat model said, and which revision.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its text.
+    pub text: String,
+    /// The revision that said it.
     pub revision: String,
 }
 
@@ -76,10 +85,44 @@ impl Gateway {
     /// There is no answer, or it is none.
     pub async fn embed_text(&self, model: &str, text: &str) -> Result<Embedding> {
         let body = json!({"model": model, "input": text});
-        let reply = self
-            .client
-            .post(format!("{}{}", self.base, api::EMBEDDINGS));
-        let reply = reply.json(&body).send().await?;
+        let (text, revision) = self.post(api::EMBEDDINGS, &body).await?;
+        let told: Value = serde_json::from_str(&text)?;
+        let numbers = told.pointer("/data/0/embedding").and_then(Value::as_array);
+        let numbers = numbers.with_context(|| format!("no embedding in {text}"))?;
+        Ok(Embedding {
+            numbers: numbers.iter().filter_map(Value::as_f64).collect(),
+            revision,
+        })
+    }
+
+    /// Asks a chat model a question, and reads its streamed answer to the end.
+    ///
+    /// # Errors
+    /// There is no answer, or it breaks off.
+    pub async fn chat(&self, model: &str, question: &str, tokens: u32) -> Result<Answer> {
+        let messages = json!([{"role": "user", "content": question}]);
+        let body = json!({
+            "model": model, "messages": messages, "max_tokens": tokens, "temperature": 0, "stream": true,
+        });
+        let (told, revision) = self.post(api::CHAT, &body).await?;
+        let events = told.lines().filter_map(|line| line.strip_prefix("data: "));
+        let mut text = String::new();
+        let mut is_whole = false;
+        for event in events {
+            is_whole = event == "[DONE]";
+            if !is_whole {
+                let event: Value = serde_json::from_str(event)?;
+                let part = event.pointer("/choices/0/delta/content");
+                text += part.and_then(Value::as_str).unwrap_or_default();
+            }
+        }
+        ensure!(is_whole, "the answer breaks off: {told}");
+        Ok(Answer { text, revision })
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Result<(String, String)> {
+        let request = self.client.post(format!("{}{path}", self.base));
+        let reply = request.json(body).send().await?;
         let status = reply.status();
         let revision = reply.headers().get(headers::REVISION);
         let revision = revision.and_then(|it| it.to_str().ok()).unwrap_or_default();
@@ -88,12 +131,6 @@ impl Gateway {
         if !status.is_success() {
             bail!("{status}: {text}");
         }
-        let told: Value = serde_json::from_str(&text)?;
-        let numbers = told.pointer("/data/0/embedding").and_then(Value::as_array);
-        let numbers = numbers.with_context(|| format!("no embedding in {text}"))?;
-        Ok(Embedding {
-            numbers: numbers.iter().filter_map(Value::as_f64).collect(),
-            revision,
-        })
+        Ok((text, revision))
     }
 }

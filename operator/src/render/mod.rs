@@ -5,6 +5,7 @@
 
 mod budget;
 mod deployment;
+mod evaluator;
 mod job;
 mod labels;
 mod pod;
@@ -23,7 +24,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 
 pub use budget::disruption_budget;
 pub use deployment::deployment;
-pub use job::{Question, resolve_job};
+pub(crate) use evaluator::EVALUATIONS;
+pub use job::{Judgement, Question, judge_job, resolve_job};
 pub use labels::{of_model, of_revision};
 pub use service::{headless_service, stable_service, weights_of};
 
@@ -32,6 +34,8 @@ pub use service::{headless_service, stable_service, weights_of};
 pub struct Site {
     /// The server image of models that name none.
     pub server_image: String,
+    /// The image of the program that judges answers, if there is one.
+    pub evaluator_image: Option<String>,
     /// Environment variables of every worker, such as the address of a model hub.
     pub worker_env: BTreeMap<String, String>,
     /// Folder of a node for `cache.kind: node`.

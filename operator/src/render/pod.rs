@@ -66,7 +66,12 @@ impl Blueprint<'_> {
         self.template(revision, labels::RESOLVER, spec)
     }
 
-    fn template(&self, revision: &str, component: &str, spec: PodSpec) -> PodTemplateSpec {
+    pub(super) fn template(
+        &self,
+        revision: &str,
+        component: &str,
+        spec: PodSpec,
+    ) -> PodTemplateSpec {
         PodTemplateSpec {
             metadata: Some(ObjectMeta {
                 labels: Some(render_labels::of_revision(self.name(), revision, component)),
@@ -252,7 +257,7 @@ fn plain(all: &BTreeMap<String, Quantity>) -> BTreeMap<String, Quantity> {
 }
 
 /// Ample for listing and hashing files, and written out for namespaces with quotas.
-fn small() -> ResourceRequirements {
+pub(super) fn small() -> ResourceRequirements {
     let of = |cpu: &str, memory: &str| {
         Some(BTreeMap::from([
             ("cpu".to_owned(), Quantity(cpu.to_owned())),

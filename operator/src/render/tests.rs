@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use chandler_core::snapshot::Weights;
 use chandler_core::validate::validate;
 use chandler_core::worker::WorkerSpec;
+use chandler_crds::spec::Evaluation;
 use chandler_crds::{LockedFile, ModelLock};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
@@ -57,6 +58,7 @@ spec:
 fn site() -> Site {
     Site {
         server_image: "example.com/chandler-server:1".to_owned(),
+        evaluator_image: Some("example.com/chandler:1".to_owned()),
         worker_env: BTreeMap::from([("HF_ENDPOINT".to_owned(), "http://hub.test".to_owned())]),
         node_cache: "/var/lib/chandler/models".to_owned(),
     }
@@ -128,6 +130,28 @@ fn a_job_that_resolves_a_hub() {
 }
 
 #[test]
+fn a_job_that_judges_answers() {
+    let (object, site) = (model(HUB), site());
+    let (revision, _) = wanted(&object);
+    let blueprint = Blueprint {
+        object: &object,
+        site: &site,
+    };
+    let evaluations = r#"[
+        {"name": "facts", "suiteRef": {"name": "facts"}, "metric": "contains", "min": 0.6},
+        {"name": "style", "suiteRef": {"name": "all", "key": "style"}, "metric": "chrf", "maxRegression": 2.0}
+    ]"#;
+    let evaluations: Vec<Evaluation> = serde_json::from_str(evaluations).unwrap();
+    let judgement = Judgement {
+        image: site.evaluator_image.as_deref().unwrap(),
+        canary: "10.0.0.2:8000".parse().unwrap(),
+        stable: "[fd00::1]:8000".parse().unwrap(),
+        evaluations: &evaluations,
+    };
+    insta::assert_yaml_snapshot!(judge_job(&blueprint, &revision, &judgement));
+}
+
+#[test]
 fn services() {
     let (object, site) = (model(CLAIM), site());
     let blueprint = Blueprint {
@@ -191,6 +215,7 @@ fn without_traffic_nothing_is_behind_the_stable_service() {
 fn the_image_is_part_of_the_revision() {
     let other = Site {
         server_image: "example.com/chandler-server:2".to_owned(),
+        evaluator_image: Some("example.com/chandler:1".to_owned()),
         ..site()
     };
     let object: ModelDeployment = {

@@ -8,7 +8,7 @@
 //! | `services` | list, create, patch, delete | headless and stable Services |
 //! | `poddisruptionbudgets` (policy) | list, create, patch, delete | drains take few replicas at a time |
 //! | `pods` | list | readiness, failures, addresses, last words |
-//! | `jobs` (batch) | list, create, patch, delete | resolving sources |
+//! | `jobs` (batch) | list, create, patch, delete | resolving sources, judging answers |
 //!
 //! The gateways and the replicas are asked for their metrics over plain HTTP, by address; replicas
 //! of models that follow their load each second, which is [`crate::scrape`]'s.
@@ -18,7 +18,9 @@
 
 mod api;
 mod drift;
+mod errand;
 mod error;
+mod evaluate;
 mod failure;
 mod idle;
 mod observe;

@@ -54,6 +54,11 @@ impl ClusterModel {
             Action::Probe { revision } => {
                 return Ok(Outcome::Answered(self.ask(revision).await?));
             }
+            Action::Evaluate {
+                revision,
+                from,
+                evaluations,
+            } => return self.evaluate(revision, from, evaluations).await,
             Action::EnsureRevision {
                 revision,
                 worker,

@@ -118,6 +118,10 @@ impl Player {
             Command::Errors(named, errors) => {
                 self.behave(*named, |manner| manner.errors = *errors)?;
             }
+            Command::Answers(named, score) => {
+                let revision = self.find(*named)?;
+                self.simulation.world.set_answers(&revision, *score);
+            }
             Command::Scrapes(told) => self.tell_load(*told)?,
             Command::Clock(by) => self.simulation.set_clock(*by),
             Command::Status => {}

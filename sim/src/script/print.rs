@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use chandler_core::decide::Action;
 use chandler_core::snapshot::Weights;
 use chandler_core::world::{Failure, Outcome};
-use chandler_crds::status::RolloutStatus;
+use chandler_crds::status::{EvaluationStatus, RolloutStatus};
 
 use crate::Simulation;
 use crate::clock::{offset, relative};
@@ -136,6 +136,13 @@ impl Printer {
             rollout.steps,
             end.unwrap_or_default()
         ));
+        if let Some(answers) = &rollout.answers {
+            let found = answers.evaluations.iter().map(evaluated);
+            self.line(&format!(
+                "  answers: {}",
+                found.collect::<Vec<_>>().join(", ")
+            ));
+        }
         if let Some(analysis) = &rollout.analysis {
             let checks = analysis.checks.iter();
             let checks = checks.map(|check| format!("{} {:?}", check.name, check.verdict));
@@ -186,6 +193,7 @@ fn action_text(action: &Action) -> String {
         Action::Scale { revision, from, to } => format!("scale {revision} from {from} to {to}"),
         Action::Mend { revision, .. } => format!("mend {revision}"),
         Action::Probe { revision } => format!("probe {revision}"),
+        Action::Evaluate { revision, from, .. } => format!("evaluate {revision} beside {from}"),
         Action::SetTraffic { to, .. } => format!("traffic {}", spread(to)),
         Action::Retire { revision } => format!("retire {revision}"),
     }
@@ -211,9 +219,17 @@ fn outcome_text(outcome: &Outcome) -> String {
             blocked: Some(failure),
         } => format!("under way, held up: {failure}"),
         Outcome::Resolved(lock) => format!("resolved to {} files", lock.files.len()),
+        Outcome::Evaluated(found) => {
+            let found = found.iter().map(evaluated);
+            found.collect::<Vec<_>>().join(", ")
+        }
         Outcome::Failed(failure) => tell(failure),
         Outcome::Skipped => "skipped".to_owned(),
     }
+}
+
+fn evaluated(found: &EvaluationStatus) -> String {
+    format!("{} {:?}", found.name, found.verdict)
 }
 
 fn tell(failure: &Failure) -> String {

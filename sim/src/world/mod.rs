@@ -1,5 +1,6 @@
 //! The simulated world: revisions, their replicas and requests, and what befalls them.
 
+mod answers;
 mod load;
 mod perform;
 
@@ -20,6 +21,7 @@ use crate::replica::Replica;
 use crate::revision::Revision;
 use crate::scrapes::{Scrapes, Silent};
 use crate::traffic::Callers;
+use answers::Answers;
 
 /// A world that exists in memory and moves in virtual time.
 #[derive(Debug)]
@@ -48,6 +50,7 @@ pub struct SimWorld {
     next_tallies: Timestamp,
     /// Whether a comparison has come to a verdict that no turn saw yet.
     judged: bool,
+    answers: Answers,
     /// When the operator dies, if it shall.
     death: Option<Death>,
     dead: bool,
@@ -93,6 +96,7 @@ impl Default for SimWorld {
             trials: Trials::default(),
             next_tallies: START,
             judged: false,
+            answers: Answers::default(),
             death: None,
             dead: false,
             lost: Vec::new(),
@@ -179,13 +183,16 @@ impl SimWorld {
     /// When something changes next by itself.
     #[must_use]
     pub fn next_event(&self) -> Option<Timestamp> {
-        let revisions = self.revisions.values();
-        revisions
-            .flat_map(|revision| {
-                let replicas = revision.replicas.iter().filter_map(Replica::next);
-                replicas.chain(revision.requests.iter().copied())
-            })
-            .min()
+        let revisions = self.revisions.values().flat_map(|revision| {
+            let replicas = revision.replicas.iter().filter_map(Replica::next);
+            replicas.chain(revision.requests.iter().copied())
+        });
+        revisions.chain(self.answers.next(self.now)).min()
+    }
+
+    /// What the answers of a revision are worth from now on; those of others are worth 1.
+    pub fn set_answers(&mut self, revision: &str, score: f64) {
+        self.answers.set(revision, score);
     }
 
     /// Moves the clock to `at`, never back, and lets happen what is due by then.

@@ -27,6 +27,14 @@ impl SimWorld {
             Action::Scale { revision, from, to } => self.scale(revision, *from, *to)?,
             Action::Mend { revision, .. } => self.mend(revision)?,
             Action::Probe { revision } => self.probe(revision)?,
+            Action::Evaluate {
+                revision,
+                from,
+                evaluations,
+            } => {
+                let of = [revision.as_str(), from];
+                return Ok(self.answers.judge(of, evaluations, self.now));
+            }
             Action::SetTraffic { from, to } => self.set_traffic(from, to)?,
             Action::Retire { revision } => self.retire(revision)?,
         }

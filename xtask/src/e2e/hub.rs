@@ -3,7 +3,7 @@
 use super::install::ServerEnv;
 use anyhow::{Context, Result};
 use chandler_e2e::hub::{Fault, Files, Hub, files_below};
-use chandler_e2e::layout;
+use chandler_e2e::{layout, nonsense};
 use std::fs;
 
 const COMMIT: &str = "1111111111111111111111111111111111111111";
@@ -25,7 +25,11 @@ pub(crate) fn start(address: &str) -> Result<Hub> {
     let small = files_below(&layout::model(layout::EMBEDDING_MODEL)?)?;
     hub.push(COMMIT, small.clone());
     let chat = fs::read(layout::model(layout::CHAT_MODEL)?)?;
-    hub.push_to(CHAT, COMMIT, Files::from([(CHAT_FILE.to_owned(), chat)]));
+    let mut spoilt = chat.clone();
+    nonsense::spoil(&mut spoilt)?;
+    let one = |file| Files::from([(CHAT_FILE.to_owned(), file)]);
+    hub.push_to(CHAT, COMMIT, one(chat));
+    hub.push_to("org/nonsense", COMMIT, one(spoilt));
     hub.gate("org/gated", TOKEN);
     hub.push_to("org/gated", COMMIT, small.clone());
     hub.push_to("org/corrupt", COMMIT, small.clone());

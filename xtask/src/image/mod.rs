@@ -33,6 +33,8 @@ pub(crate) enum Program {
     Operator,
     /// The gateway.
     Gateway,
+    /// The command line, whose Jobs judge answers.
+    Cli,
 }
 
 impl Program {
@@ -42,6 +44,7 @@ impl Program {
             Self::Server => "chandler-server",
             Self::Operator => "chandler-operator",
             Self::Gateway => "chandler-gateway",
+            Self::Cli => "chandler",
         }
     }
 
@@ -50,6 +53,7 @@ impl Program {
             Self::Server => "Serves one model",
             Self::Operator => "Runs the life of served models on Kubernetes",
             Self::Gateway => "The address in front of served models",
+            Self::Cli => "Judges the answers of served models",
         }
     }
 }

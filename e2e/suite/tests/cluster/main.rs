@@ -1,6 +1,7 @@
 //! What an installed Chandler does on a cluster: one file a subject, each test in a namespace of its
 //! own. One program, since linking takes longer than many a test.
 
+mod answers;
 mod blockers;
 mod cache;
 mod drift;

@@ -6,6 +6,7 @@ mod changes;
 mod failures;
 mod fake;
 mod glances;
+mod judging;
 mod looks;
 mod resolving;
 
@@ -30,6 +31,7 @@ const SOURCE: &str = "hf://org/name";
 fn site() -> Site {
     Site {
         server_image: "example.com/server:1".to_owned(),
+        evaluator_image: Some("example.com/chandler:1".to_owned()),
         ..Site::default()
     }
 }

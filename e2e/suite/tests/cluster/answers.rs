@@ -1,0 +1,119 @@
+//! A new model goes live only if its answers are good: nothing else tells one with damaged weights.
+
+use anyhow::{Context, Result, ensure};
+use chandler_crds::ModelDeployment;
+use chandler_crds::conditions::ConditionType;
+use chandler_crds::status::{CheckVerdict, RolloutPhase, RolloutStatus};
+use chandler_e2e_suite::{
+    CHAT, Gateway, Load, NONSENSE, Space, condition, eventually, in_space, until,
+};
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::json;
+
+/// Callers at once.
+const CALLERS: usize = 1;
+/// Tokens of an answer that is a reference.
+const WORDS: u32 = 12;
+const QUESTIONS: [&str; 4] = [
+    "What is the capital of France?",
+    "Name the days of the week.",
+    "What colour is the sky?",
+    "How many legs does a spider have?",
+];
+
+fn spec(served: &str, source: &str, queue: u32) -> String {
+    format!(
+        "{{model: {{source: '{source}', servedName: {served}}}, replicas: 1, \
+         server: {{drainSeconds: 5, maxQueue: {queue}}}, \
+         rollout: {{steps: [{{weight: 50, hold: 2s}}], \
+         evaluation: [{{name: facts, suiteRef: {{name: facts}}, metric: contains, min: 0.9, maxRegression: 0.1}}]}}}}"
+    )
+}
+
+/// A suite whose references begin what the model answers now.
+async fn suite(gateway: &Gateway, model: &str) -> Result<String> {
+    let mut lines = Vec::new();
+    for question in QUESTIONS {
+        let answer = gateway.chat(model, question, WORDS).await?.text;
+        let messages = json!([{"role": "user", "content": question}]);
+        lines.push(json!({"messages": messages, "references": answer.trim()}).to_string());
+    }
+    Ok(lines.join("\n"))
+}
+
+fn config_map(name: &str, suite: String) -> ConfigMap {
+    ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            ..ObjectMeta::default()
+        },
+        data: Some([("suite.jsonl".to_owned(), suite)].into()),
+        ..ConfigMap::default()
+    }
+}
+
+fn rollout_of(model: &ModelDeployment) -> Option<&RolloutStatus> {
+    model.status.as_ref()?.rollout.as_ref()
+}
+
+async fn until_phase(space: &Space, phase: RolloutPhase) -> Result<ModelDeployment> {
+    let is_so = |model: &ModelDeployment| {
+        let told = model.status.as_ref().and_then(|it| it.observed_generation);
+        let rollout = rollout_of(model);
+        told == model.metadata.generation && rollout.is_some_and(|it| it.phase == phase)
+    };
+    until(&space.models(), "m", &format!("{phase:?}"), is_so).await
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask e2e"]
+async fn damaged_weights_are_told_by_their_answers_alone() {
+    in_space("answers", async |space| {
+        let served = space.name.clone();
+        space.apply_model("m", &spec(&served, CHAT, 100)).await?;
+        space.wait_ready("m").await?;
+        let gateway = space.gateway().await?;
+        eventually("known", async || {
+            gateway.chat(&served, QUESTIONS[0], 1).await.ok()
+        })
+        .await?;
+        let suite = suite(&gateway, &served).await?;
+        space.apply(&config_map("facts", suite)).await?;
+        let load = Load::start_chat(&gateway, &served, CALLERS);
+
+        space.apply_model("m", &spec(&served, CHAT, 101)).await?;
+        let model = until_phase(&space, RolloutPhase::Completed).await?;
+        let good = rollout_of(&model).context("a rollout")?.clone();
+        let answers = good.answers.context("answers")?;
+        let [facts] = &answers.evaluations[..] else {
+            anyhow::bail!("{answers:?}");
+        };
+        ensure!(
+            facts.verdict == CheckVerdict::Passed && facts.items == 4,
+            "{facts:?}"
+        );
+        ensure!(facts.digest.len() == 12, "{facts:?}");
+
+        space
+            .apply_model("m", &spec(&served, NONSENSE, 101))
+            .await?;
+        let model = until_phase(&space, RolloutPhase::RolledBack).await?;
+        let bad = rollout_of(&model).context("a rollout")?.clone();
+        let end = bad.end.context("an end")?;
+        ensure!(end.reason == "EvaluationFailed", "{end:?}");
+        let told = condition(&model, ConditionType::AnswersGood);
+        ensure!(told.is_some_and(|it| it.status == "False"), "{told:?}");
+
+        load.wait_answers(3).await?;
+        let tally = load.stop().await;
+        tally.assert_all_answered();
+        ensure!(
+            !tally.revisions.contains(&bad.revision),
+            "it never had traffic"
+        );
+        ensure!(tally.revisions.contains(&good.revision), "{tally:?}");
+        Ok(())
+    })
+    .await;
+}

@@ -1,0 +1,80 @@
+//! What revisions answer to the questions of suites: each answer is worth one score, whatever is asked.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chandler_core::world::Outcome;
+use chandler_crds::spec::Evaluation;
+use chandler_crds::status::{CheckVerdict, EvaluationStatus};
+use jiff::Timestamp;
+
+use crate::clock::after;
+
+/// From when answers are asked for until they are judged.
+const TAKES: Duration = Duration::from_secs(20);
+/// Questions of every suite.
+const ITEMS: i32 = 100;
+
+/// What answers are worth, and which are being judged.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    scores: BTreeMap<String, f64>,
+    /// Whose answers beside whose, and when that ends.
+    asked: Option<([String; 2], Timestamp)>,
+}
+
+impl Answers {
+    /// What the answers of a revision are worth from now on; those of others are worth 1.
+    pub(super) fn set(&mut self, revision: &str, score: f64) {
+        self.scores.insert(revision.to_owned(), score);
+    }
+
+    /// When those that are asked for are judged.
+    pub(super) fn next(&self, now: Timestamp) -> Option<Timestamp> {
+        let at = self.asked.as_ref().map(|(_, at)| *at);
+        at.filter(|at| *at > now)
+    }
+
+    /// Begins to judge, or tells what came of it.
+    pub(super) fn judge(
+        &mut self,
+        of: [&str; 2],
+        evaluations: &[Evaluation],
+        now: Timestamp,
+    ) -> Outcome {
+        let of = of.map(str::to_owned);
+        match &self.asked {
+            Some((asked, at)) if *asked == of && *at <= now => {}
+            Some((asked, _)) if *asked == of => return Outcome::Pending { blocked: None },
+            _ => {
+                self.asked = Some((of, after(now, TAKES)));
+                return Outcome::Pending { blocked: None };
+            }
+        }
+        self.asked = None;
+        let [canary, stable] = of.map(|name| self.scores.get(&name).copied().unwrap_or(1.0));
+        let found = evaluations.iter().map(|asked| found(asked, canary, stable));
+        Outcome::Evaluated(found.collect())
+    }
+}
+
+fn found(asked: &Evaluation, canary: f64, stable: f64) -> EvaluationStatus {
+    let is_low = asked.min.is_some_and(|min| canary < min);
+    let is_worse = asked
+        .max_regression
+        .is_some_and(|most| stable - canary > most);
+    EvaluationStatus {
+        name: asked.name.clone(),
+        metric: asked.metric,
+        verdict: match is_low || is_worse {
+            true => CheckVerdict::Failed,
+            false => CheckVerdict::Passed,
+        },
+        items: ITEMS,
+        canary,
+        stable,
+        low: None,
+        high: None,
+        digest: "0".repeat(12),
+    }
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chandler_core::snapshot::Snapshot;
+use chandler_crds::status::CheckVerdict;
 use chandler_sim::Simulation;
 use chandler_sim::gateways::Door;
 use chandler_sim::simulation::{Event, model};
@@ -58,6 +59,36 @@ fn life_of_a_sleeper(death: Option<Death>) -> (Snapshot, u32, bool) {
     ended(simulation, death)
 }
 
+/// A canary whose answers are good, and one whose answers are not; with the model's removal.
+fn life_of_the_judged(death: Option<Death>) -> (Snapshot, u32, bool) {
+    let mut simulation = Simulation::default();
+    if let Some(death) = death {
+        simulation.die(death, Duration::ZERO);
+    }
+    for (source, score) in [("a", 1.0), ("b", 0.95), ("c", 0.4)] {
+        let spec = json!({
+            "model": {"source": format!("file:///models/{source}")},
+            "replicas": 2,
+            "rollout": {
+                "steps": [{"weight": 50, "hold": "10s"}],
+                "evaluation": [{
+                    "name": "facts", "suiteRef": {"name": "facts"}, "metric": "contains", "maxRegression": 0.1,
+                }],
+            },
+        });
+        let object = model(&spec).expect("a good manifest");
+        simulation.apply(object).expect("a turn");
+        let newest = simulation.status().rollout.map(|it| it.revision);
+        let newest = newest.expect("a rollout");
+        simulation.world.set_answers(&newest, score);
+        simulation.advance(Duration::from_secs(120)).expect("turns");
+    }
+    let answers = simulation.status().rollout.and_then(|it| it.answers);
+    let verdict = answers.map(|it| it.evaluations[0].verdict);
+    assert_eq!(verdict, Some(CheckVerdict::Failed), "dying {death:?}");
+    ended(simulation, death)
+}
+
 /// Removes the model; gives the world before that, and the number of actions in all.
 fn ended(mut simulation: Simulation, death: Option<Death>) -> (Snapshot, u32, bool) {
     let end = simulation.world.snapshot();
@@ -107,4 +138,9 @@ fn recreate_survives_a_death_at_any_action() {
 #[test]
 fn rest_and_waking_survive_a_death_at_any_action() {
     dies_everywhere(life_of_a_sleeper);
+}
+
+#[test]
+fn the_judgement_of_answers_survives_a_death_at_any_action() {
+    dies_everywhere(life_of_the_judged);
 }

@@ -117,6 +117,8 @@ fn advance(
     if rollout.step == 0 {
         if is_ready {
             rollout.enter(1, now);
+            // Its weight may hold already, given by an operator that died before it wrote that down.
+            decision.wake(now);
         }
         return;
     }

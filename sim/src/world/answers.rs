@@ -19,8 +19,9 @@ const ITEMS: i32 = 100;
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     scores: BTreeMap<String, f64>,
-    /// Whose answers beside whose, and when that ends.
-    asked: Option<([String; 2], Timestamp)>,
+    /// Whose answers beside whose and by what, and when that ends: told again until something else is asked, or the
+    /// revision goes.
+    asked: Option<([String; 2], Vec<Evaluation>, Timestamp)>,
 }
 
 impl Answers {
@@ -29,9 +30,14 @@ impl Answers {
         self.scores.insert(revision.to_owned(), score);
     }
 
+    /// A revision goes, and what was found of it.
+    pub(super) fn forget(&mut self, revision: &str) {
+        self.asked.take_if(|(of, ..)| of[0] == revision);
+    }
+
     /// When those that are asked for are judged.
     pub(super) fn next(&self, now: Timestamp) -> Option<Timestamp> {
-        let at = self.asked.as_ref().map(|(_, at)| *at);
+        let at = self.asked.as_ref().map(|(.., at)| *at);
         at.filter(|at| *at > now)
     }
 
@@ -43,15 +49,15 @@ impl Answers {
         now: Timestamp,
     ) -> Outcome {
         let of = of.map(str::to_owned);
-        match &self.asked {
-            Some((asked, at)) if *asked == of && *at <= now => {}
-            Some((asked, _)) if *asked == of => return Outcome::Pending { blocked: None },
-            _ => {
-                self.asked = Some((of, after(now, TAKES)));
-                return Outcome::Pending { blocked: None };
-            }
+        let asked = self.asked.as_ref();
+        let asked = asked.filter(|(whose, by, _)| *whose == of && by == evaluations);
+        let end = asked.map(|(.., at)| *at);
+        if end.is_none() {
+            self.asked = Some((of.clone(), evaluations.to_vec(), after(now, TAKES)));
         }
-        self.asked = None;
+        if end.is_none_or(|end| end > now) {
+            return Outcome::Pending { blocked: None };
+        }
         let [canary, stable] = of.map(|name| self.scores.get(&name).copied().unwrap_or(1.0));
         let found = evaluations.iter().map(|asked| found(asked, canary, stable));
         Outcome::Evaluated(found.collect())

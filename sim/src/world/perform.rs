@@ -97,6 +97,7 @@ impl SimWorld {
             return Err(conflict("the revision has traffic"));
         }
         let revision = self.revisions.remove(name).ok_or_else(missing)?;
+        self.answers.forget(name);
         let callers = self.callers.as_mut();
         let called = callers.map_or(0, |callers| callers.lose(name));
         let requests = revision.requests.len() + called;

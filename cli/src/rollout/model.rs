@@ -12,6 +12,11 @@ use crate::cluster::{connect, no_model};
 /// Who changes the fields, to the API server.
 const FIELD_MANAGER: &str = "chandler-cli";
 
+/// Times that a change is tried while the operator writes its status in between.
+const TRIES: usize = 20;
+/// Why a change is given up.
+const OVERTAKEN: &str = "someone else has changed the model just now: try again";
+
 /// A model, and the way to it.
 pub(super) struct Model {
     objects: Api<DynamicObject>,
@@ -47,28 +52,42 @@ impl Model {
         self.known.status.clone().unwrap_or_default()
     }
 
-    /// Changes the spec, unless someone else has changed the object since it was read.
+    /// Changes the spec, unless someone else has changed it since it was read. That the operator writes a status
+    /// meanwhile is no such change.
     pub(super) async fn change(
         mut self,
         change: impl FnOnce(&mut Map<String, Value>),
     ) -> Result<()> {
-        let spec = self
-            .whole
-            .data
-            .get_mut("spec")
-            .and_then(Value::as_object_mut);
+        let spec = self.whole.data.get_mut("spec");
+        let spec = spec.and_then(Value::as_object_mut);
         change(spec.context("the model has no spec")?);
         let how = PostParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PostParams::default()
         };
-        let changed = self.objects.replace(&self.name, &how, &self.whole).await;
-        match changed {
-            Err(kube::Error::Api(refusal)) if refusal.code == 409 => {
-                bail!("someone else has changed the model just now: try again")
+        for _ in 0..TRIES {
+            let changed = self.objects.replace(&self.name, &how, &self.whole).await;
+            match changed {
+                Err(kube::Error::Api(refusal)) if refusal.code == 409 => self.renew().await?,
+                changed => {
+                    return changed.map(drop).context("the model could not be changed");
+                }
             }
-            changed => changed.map(drop).context("the model could not be changed"),
         }
+        bail!("{OVERTAKEN}")
+    }
+
+    /// The object as it is now, but for the spec that it is to have.
+    async fn renew(&mut self) -> Result<()> {
+        let now = self.objects.get(&self.name).await;
+        let mut now = now.context("the model could not be read again")?;
+        let (was, is) = (&self.whole.metadata, &now.metadata);
+        if (&was.uid, was.generation) != (&is.uid, is.generation) {
+            bail!("{OVERTAKEN}");
+        }
+        now.data["spec"] = self.whole.data["spec"].take();
+        self.whole = now;
+        Ok(())
     }
 }
 

@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use chandler_crds::names::suites;
 use chandler_crds::report::Report;
-use chandler_crds::spec::Evaluation;
+use chandler_crds::spec::{Evaluation, EvaluationMetric};
 use chandler_crds::status::{CheckVerdict, EvaluationStatus};
+use chandler_evaluation::report::Summary;
 use chandler_evaluation::verdict::Outcome;
 use clap::Args;
 use reqwest::Url;
 
 use super::args::{EvalArgs, Format, OutputArgs, ServerArgs};
 use super::fault::Fault;
-use super::judge::Judged;
-use super::{FAULT, STDIN, check, evaluate, read};
+use super::{FAULT, check, evaluate, read};
 use crate::args::address;
 
 /// Most tokens of an answer.
@@ -95,7 +95,8 @@ fn judge(args: &JudgeArgs) -> Result<Vec<EvaluationStatus>, Fault> {
         let suite = read(&args.suite, std::io::empty(), args.metric)?;
         let judged = runtime.block_on(evaluate(&args, &suite))?;
         eprint!("{}", judged.table);
-        Ok(status(asked, suite.items().len(), &judged))
+        let summary = judged.summary.as_ref().ok_or(Fault::NoStable)?;
+        Ok(status(asked.metric, summary))
     });
     judged.collect()
 }
@@ -133,25 +134,23 @@ fn of_one(args: &JudgeArgs, number: usize, asked: &Evaluation) -> EvalArgs {
 
 fn file(folder: &Path, number: usize, asked: &Evaluation) -> PathBuf {
     let key = asked.suite_ref.key.as_deref().unwrap_or(suites::KEY);
-    debug_assert_ne!(key, STDIN);
     folder.join(number.to_string()).join(key)
 }
 
-fn status(asked: &Evaluation, items: usize, judged: &Judged) -> EvaluationStatus {
-    let summary = judged.summary.as_ref();
+fn status(metric: EvaluationMetric, found: &Summary) -> EvaluationStatus {
     EvaluationStatus {
-        name: asked.name.clone(),
-        metric: asked.metric,
-        verdict: match judged.verdict.outcome {
+        name: found.name.clone(),
+        metric,
+        verdict: match found.outcome {
             Outcome::Pass => CheckVerdict::Passed,
             Outcome::Fail => CheckVerdict::Failed,
             Outcome::Inconclusive => CheckVerdict::Inconclusive,
         },
-        items: i32::try_from(items).unwrap_or(i32::MAX),
-        canary: summary.map_or(f64::NAN, |it| it.canary),
-        stable: summary.map_or(f64::NAN, |it| it.stable),
-        low: summary.and_then(|it| it.low),
-        high: summary.and_then(|it| it.high),
-        digest: summary.map(|it| it.digest.clone()).unwrap_or_default(),
+        items: i32::try_from(found.items).unwrap_or(i32::MAX),
+        canary: found.canary,
+        stable: found.stable,
+        low: found.low,
+        high: found.high,
+        digest: found.digest.clone(),
     }
 }

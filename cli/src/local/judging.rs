@@ -42,15 +42,22 @@ impl Drop for Judging {
     }
 }
 
-impl Judging {
-    /// Begins to judge, with a replica of each revision. The model's runner is woken at the end.
+/// What is run to judge answers, and its suites.
+#[derive(Debug)]
+pub(super) struct Judge {
+    folder: TempDir,
+    command: Command,
+}
+
+impl Judge {
+    /// Asks a replica of each revision.
     ///
     /// # Errors
     /// A suite is missing or can't be written.
-    pub(super) fn begin(
-        local: &Arc<Local>,
+    pub(super) fn new(
+        local: &Local,
         key: &ModelKey,
-        question: Question,
+        question: &Question,
         [canary, stable]: [SocketAddr; 2],
     ) -> Result<Self, Failure> {
         let folder = lay_out(&question.evaluations, &local.suites(), key)?;
@@ -68,6 +75,15 @@ impl Judging {
             .stderr(Stdio::null())
             .process_group(0)
             .kill_on_drop(true);
+        Ok(Self { folder, command })
+    }
+
+    /// Begins. The model's runner is woken at the end.
+    pub(super) fn start(self, local: &Arc<Local>, key: &ModelKey, question: Question) -> Judging {
+        let Self {
+            folder,
+            mut command,
+        } = self;
         let (local, key) = (Arc::clone(local), key.clone());
         let task = tokio::spawn(async move {
             let ended = command.output().await;
@@ -78,11 +94,11 @@ impl Judging {
             );
             local.judged(&key, outcome);
         });
-        Ok(Self {
+        Judging {
             question,
             outcome: None,
             task,
-        })
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use chandler_probe::first_answer;
 use chandler_source::{Source, resolve};
 
 use super::Local;
-use super::judging::{Judging, Question};
+use super::judging::{Judge, Question};
 use super::replica::Replica;
 use super::rest;
 use super::state::{Model, Models, Revision};
@@ -266,10 +266,11 @@ impl LocalModel {
             Ok(Err(outcome)) => return outcome,
             Err(failure) => return Outcome::Failed(failure),
         };
-        let judging = Judging::begin(&self.local, &self.key, question, addrs);
-        let begun = judging.and_then(|judging| {
+        let judge = Judge::new(&self.local, &self.key, &question, addrs);
+        let begun = judge.and_then(|judge| {
             self.change(|model, _| {
-                model.judging = Some(judging);
+                // Under the lock, so that its end finds it noted.
+                model.judging = Some(judge.start(&self.local, &self.key, question));
                 Ok(())
             })
         });

@@ -1,11 +1,11 @@
 //! A new model goes live only if its answers are good: nothing else tells one with damaged weights.
 
 use anyhow::{Context, Result, ensure};
-use chandler_crds::ModelDeployment;
 use chandler_crds::conditions::ConditionType;
 use chandler_crds::status::{CheckVerdict, RolloutPhase, RolloutStatus};
+use chandler_crds::{ModelDeployment, ModelLock};
 use chandler_e2e_suite::{
-    CHAT, Gateway, Load, NONSENSE, Space, condition, eventually, in_space, until,
+    CHAT, Gateway, Load, NONSENSE, Space, chandler, condition, eventually, in_space, until,
 };
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -113,6 +113,53 @@ async fn damaged_weights_are_told_by_their_answers_alone() {
             "it never had traffic"
         );
         ensure!(tally.revisions.contains(&good.revision), "{tally:?}");
+        Ok(())
+    })
+    .await;
+}
+
+/// What the files of the revision that serves are.
+fn lock(model: &ModelDeployment) -> Result<ModelLock> {
+    let status = model.status.as_ref().context("a status")?;
+    let serving = status.revisions.iter().find(|it| it.weight == 100);
+    let lock = serving.and_then(|revision| revision.lock.clone());
+    lock.context("a revision that serves")
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask e2e"]
+async fn an_undone_model_answers_word_for_word_as_before() {
+    in_space("undone", async |space| {
+        let served = space.name.clone();
+        let spec = |source| format!("{{model: {{source: '{source}', servedName: {served}}}}}");
+        space.apply_model("m", &spec(CHAT)).await?;
+        let before = lock(&space.wait_ready("m").await?)?;
+        let gateway = space.gateway().await?;
+        let ask = async || gateway.chat(&served, QUESTIONS[0], WORDS).await.ok();
+        let answer = eventually("known", ask).await?;
+
+        space.apply_model("m", &spec(NONSENSE)).await?;
+        let other = lock(&until_phase(&space, RolloutPhase::Completed).await?)?;
+        ensure!(other.files != before.files, "{other:?}");
+        // Gateways follow soon after.
+        let new = async || ask().await.filter(|it| it.revision != answer.revision);
+        let nonsense = eventually("answered by the new revision", new).await?;
+        ensure!(nonsense.text != answer.text, "{nonsense:?}");
+
+        chandler(&["rollout", "undo", "m", "-n", &space.name])?;
+        let back = |model: &ModelDeployment| {
+            let rollout = rollout_of(model);
+            rollout.is_some_and(|it| {
+                it.phase == RolloutPhase::Completed && it.revision == answer.revision
+            })
+        };
+        let model = until(&space.models(), "m", "back", back).await?;
+        ensure!(lock(&model)? == before, "other files");
+        let again = gateway.chat(&served, QUESTIONS[0], WORDS).await?;
+        ensure!(
+            again.text == answer.text && again.revision == answer.revision,
+            "{again:?}"
+        );
         Ok(())
     })
     .await;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use chandler_crds::names::labels;
 use chandler_crds::spec::Evaluation;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 
 use super::{Blueprint, labels as render_labels};
 
@@ -27,19 +28,8 @@ pub struct Question<'a> {
 /// The Job that resolves the source of `revision`.
 #[must_use]
 pub fn resolve_job(blueprint: &Blueprint<'_>, revision: &str, question: &Question<'_>) -> Job {
-    let labels = render_labels::of_revision(blueprint.name(), revision, labels::RESOLVER);
-    Job {
-        metadata: blueprint.metadata(blueprint.revision_name(revision), labels),
-        spec: Some(JobSpec {
-            // When to try again is decided with everything else, not by the Job.
-            backoff_limit: Some(0),
-            active_deadline_seconds: Some(TIME_LIMIT),
-            ttl_seconds_after_finished: Some(KEPT),
-            template: blueprint.resolver_pod(revision, question),
-            ..JobSpec::default()
-        }),
-        status: None,
-    }
+    let pod = blueprint.resolver_pod(revision, question);
+    job(blueprint, revision, labels::RESOLVER, pod)
 }
 
 /// Whose answers are judged, and by what.
@@ -59,14 +49,20 @@ pub struct Judgement<'a> {
 /// once there are replicas to be asked.
 #[must_use]
 pub fn judge_job(blueprint: &Blueprint<'_>, revision: &str, judgement: &Judgement<'_>) -> Job {
-    let labels = render_labels::of_revision(blueprint.name(), revision, labels::EVALUATOR);
+    let pod = blueprint.evaluator_pod(revision, judgement);
+    job(blueprint, revision, labels::EVALUATOR, pod)
+}
+
+fn job(blueprint: &Blueprint<'_>, revision: &str, component: &str, pod: PodTemplateSpec) -> Job {
+    let labels = render_labels::of_revision(blueprint.name(), revision, component);
     Job {
         metadata: blueprint.metadata(blueprint.revision_name(revision), labels),
         spec: Some(JobSpec {
+            // When to try again is decided with everything else, not by the Job.
             backoff_limit: Some(0),
             active_deadline_seconds: Some(TIME_LIMIT),
             ttl_seconds_after_finished: Some(KEPT),
-            template: blueprint.evaluator_pod(revision, judgement),
+            template: pod,
             ..JobSpec::default()
         }),
         status: None,

@@ -1,5 +1,6 @@
 //! Jobs whose pod's last words are an answer.
 
+use chandler_core::world::Outcome;
 use chandler_crds::report::Report;
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
@@ -11,13 +12,13 @@ use super::{failure, words};
 
 /// What a Job is for, and how its answer is read.
 #[derive(Debug)]
-pub(super) struct Errand<T> {
+pub(super) struct Errand {
     /// What its pods are labelled with.
     pub(super) component: &'static str,
     /// The container that answers.
     pub(super) container: &'static str,
     /// The answer, if the report is one.
-    pub(super) found: fn(Report) -> Option<T>,
+    pub(super) found: fn(Report) -> Option<Outcome>,
     /// What a failure of the Job means.
     pub(super) undone: &'static str,
     /// Reason and message where the container ended well and its answer can't be read.
@@ -26,11 +27,11 @@ pub(super) struct Errand<T> {
 
 /// How far a Job is.
 #[derive(Debug, PartialEq)]
-pub(super) enum Stage<T> {
+enum Stage {
     /// It goes on by itself.
     Running(Option<WorldError>),
     /// It has the answer.
-    Found(T),
+    Found(Outcome),
     /// It ended without.
     Failed(WorldError),
     /// It ended, and its answer is lost.
@@ -38,24 +39,39 @@ pub(super) enum Stage<T> {
 }
 
 impl ClusterModel {
-    pub(super) async fn stage<T>(
+    /// What a Job has come to; `None` if its answer is lost and it is gone. One that failed is gone too, and one that
+    /// has the answer stays: an operator that ends before this is in status reads it again.
+    pub(super) async fn come_to(
         &self,
-        errand: &Errand<T>,
+        errand: &Errand,
         job: &Job,
         revision: &str,
-    ) -> Result<Stage<T>, WorldError> {
+    ) -> Result<Option<Outcome>, WorldError> {
         let selector = self.owner.pods(revision, errand.component);
         let mut pods: Vec<Pod> = self.cluster.list(&selector).await?;
         pods.retain(|pod| {
             let owner = controller(&pod.metadata).map(|owner| &owner.uid);
             owner.is_some() && owner == job.metadata.uid.as_ref()
         });
-        Ok(errand.stage(job, &pods))
+        match errand.stage(job, &pods) {
+            Stage::Running(blocked) => Ok(Some(Outcome::Pending {
+                blocked: blocked.map(Into::into),
+            })),
+            Stage::Found(found) => Ok(Some(found)),
+            Stage::Failed(error) => {
+                self.cluster.delete(job).await?;
+                Err(error)
+            }
+            Stage::Lost => {
+                self.cluster.delete(job).await?;
+                Ok(None)
+            }
+        }
     }
 }
 
-impl<T> Errand<T> {
-    fn stage(&self, job: &Job, pods: &[Pod]) -> Stage<T> {
+impl Errand {
+    fn stage(&self, job: &Job, pods: &[Pod]) -> Stage {
         if let Some(end) = pods.iter().find_map(|pod| self.ended(pod)) {
             return self.answer(end, pods);
         }
@@ -83,7 +99,7 @@ impl<T> Errand<T> {
     }
 
     /// What the end of the container says.
-    fn answer(&self, end: &ContainerStateTerminated, pods: &[Pod]) -> Stage<T> {
+    fn answer(&self, end: &ContainerStateTerminated, pods: &[Pod]) -> Stage {
         let text = end.message.as_deref().unwrap_or_default();
         if end.exit_code != 0 {
             let limit = pods

@@ -1,32 +1,24 @@
 //! Having the answers of a revision judged, by a Job.
 
-use std::net::SocketAddr;
-
 use chandler_core::world::Outcome;
 use chandler_crds::names::{containers, labels};
 use chandler_crds::report::Report;
 use chandler_crds::spec::Evaluation;
-use chandler_crds::status::EvaluationStatus;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
 
 use super::ClusterModel;
-use super::errand::{Errand, Stage};
+use super::errand::Errand;
 use super::error::WorldError;
-use super::failure::youngest_first;
-use super::observe::serves;
-use super::perform::stale;
-use super::probe::address;
 use crate::render::{EVALUATIONS, Judgement, judge_job};
 
 type Result<T> = std::result::Result<T, WorldError>;
 
 /// The Job that judges answers.
-const EVALUATOR: Errand<Vec<EvaluationStatus>> = Errand {
+const EVALUATOR: Errand = Errand {
     component: labels::EVALUATOR,
     container: containers::EVALUATE,
     found: |report| match report {
-        Report::Evaluated { evaluations } => Some(evaluations),
+        Report::Evaluated { evaluations } => Some(Outcome::Evaluated(evaluations)),
         _ => None,
     },
     undone: "the answers were not judged",
@@ -58,8 +50,8 @@ impl ClusterModel {
         let Some(job) = self.own::<Job>(&name).await? else {
             let judgement = Judgement {
                 image,
-                canary: self.replica(revision).await?,
-                stable: self.replica(from).await?,
+                canary: self.ready_replica(revision).await?.1,
+                stable: self.ready_replica(from).await?.1,
                 evaluations,
             };
             let new = judge_job(&blueprint, revision, &judgement);
@@ -73,35 +65,8 @@ impl ClusterModel {
             self.cluster.delete(&job).await?;
             return Ok(Outcome::Pending { blocked: None });
         }
-        match self.stage(&EVALUATOR, &job, revision).await? {
-            Stage::Running(blocked) => Ok(Outcome::Pending {
-                blocked: blocked.map(Into::into),
-            }),
-            // It stays until its time is over, or the revision goes: an operator that ends before this is in status
-            // reads it again.
-            Stage::Found(found) => Ok(Outcome::Evaluated(found)),
-            Stage::Failed(error) => {
-                self.cluster.delete(&job).await?;
-                Err(error)
-            }
-            Stage::Lost => {
-                self.cluster.delete(&job).await?;
-                Ok(Outcome::Pending { blocked: None })
-            }
-        }
-    }
-
-    /// Where the youngest ready replica of a revision is asked.
-    async fn replica(&self, revision: &str) -> Result<SocketAddr> {
-        let selector = self.owner.pods(revision, labels::SERVER);
-        let pods: Vec<Pod> = self.cluster.list(&selector).await?;
-        let mut ready: Vec<&Pod> = pods.iter().filter(|pod| serves(pod)).collect();
-        youngest_first(&mut ready);
-        ready.into_iter().find_map(address).ok_or_else(|| {
-            stale(format!(
-                "no replica of revision {revision} is ready any more"
-            ))
-        })
+        let outcome = self.come_to(&EVALUATOR, &job, revision).await?;
+        Ok(outcome.unwrap_or(Outcome::Pending { blocked: None }))
     }
 }
 

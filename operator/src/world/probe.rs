@@ -22,15 +22,7 @@ const STARTUP_TIME: Duration = Duration::from_secs(5);
 impl ClusterModel {
     pub(super) async fn ask(&self, revision: &str) -> Result<StartupTimes, WorldError> {
         let name = self.wanting(revision)?.served_name;
-        let selector = self.owner.pods(revision, labels::SERVER);
-        let pods: Vec<Pod> = self.cluster.list(&selector).await?;
-        let mut ready: Vec<&Pod> = pods.iter().filter(|pod| serves(pod)).collect();
-        youngest_first(&mut ready);
-        let found = ready.into_iter().find_map(|pod| Some((pod, address(pod)?)));
-        let Some((pod, address)) = found else {
-            let message = format!("no replica of revision {revision} is ready any more");
-            return Err(stale(message));
-        };
+        let (pod, address) = self.ready_replica(revision).await?;
         let took = first_answer(&self.probe, address, &name).await;
         let took = took.map_err(|failure| WorldError::Worker {
             reason: failure.reason,
@@ -40,7 +32,25 @@ impl ClusterModel {
         // Times are told as far as they are known; an answer without them is an answer.
         let phases = self.probe.get(address, paths::STARTUP, STARTUP_TIME).await;
         let phases = phases.map(|(_, body)| body).unwrap_or_default();
-        Ok(startup(pod, &phases, took))
+        Ok(startup(&pod, &phases, took))
+    }
+
+    /// The youngest ready replica of a revision, and where it is asked.
+    pub(super) async fn ready_replica(
+        &self,
+        revision: &str,
+    ) -> Result<(Pod, SocketAddr), WorldError> {
+        let selector = self.owner.pods(revision, labels::SERVER);
+        let pods: Vec<Pod> = self.cluster.list(&selector).await?;
+        let mut ready: Vec<&Pod> = pods.iter().filter(|pod| serves(pod)).collect();
+        youngest_first(&mut ready);
+        let mut found = ready.into_iter();
+        let found = found.find_map(|pod| Some((pod.clone(), address(pod)?)));
+        found.ok_or_else(|| {
+            stale(format!(
+                "no replica of revision {revision} is ready any more"
+            ))
+        })
     }
 }
 

@@ -1,13 +1,12 @@
 //! Resolving a source by a Job: its pod's last words are the answer.
 
 use chandler_core::world::Outcome;
-use chandler_crds::ModelLock;
 use chandler_crds::names::{containers, labels};
 use chandler_crds::report::Report;
 use k8s_openapi::api::batch::v1::Job;
 
 use super::ClusterModel;
-use super::errand::{Errand, Stage};
+use super::errand::Errand;
 use super::error::WorldError;
 use crate::render::{Question, resolve_job};
 
@@ -17,11 +16,11 @@ type Result<T> = std::result::Result<T, WorldError>;
 const FILE_SCHEME: &str = "file://";
 
 /// The Job that finds the files of a source.
-const RESOLVER: Errand<ModelLock> = Errand {
+const RESOLVER: Errand = Errand {
     component: labels::RESOLVER,
     container: containers::RESOLVE,
     found: |report| match report {
-        Report::Resolved { lock } => Some(lock),
+        Report::Resolved { lock } => Some(Outcome::Resolved(lock)),
         _ => None,
     },
     undone: "the source was not resolved",
@@ -57,22 +56,10 @@ impl ClusterModel {
         if job.metadata.deletion_timestamp.is_some() {
             return Ok(Outcome::Pending { blocked: None });
         }
-        match self.stage(&RESOLVER, &job, revision).await? {
-            Stage::Running(blocked) => Ok(Outcome::Pending {
-                blocked: blocked.map(Into::into),
-            }),
-            // It stays until its revision is made: an operator that ends before the lock is in
-            // status reads it again.
-            Stage::Found(lock) => Ok(Outcome::Resolved(lock)),
-            Stage::Failed(error) => {
-                self.cluster.delete(&job).await?;
-                Err(error)
-            }
-            Stage::Lost => {
-                self.cluster.delete(&job).await?;
-                self.cluster.create(&new).await?;
-                Ok(Outcome::Pending { blocked: None })
-            }
+        if let Some(outcome) = self.come_to(&RESOLVER, &job, revision).await? {
+            return Ok(outcome);
         }
+        self.cluster.create(&new).await?;
+        Ok(Outcome::Pending { blocked: None })
     }
 }

@@ -314,9 +314,9 @@ mod tests {
             (
                 one(
                     "a",
-                    "{model: {source: 'hf://x/a'}, rollout: {strategy: oneOutFirst}}",
+                    "{model: {source: 'hf://x/a'}, rollout: {strategy: blueGreen, steps: [{weight: 10}]}}",
                 ),
-                "write auto, canary, blueGreen or recreate",
+                "remove them, or write strategy: canary",
             ),
         ];
         for (text, hint) in cases {

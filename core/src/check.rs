@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::decide::{Action, Decision, after};
 use crate::memory::Memory;
-use crate::rollout::{self, progress};
+use crate::rollout::{self, places, progress};
 use crate::snapshot::{Snapshot, Weights};
 use crate::validate::{Replicas, TakeOver, Validated};
 use projection::Projection;
@@ -88,9 +88,9 @@ pub fn check(
     let mut broken = Vec::new();
     let mut world = Projection::of(seen);
     for action in &decision.actions {
-        bounds(spec, &world, action, now, &mut broken);
+        bounds(spec, memory, &world, action, now, &mut broken);
         rest(spec, seen, action, &mut broken);
-        shrinking(spec, seen, action, &mut broken);
+        shrinking(spec, seen, memory, action, &mut broken);
         world.apply(action, &mut broken);
         if let Action::Retire { revision } = action {
             drained(spec, seen, memory, revision, now, &mut broken);
@@ -141,8 +141,18 @@ fn rest(spec: &Validated, seen: &Snapshot, action: &Action, broken: &mut Vec<Vio
 }
 
 /// A count that follows the load shrinks only by what every ready replica has told. That it is
-/// brought below its most, or to rest, is another matter.
-fn shrinking(spec: &Validated, seen: &Snapshot, action: &Action, broken: &mut Vec<Violation>) {
+/// brought below its most, or to rest, is another matter, and so is that one revision takes the places
+/// of another: then the count of all is held.
+fn shrinking(
+    spec: &Validated,
+    seen: &Snapshot,
+    memory: &Memory,
+    action: &Action,
+    broken: &mut Vec<Violation>,
+) {
+    if places::held(seen, memory).is_some() {
+        return;
+    }
     let (Some(_), Replicas::Scaled { max, .. }) = (&spec.scaling, spec.replicas) else {
         return;
     };
@@ -168,9 +178,11 @@ fn shrinking(spec: &Validated, seen: &Snapshot, action: &Action, broken: &mut Ve
 }
 
 /// Each revision's count is within the bounds. Beside another one that keeps the fewest and has
-/// traffic, a revision may have fewer: it gets as much of the traffic as it can bear.
+/// traffic, a revision may have fewer: it gets as much of the traffic as it can bear. Where one takes the
+/// places of another, what they have together counts, see [`capacity`].
 fn bounds(
     spec: &Validated,
+    memory: &Memory,
     world: &Projection,
     action: &Action,
     now: Timestamp,
@@ -190,7 +202,8 @@ fn bounds(
     };
     let mut weights = world.weights.iter();
     let is_beside = replicas > 0 && weights.any(|(name, weight)| keeps(name, *weight));
-    if replicas > max || (replicas < min && !is_beside) {
+    let is_part = replicas > 0 && places::in_place(spec, memory).is_some();
+    if replicas > max || (replicas < min && !is_beside && !is_part) {
         broken.push(Violation::OutOfBounds {
             revision: revision.clone(),
             replicas,
@@ -216,9 +229,10 @@ fn drained(
         .revisions
         .get(revision)
         .and_then(|known| known.draining_since);
-    let overdue = since.is_some_and(|since| after(since, spec.worker.drain()) <= now)
+    let drain = progress::drain(spec, revision, memory);
+    let overdue = since.is_some_and(|since| after(since, drain) <= now)
         // A drain time of zero is over as it begins.
-        || spec.worker.drain().is_zero();
+        || drain.is_zero();
     if !idle && !overdue {
         broken.push(Violation::RetiredUndrained {
             revision: revision.to_owned(),
@@ -281,8 +295,9 @@ fn steps(
 }
 
 /// The revision with traffic that has most ready replicas has no fewer than it had, or than are
-/// wanted, whichever is less. What a revision that failed has does not count. `recreate` is the
-/// strategy whose point is to have none.
+/// wanted, whichever is less; where one takes the places of another, all of them together have, but for the
+/// one that is out. What a revision that failed has does not count. `recreate` is the strategy whose
+/// point is to have none.
 fn capacity(
     spec: &Validated,
     seen: &Snapshot,
@@ -295,9 +310,14 @@ fn capacity(
         return;
     }
     let (least, _) = spec.bounds(now);
-    let before = seen.strongest(progress::failed(memory));
-    let after = world.strongest();
-    let floor = before.min(least);
+    let failed = progress::failed(memory);
+    let goes_back = progress::fallback(spec, memory).is_some();
+    let in_place = places::in_place(spec, memory).filter(|_| !goes_back);
+    let (before, after, out) = match in_place {
+        Some(it) => (seen.bearing(failed), world.bearing(), it.budget(least).out),
+        None => (seen.strongest(failed), world.strongest(), 0),
+    };
+    let floor = before.min(least.saturating_sub(out));
     if after < floor {
         broken.push(Violation::CapacityLost {
             before,

@@ -123,7 +123,7 @@ pub async fn remove<W: World>(
         return Ok(None);
     }
     let memory = Memory::from_status(Some(status));
-    let decision = decide_removal(spec.worker.drain(), &seen, &memory, now);
+    let decision = decide_removal(spec, &seen, &memory, now);
     // What is to be gone has no capacity to keep; all other rules hold.
     let gone = Validated {
         replicas: Replicas::Fixed(0),

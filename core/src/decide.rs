@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::memory::{FailureMemory, Memory};
 use crate::retry;
-use crate::rollout::{self, progress};
+use crate::rollout::{self, places, progress};
 use crate::scale;
 use crate::snapshot::{Snapshot, Weights};
 use crate::validate::Validated;
@@ -166,6 +166,7 @@ pub fn decide(spec: &Validated, seen: &Snapshot, memory: &Memory, now: Timestamp
     }
     progress::begin(spec, seen, now, &mut decision);
     let wanted = scale::wanted(spec, seen, &decision.memory, now).replicas;
+    places::choose(spec, wanted, seen, now, &mut decision);
     progress::judge(spec, wanted, seen, now, &mut decision);
     match progress::fallback(spec, &decision.memory) {
         Some(before) => {
@@ -202,7 +203,7 @@ fn pursue(spec: &Validated, seen: &Snapshot, now: Timestamp, decision: &mut Deci
 /// Decides the next moves of a model that is to be gone: traffic off, drained, retired.
 #[must_use]
 pub fn decide_removal(
-    drain: Duration,
+    spec: &Validated,
     seen: &Snapshot,
     memory: &Memory,
     now: Timestamp,
@@ -210,7 +211,7 @@ pub fn decide_removal(
     let mut decision = recall(None, seen, memory);
     if seen.weights.is_empty() {
         for revision in seen.revisions.keys() {
-            rollout::retire(revision, drain, seen, now, &mut decision);
+            rollout::retire(revision, spec, seen, now, &mut decision);
         }
     } else {
         rollout::shut(seen, &mut decision);

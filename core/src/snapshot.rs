@@ -27,6 +27,18 @@ pub struct Snapshot {
     /// Why nobody tells what the replicas measure, for people; `None` if it is told, or why not is
     /// not known. No number in it moves by itself: status holds it.
     pub untold: Option<String>,
+    /// What room there is for more replicas of the wanted revision; `None` if that is not known, or
+    /// not [asked for](crate::rollout::asks_for_room).
+    pub room: Option<RoomSeen>,
+}
+
+/// What room there is for more replicas of one revision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoomSeen {
+    /// How many more find a place, at most as many as were asked about.
+    pub replicas: u32,
+    /// What keeps one more from finding one, for people; `None` if nothing does.
+    pub short_of: Option<String>,
 }
 
 /// What the gateways tell of a model, all together. One that does not answer tells nothing.
@@ -78,21 +90,26 @@ impl Snapshot {
     /// Replicas ready for requests that have traffic.
     #[must_use]
     pub fn serving(&self) -> u32 {
-        let weighted = self.weights.iter().filter(|(_, weight)| **weight > 0);
-        weighted
-            .filter_map(|(name, _)| self.revisions.get(name))
-            .map(|seen| seen.ready)
-            .fold(0, u32::saturating_add)
+        self.bearing(None)
+    }
+
+    /// Ready replicas of all revisions with traffic, leaving one out of the account.
+    #[must_use]
+    pub fn bearing(&self, without: Option<&str>) -> u32 {
+        self.counted(without).fold(0, u32::saturating_add)
     }
 
     /// Ready replicas of the revision with traffic that has most of them, leaving one out of the
     /// account.
     #[must_use]
     pub fn strongest(&self, without: Option<&str>) -> u32 {
+        self.counted(without).max().unwrap_or(0)
+    }
+
+    fn counted(&self, without: Option<&str>) -> impl Iterator<Item = u32> {
         let weighted = self.weights.iter().filter(|(_, weight)| **weight > 0);
-        let counted = weighted.filter(|(name, _)| without != Some(name.as_str()));
-        let ready = counted.map(|(name, _)| self.ready(name));
-        ready.max().unwrap_or(0)
+        let counted = weighted.filter(move |(name, _)| without != Some(name.as_str()));
+        counted.map(|(name, _)| self.ready(name))
     }
 
     /// Ready replicas of a revision, 0 if it is not there.

@@ -256,6 +256,25 @@ fn phases_of_revisions() {
 }
 
 #[test]
+fn requests_are_told_of_what_is_on_its_way_out() {
+    let spec = spec(json!({}));
+    let r = spec.revision.as_str();
+    let revisions = [("old", busy(1, 1, Some(2))), (r, busy(1, 1, Some(5)))];
+    let world = seen(revisions, weights([(r, 100)]));
+    let known = memory([("old", draining(ago(1))), (r, proven())]);
+    let status = turn(&spec, &world, &known, &Outcome::Done).status;
+    let told = status
+        .revisions
+        .iter()
+        .map(|it| (it.name.as_str(), it.in_flight));
+    let mut told: Vec<_> = told.collect();
+    told.sort_unstable();
+    let mut expected = [("old", Some(2)), (r, None)];
+    expected.sort_unstable();
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn failures_count_up_and_success_wipes_them() {
     let spec = spec(json!({}));
     let r = spec.revision.as_str();

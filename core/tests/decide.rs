@@ -181,7 +181,7 @@ fn a_drain_noted_before_traffic_came_back_does_not_count() {
     let stale = memory([("old", draining(ago(1000))), (&spec.revision, locked())]);
     for decision in [
         decide(&spec, &world, &stale, now()),
-        decide_removal(spec.worker.drain(), &world, &stale, now()),
+        decide_removal(&spec, &world, &stale, now()),
     ] {
         assert_eq!(decision.memory.revisions["old"].draining_since, None);
     }
@@ -344,9 +344,9 @@ fn a_step_that_failed_and_is_not_needed_any_more_is_forgotten() {
 
 #[test]
 fn removal_shuts_then_drains_then_retires() {
-    let drain = std::time::Duration::from_secs(30);
+    let spec = spec(json!({}));
     let gone =
-        |seen: &Snapshot, memory: &Memory| actions(&decide_removal(drain, seen, memory, now()));
+        |seen: &Snapshot, memory: &Memory| actions(&decide_removal(&spec, seen, memory, now()));
     let known = memory([("old", draining(ago(10)))]);
     let serving = seen([("old", busy(1, 1, Some(1)))], weights([("old", 100)]));
     let shut = seen([("old", busy(1, 1, Some(1)))], weights([]));

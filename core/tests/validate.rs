@@ -96,11 +96,6 @@ fn each_invalid_field_is_told_with_what_to_write_instead() {
             "`CEST` is not in the IANA database: write such as Europe/Berlin",
         ),
         (
-            json!({"rollout": {"strategy": "oneOutFirst"}}),
-            "spec.rollout.strategy",
-            "`oneOutFirst` is not part",
-        ),
-        (
             json!({"rollout": {"strategy": "blueGreen", "steps": [{"weight": 10}]}}),
             "spec.rollout.steps",
             "the strategy is blueGreen: remove them",
@@ -359,6 +354,30 @@ fn steps_make_a_canary() {
         assert_eq!(spec.rollout.weight(0), 0);
         assert_eq!(spec.rollout.weight(3), 100);
     }
+}
+
+#[test]
+fn one_out_first_has_the_steps_that_are_asked_for() {
+    let analysis = json!({"maxErrorRate": 0.1});
+    for (rollout, expected) in [
+        (json!({}), vec![]),
+        (
+            json!({"steps": [{"weight": 25, "hold": "1m"}]}),
+            vec![(25, 60)],
+        ),
+        (json!({"analysis": analysis}), vec![(10, 120), (50, 120)]),
+    ] {
+        let mut rollout = rollout;
+        rollout["strategy"] = json!("oneOutFirst");
+        let spec = spec(json!({"rollout": rollout}));
+        assert_eq!(spec.rollout.strategy, TakeOver::OneOutFirst);
+        assert!(!spec.rollout.auto);
+        assert_eq!(steps(&spec), expected, "{rollout}");
+    }
+    assert!(
+        spec(json!({})).rollout.auto,
+        "what is not written is chosen"
+    );
 }
 
 #[test]

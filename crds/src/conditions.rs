@@ -98,6 +98,8 @@ pub enum Reason {
     ProgressDeadlineExceeded,
     /// No node has room for a replica.
     Unschedulable,
+    /// A quota of the namespace leaves no room for a replica.
+    QuotaExceeded,
     /// A decision broke an invariant and was not carried out.
     DecisionRefused,
     /// The count follows the load.

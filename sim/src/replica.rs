@@ -21,20 +21,47 @@ pub(crate) struct Replica {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Starting { until: Timestamp },
-    Ready { since: Timestamp },
-    Backoff { until: Timestamp },
+    /// No place is free for it.
+    Unplaced,
+    Starting {
+        until: Timestamp,
+    },
+    Ready {
+        since: Timestamp,
+    },
+    Backoff {
+        until: Timestamp,
+    },
 }
 
 impl Replica {
-    pub(crate) fn new(name: String, now: Timestamp, start_delay: Duration) -> Self {
+    /// One that has no place yet.
+    pub(crate) fn new(name: String) -> Self {
         Self {
             name,
-            state: State::Starting {
-                until: after(now, start_delay),
-            },
+            state: State::Unplaced,
             failure: None,
         }
+    }
+
+    /// Gives it a place, where it starts.
+    pub(crate) fn place(&mut self, now: Timestamp, start_delay: Duration) {
+        self.failure = None;
+        self.state = State::Starting {
+            until: after(now, start_delay),
+        };
+    }
+
+    /// Tells why it has no place.
+    pub(crate) fn wait(&mut self, now: Timestamp, why: &Failure) {
+        let before = self.failure.as_ref();
+        let same = before.filter(|it| it.reason == why.reason && it.message == why.message);
+        let at = same.map_or(now, |it| it.at);
+        self.failure = Some(seen(why, 1, at));
+    }
+
+    pub(crate) fn has_place(&self) -> bool {
+        !matches!(self.state, State::Unplaced)
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -49,7 +76,7 @@ impl Replica {
     pub(crate) fn ready_since(&self) -> Option<Timestamp> {
         match self.state {
             State::Ready { since } => Some(since),
-            State::Starting { .. } | State::Backoff { .. } => None,
+            State::Unplaced | State::Starting { .. } | State::Backoff { .. } => None,
         }
     }
 
@@ -62,7 +89,7 @@ impl Replica {
     pub(crate) fn next(&self) -> Option<Timestamp> {
         match self.state {
             State::Starting { until } | State::Backoff { until } => Some(until),
-            State::Ready { .. } => None,
+            State::Unplaced | State::Ready { .. } => None,
         }
     }
 
@@ -100,16 +127,20 @@ impl Replica {
     fn fail(&mut self, at: Timestamp, failure: &Failure) {
         let before = self.failure.as_ref().map_or(0, |failure| failure.attempts);
         let attempts = before.saturating_add(1);
-        self.failure = Some(FailureSeen {
-            reason: failure.reason.clone(),
-            message: failure.message.clone(),
-            attempts,
-            at,
-            transient: failure.transient,
-        });
+        self.failure = Some(seen(failure, attempts, at));
         self.state = State::Backoff {
             until: after(at, RESTART.delay(attempts, &self.name)),
         };
+    }
+}
+
+fn seen(failure: &Failure, attempts: u32, at: Timestamp) -> FailureSeen {
+    FailureSeen {
+        reason: failure.reason.clone(),
+        message: failure.message.clone(),
+        attempts,
+        at,
+        transient: failure.transient,
     }
 }
 
@@ -136,7 +167,8 @@ mod tests {
                 left: Some(2),
             },
         );
-        let mut replica = Replica::new("r-0".to_owned(), START, DELAY);
+        let mut replica = Replica::new("r-0".to_owned());
+        replica.place(START, DELAY);
         let mut waits = Vec::new();
         while let Some(next) = replica.next() {
             replica.step(next, DELAY, &mut faults);
@@ -151,7 +183,8 @@ mod tests {
 
     #[test]
     fn long_health_wipes_the_record() {
-        let mut replica = Replica::new("r-0".to_owned(), START, Duration::ZERO);
+        let mut replica = Replica::new("r-0".to_owned());
+        replica.place(START, Duration::ZERO);
         let mut faults = Faults::default();
         for (health, attempts) in [(1, 1), (1, 2), (60, 1)] {
             while let Some(next) = replica.next() {

@@ -63,11 +63,11 @@ impl Revision {
         ready.map(|ready| since(self.busy_until.max(ready), now))
     }
 
-    /// Replicas that are not ready go first.
-    pub(crate) fn resize(&mut self, name: &str, to: u32, now: Timestamp, start_delay: Duration) {
+    /// Replicas that are not ready go first. New ones have no place yet.
+    pub(crate) fn resize(&mut self, name: &str, to: u32) {
         while self.replicas.len() < to as usize {
             let replica = format!("{name}-{}", self.made);
-            self.replicas.push(Replica::new(replica, now, start_delay));
+            self.replicas.push(Replica::new(replica));
             self.made += 1;
         }
         while self.replicas.len() > to as usize {

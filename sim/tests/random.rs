@@ -14,7 +14,7 @@ use chandler_sim::fault::{Fault, Step};
 use chandler_sim::gateways::Door;
 use chandler_sim::simulation::{Event, model};
 use chandler_sim::traffic::{Calls, Manner};
-use chandler_sim::world::Death;
+use chandler_sim::world::{Death, Places};
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -42,6 +42,7 @@ enum Deed {
     Apply(Value),
     Advance(Duration),
     StartDelay(Duration),
+    Places(Option<usize>),
     Crash(usize),
     Request(usize, Duration),
     CountRequests(bool),
@@ -70,7 +71,8 @@ fn spec() -> impl Strategy<Value = Value> {
             "behavior": {"scaleUp": {"maxStep": step}, "scaleDown": {"stabilization": format!("{hold}s")}},
         }})),
     ];
-    let strategies = prop_oneof![Just("blueGreen"), Just("recreate"), Just("canary")];
+    let strategies = ["auto", "blueGreen", "canary", "oneOutFirst", "recreate"];
+    let strategies = prop::sample::select(strategies.to_vec());
     let rest = (0u32..4, prop::bool::weighted(0.1), 0u32..40);
     let steering = (prop::bool::weighted(0.1), 1u32..300, any::<bool>(), 0u32..2);
     let steps = prop::option::of(prop::collection::btree_map(1u32..100, 0u32..180, 1..4));
@@ -86,7 +88,7 @@ fn spec() -> impl Strategy<Value = Value> {
                 "strategy": strategy, "paused": held, "progressDeadline": format!("{deadline}s"),
                 "onFailure": if hold { "hold" } else { "rollback" }, "attempt": attempt,
             });
-            if strategy == "canary" {
+            if ["auto", "canary", "oneOutFirst"].contains(&strategy) {
                 watched(&mut spec["rollout"], (steps, analysis));
             }
             if strategy != "recreate" && judged {
@@ -136,6 +138,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         4 => spec().prop_map(Deed::Apply),
         4 => length().prop_map(Deed::Advance),
         1 => length().prop_map(Deed::StartDelay),
+        2 => prop::option::weighted(0.8, 0usize..6).prop_map(Deed::Places),
         2 => (1usize..3).prop_map(Deed::Crash),
         2 => (1usize..4, length()).prop_map(|(count, length)| Deed::Request(count, length)),
         1 => any::<bool>().prop_map(Deed::CountRequests),
@@ -169,6 +172,13 @@ fn die((action, before, down): (u32, bool, Duration)) -> Deed {
         Death::After(action)
     };
     Deed::Die(death, down)
+}
+
+fn places(count: usize) -> Places {
+    Places {
+        count,
+        reason: "Unschedulable".to_owned(),
+    }
 }
 
 fn apply(simulation: &mut Simulation, spec: &Value) {
@@ -217,6 +227,7 @@ fn act(simulation: &mut Simulation, deed: Deed) {
         Deed::Apply(spec) => return apply(simulation, &spec),
         Deed::Advance(length) => return simulation.advance(length).expect("an end of turns"),
         Deed::StartDelay(length) => world.start_delay = length,
+        Deed::Places(count) => world.set_places(count.map(places)),
         Deed::Crash(count) => drop(world.crash(&current, count)),
         Deed::Request(count, length) => drop(world.request(&current, count, length)),
         Deed::CountRequests(whether) => world.counts_requests = whether,
@@ -277,6 +288,8 @@ proptest! {
         }
         simulation.world.call(None);
         simulation.world.silence_all(false);
+        // Just enough for what is asked for last.
+        simulation.world.set_places(Some(places(2)));
         let last = json!({"model": {"source": "file:///models/0"}, "replicas": 2});
         apply(&mut simulation, &last);
         simulation.advance(Duration::from_secs(3600)).expect("an end of turns");

@@ -244,9 +244,10 @@ fn asleep(story: &mut Story) -> Outcome {
     story.advance(120)
 }
 
-/// A rollout strategy that is not part of this version; what serves goes on.
+/// Steps of a strategy that has none; what serves goes on.
 fn invalid_spec(story: &mut Story) -> Outcome {
     serving(story)?;
-    let fields = json!({"replicas": 2, "rollout": {"strategy": "oneOutFirst"}});
+    let rollout = json!({"strategy": "blueGreen", "steps": [{"weight": 10}]});
+    let fields = json!({"replicas": 2, "rollout": rollout});
     story.apply(FIRST, &fields)
 }

@@ -114,6 +114,7 @@ impl LocalModel {
             trail: model.series.trail(now),
             trial: None,
             untold: None,
+            room: None,
         };
         let ready = revisions.map(|(name, revision)| {
             let endpoints = revision.replicas.iter();

@@ -85,12 +85,15 @@ fn of_rollout(rollout: &RolloutStatus, status: &ModelDeploymentStatus) -> String
         "{:?}: {} of revision {}{from}, step {} of {}\n",
         rollout.phase, rollout.strategy, rollout.revision, rollout.step, rollout.steps
     );
+    let plan = rollout.plan.as_ref();
+    let plan = plan.map(|plan| format!("  {}\n", plan.message));
+    let plan = plan.unwrap_or_default();
     let answers = rollout.answers.as_ref().map(of_answers).unwrap_or_default();
     let traffic = rollout.analysis.as_ref().map(of_traffic);
     let end = rollout.end.as_ref().map(|end| &end.message);
     let whys = status.why.iter().filter(|_| end.is_none()).chain(end);
     let whys: String = whys.map(|why| format!("  {why}\n")).collect();
-    format!("{head}{whys}{answers}{}", traffic.unwrap_or_default())
+    format!("{head}{plan}{whys}{answers}{}", traffic.unwrap_or_default())
 }
 
 /// What its answers were found to be.

@@ -3,7 +3,7 @@
 use super::check::Check;
 use crate::memory::Memory;
 use crate::rollout::{Stage, progress};
-use crate::validate::{TakeOver, Validated};
+use crate::validate::Validated;
 
 /// What a canary's traffic is held to. What has no limit is not looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -64,7 +64,7 @@ pub fn question(spec: &Validated, memory: &Memory) -> Option<Question> {
     let rollout = progress::of(spec, memory)?;
     let last = policy.last_step();
     let is_on = rollout.stage == Stage::Progressing && rollout.held_since.is_some();
-    let is_shared = policy.strategy == TakeOver::Canary && (1..last).contains(&rollout.step);
+    let is_shared = (1..last).contains(&rollout.step);
     (is_on && is_shared).then_some(Question {
         revision: rollout.revision.clone(),
         from: rollout.from.clone()?,

@@ -26,9 +26,19 @@ impl Projection {
     }
 
     pub(super) fn strongest(&self) -> u32 {
+        self.ready().max().unwrap_or(0)
+    }
+
+    /// Ready replicas that have traffic.
+    pub(super) fn bearing(&self) -> u32 {
+        self.ready().fold(0, u32::saturating_add)
+    }
+
+    /// Ready replicas of each revision with traffic.
+    fn ready(&self) -> impl Iterator<Item = u32> {
         let weighted = self.weights.iter().filter(|(_, weight)| **weight > 0);
         let counts = weighted.filter_map(|(name, _)| self.counts.get(name));
-        counts.map(|(_, ready)| *ready).max().unwrap_or(0)
+        counts.map(|(_, ready)| *ready)
     }
 
     pub(super) fn apply(&mut self, action: &Action, broken: &mut Vec<Violation>) {

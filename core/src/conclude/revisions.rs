@@ -4,7 +4,7 @@ use chandler_crds::status::{
 };
 
 use crate::memory::{FailureMemory, Memory, RevisionMemory};
-use crate::rollout::{End, Stage, progress};
+use crate::rollout::{End, Plan, Stage, progress, strategy};
 use crate::snapshot::{RevisionSeen, Snapshot};
 use crate::validate::Validated;
 
@@ -49,6 +49,10 @@ fn status(
         startup: known.startup,
         capacity: known.capacity.as_ref().map(super::scaling::capacity),
         draining_since: known.draining_since.map(MicroTime),
+        in_flight: there
+            .in_flight
+            .filter(|_| phase == RevisionPhase::Draining)
+            .map(|count| i64::try_from(count).unwrap_or(i64::MAX)),
         failure: known.failure.as_ref().map(remembered),
         rejected: known.rejected.as_ref().map(End::to_status),
     }
@@ -87,7 +91,8 @@ pub(super) fn rollout(spec: &Validated, memory: &Memory) -> Option<RolloutStatus
     Some(RolloutStatus {
         revision: rollout.revision.clone(),
         from: rollout.from.clone(),
-        strategy: spec.rollout.strategy.into(),
+        strategy: strategy(spec, memory).into(),
+        plan: rollout.plan.as_ref().map(Plan::to_status),
         phase,
         step: wire(rollout.step),
         steps: wire(spec.rollout.last_step()),

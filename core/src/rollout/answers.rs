@@ -16,11 +16,13 @@ use crate::validate::Validated;
 use crate::why::Why;
 
 /// Whether the revision may have traffic as far as its answers go: none are asked for, there is nothing that they
-/// could be compared with, a person promotes it, or all passed.
+/// could be compared with, a person promotes it, it has had all the traffic before, or all passed.
 pub(super) fn are_good(spec: &Validated, seen: &Snapshot, memory: &Memory) -> bool {
     let is_promoted = spec.rollout.promote.as_ref() == Some(&spec.revision);
     let has_rival = rival(spec, seen, memory).is_some();
-    let is_asked = !spec.rollout.evaluations.is_empty() && has_rival && !is_promoted;
+    let is_through = progress::of(spec, memory).is_some_and(RolloutMemory::is_complete);
+    let has_to = has_rival && !is_promoted && !is_through;
+    let is_asked = !spec.rollout.evaluations.is_empty() && has_to;
     !is_asked || worst(spec, memory) == Some(CheckVerdict::Passed)
 }
 

@@ -28,7 +28,7 @@ pub(super) fn plan(
     }
     // A revision that still has weight in `seen` is left for the next look, when it has none.
     for other in others(spec, seen) {
-        retire(other, spec.worker.drain(), seen, now, decision);
+        retire(other, spec, seen, now, decision);
     }
     if ready >= wanted {
         settle(spec, seen, (ready, wanted), now, decision);

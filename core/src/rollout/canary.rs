@@ -28,12 +28,14 @@ pub(super) fn plan(
             return blue_green::plan(spec, wanted, seen, now, decision);
         }
     };
-    advance(spec, &base, wanted, seen, now, decision);
+    let needed = |step: u32| replicas(spec.rollout.weight(step.max(1)), wanted);
+    let at = needed(step(spec, decision));
+    advance(spec, &base, at, seen, now, decision);
     let step = step(spec, decision);
     if step >= spec.rollout.last_step() {
         return blue_green::plan(spec, wanted, seen, now, decision);
     }
-    let needed = replicas(spec.rollout.weight(step.max(1)), wanted);
+    let needed = needed(step);
     let there = seen.revisions.get(&spec.revision);
     // More than it needs are not taken from it: the next step may need them.
     let there = there.map_or(0, |there| there.desired.max(there.ready));
@@ -42,14 +44,29 @@ pub(super) fn plan(
     ensure(spec, count, seen, now, decision);
     for other in seen.revisions.keys() {
         if *other != spec.revision && *other != base.revision {
-            retire(other, spec.worker.drain(), seen, now, decision);
+            retire(other, spec, seen, now, decision);
         }
     }
-    share(spec, &base, (step, needed, wanted), seen, now, decision);
+    let at = At {
+        step,
+        needed,
+        weight: spec.rollout.weight(step),
+    };
+    share(spec, &base, &at, wanted, seen, now, decision);
+}
+
+/// Where a rollout is.
+pub(super) struct At {
+    /// The step, from 1; 0 before the first.
+    pub(super) step: u32,
+    /// Ready replicas of the new revision that it needs.
+    pub(super) needed: u32,
+    /// What the new revision gets of the traffic.
+    pub(super) weight: u32,
 }
 
 /// Replicas that so much of the traffic needs, of those that all of it needs.
-fn replicas(weight: u32, wanted: u32) -> u32 {
+pub(super) fn replicas(weight: u32, wanted: u32) -> u32 {
     let share = (u64::from(wanted) * u64::from(weight)).div_ceil(100);
     u32::try_from(share).unwrap_or(wanted).clamp(1, wanted)
 }
@@ -59,7 +76,11 @@ fn replicas(weight: u32, wanted: u32) -> u32 {
 ///
 /// # Errors
 /// There is nothing to share: why, where there is something to tell.
-fn base(spec: &Validated, seen: &Snapshot, memory: &Memory) -> Result<Validated, Option<Why>> {
+pub(super) fn base(
+    spec: &Validated,
+    seen: &Snapshot,
+    memory: &Memory,
+) -> Result<Validated, Option<Why>> {
     // One that has gone through has nothing left to show.
     let rollout = progress::of(spec, memory).filter(|it| !it.is_complete());
     let rollout = rollout.ok_or(None)?;
@@ -88,15 +109,15 @@ pub(super) fn allowed(spec: &Validated, seen: &Snapshot, memory: &Memory) -> Opt
     Some(spec.rollout.weight(rollout.step))
 }
 
-fn step(spec: &Validated, decision: &Decision) -> u32 {
+pub(super) fn step(spec: &Validated, decision: &Decision) -> u32 {
     progress::of(spec, &decision.memory).map_or(0, |rollout| rollout.step)
 }
 
-/// Goes to the next step, if the one that it is at is passed.
-fn advance(
+/// Goes to the next step, if the one that it is at, which needs so many replicas, is passed.
+pub(super) fn advance(
     spec: &Validated,
     base: &Validated,
-    wanted: u32,
+    needed: u32,
     seen: &Snapshot,
     now: Timestamp,
     decision: &mut Decision,
@@ -104,7 +125,7 @@ fn advance(
     if halted(spec, seen, decision).is_some() {
         return;
     }
-    let is_ready = is_ready(spec, wanted, seen, decision);
+    let is_ready = is_ready(spec, needed, seen, decision);
     let is_passed = traffic::is_passed(spec, seen, &decision.memory);
     let Some(rollout) = &mut decision.memory.rollout else {
         return;
@@ -148,20 +169,24 @@ fn advance(
 }
 
 /// Whether the new revision has answered and has the replicas that its step needs.
-fn is_ready(spec: &Validated, wanted: u32, seen: &Snapshot, decision: &Decision) -> bool {
+fn is_ready(spec: &Validated, needed: u32, seen: &Snapshot, decision: &Decision) -> bool {
     let known = decision.memory.revisions.get(&spec.revision);
     let has_answered = known.is_some_and(|known| known.answered_at.is_some());
-    let weight = spec.rollout.weight(step(spec, decision).max(1));
     has_answered
         && answers::are_good(spec, seen, &decision.memory)
-        && seen.ready(&spec.revision) >= replicas(weight, wanted)
+        && seen.ready(&spec.revision) >= needed
 }
 
 /// Gives the step's weight to the new revision, once it can bear it.
-fn share(
+pub(super) fn share(
     spec: &Validated,
     base: &Validated,
-    (step, needed, wanted): (u32, u32, u32),
+    &At {
+        step,
+        needed,
+        weight,
+    }: &At,
+    wanted: u32,
     seen: &Snapshot,
     now: Timestamp,
     decision: &mut Decision,
@@ -196,7 +221,6 @@ fn share(
     if !answers::judged(spec, seen, now, decision) || ready < needed || step == 0 || !bears {
         return;
     }
-    let weight = spec.rollout.weight(step);
     let shares = [(revision, weight), (&base.revision, 100 - weight)];
     let to: Weights = shares.map(|(name, weight)| (name.clone(), weight)).into();
     spread(to, seen, decision);

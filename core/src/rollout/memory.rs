@@ -6,6 +6,7 @@ use chandler_crds::status::{
 };
 use jiff::Timestamp;
 
+use super::places::{InPlace, Plan};
 use crate::validate::Validated;
 
 /// How far a rollout is.
@@ -15,6 +16,8 @@ pub struct RolloutMemory {
     pub revision: String,
     /// The revision that it takes over from, and goes back to; `None` if there is none such.
     pub from: Option<String>,
+    /// Where its replicas go; `None` while that is not chosen, and where there is nothing to choose.
+    pub plan: Option<Plan>,
     /// What it does.
     pub stage: Stage,
     /// The step that it is at, from 1; 0 until the revision is ready for the first.
@@ -62,6 +65,7 @@ impl RolloutMemory {
         Self {
             revision: spec.revision.clone(),
             from,
+            plan: None,
             stage: Stage::Progressing,
             step: 0,
             step_began_at: now,
@@ -83,6 +87,7 @@ impl RolloutMemory {
         Self {
             revision: status.revision.clone(),
             from: status.from.clone(),
+            plan: status.plan.as_ref().map(Plan::from_status),
             stage: match status.phase {
                 RolloutPhase::Progressing => Stage::Progressing,
                 RolloutPhase::Paused => Stage::Paused,
@@ -109,6 +114,12 @@ impl RolloutMemory {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         matches!(self.stage, Stage::Completed(_))
+    }
+
+    /// How its replicas take the places of others, if they do.
+    #[must_use]
+    pub fn in_place(&self) -> Option<&InPlace> {
+        self.plan.as_ref()?.in_place.as_ref()
     }
 
     /// How it failed, if it did.

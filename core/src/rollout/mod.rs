@@ -4,6 +4,8 @@ pub(crate) mod answers;
 mod blue_green;
 mod canary;
 mod memory;
+mod one_out_first;
+pub(crate) mod places;
 pub(crate) mod progress;
 mod recreate;
 mod traffic;
@@ -21,6 +23,7 @@ use crate::why::Why;
 use crate::worker::WorkerSpec;
 
 pub use memory::{End, RolloutMemory, Stage};
+pub use places::{InPlace, Plan, asks_for_room};
 pub(crate) use progress::rival;
 pub use progress::{fallback, restored};
 
@@ -36,17 +39,26 @@ pub(crate) fn plan(
     now: Timestamp,
     decision: &mut Decision,
 ) {
-    match spec.rollout.strategy {
+    match strategy(spec, &decision.memory) {
         TakeOver::Canary => canary::plan(spec, wanted, seen, now, decision),
         TakeOver::BlueGreen => blue_green::plan(spec, wanted, seen, now, decision),
+        TakeOver::OneOutFirst => one_out_first::plan(spec, wanted, seen, now, decision),
         TakeOver::Recreate => recreate::plan(spec, wanted, seen, now, decision),
+    }
+}
+
+/// The strategy that is followed: the spec's, or the one that was chosen for want of room.
+pub(crate) fn strategy(spec: &Validated, memory: &Memory) -> TakeOver {
+    match places::in_place(spec, memory) {
+        Some(_) => TakeOver::OneOutFirst,
+        None => spec.rollout.strategy,
     }
 }
 
 /// The most that the wanted revision may have of the traffic now; `None` if nothing holds it back.
 pub(crate) fn allowed(spec: &Validated, seen: &Snapshot, memory: &Memory) -> Option<u32> {
     match spec.rollout.strategy {
-        TakeOver::Canary => canary::allowed(spec, seen, memory),
+        TakeOver::Canary | TakeOver::OneOutFirst => canary::allowed(spec, seen, memory),
         TakeOver::BlueGreen | TakeOver::Recreate => None,
     }
 }
@@ -88,7 +100,7 @@ fn ensure(spec: &Validated, wanted: u32, seen: &Snapshot, now: Timestamp, decisi
                 mend(&revision, worker(), decision);
             }
             if there.desired != wanted {
-                scale_to(revision, there.desired, wanted, now, decision);
+                resize(revision, there.desired, wanted, now, decision);
             }
         }
     }
@@ -103,7 +115,7 @@ fn mend(revision: &str, worker: Box<WorkerSpec>, decision: &mut Decision) {
     decision.act(Action::Mend { revision, worker }, why);
 }
 
-fn scale_to(revision: String, from: u32, to: u32, now: Timestamp, decision: &mut Decision) {
+fn resize(revision: String, from: u32, to: u32, now: Timestamp, decision: &mut Decision) {
     if from == 0 {
         wake_up(&revision, now, decision);
     }
@@ -214,6 +226,15 @@ fn spread(to: Weights, seen: &Snapshot, decision: &mut Decision) {
     }
 }
 
+/// The revisions that are there and have traffic, but for one.
+fn bearing<'a>(
+    revision: &'a str,
+    seen: &'a Snapshot,
+) -> impl Iterator<Item = &'a String> + use<'a> {
+    let there = seen.revisions.keys();
+    there.filter(move |name| *name != revision && seen.weight(name) > 0)
+}
+
 /// The revisions that are there and not wanted.
 fn others<'a>(
     spec: &'a Validated,
@@ -230,10 +251,12 @@ pub(crate) fn retire_spent(
     now: Timestamp,
     decision: &mut Decision,
 ) {
+    let is_short = places::shortage(&spec.revision, seen, &decision.memory).is_some();
     for other in others(spec, seen) {
-        // Where nothing serves, a ready revision is kept: going back to it is the quickest help.
-        if seen.ready(other) == 0 || seen.serving() > 0 {
-            retire(other, spec.worker.drain(), seen, now, decision);
+        // Where nothing serves, a ready revision is kept: going back to it is the quickest help. Unless
+        // it has the room that the wanted one needs.
+        if seen.ready(other) == 0 || seen.serving() > 0 || is_short {
+            retire(other, spec, seen, now, decision);
         }
     }
 }
@@ -242,7 +265,7 @@ pub(crate) fn retire_spent(
 /// deadline.
 pub(crate) fn retire(
     revision: &str,
-    drain: Duration,
+    spec: &Validated,
     seen: &Snapshot,
     now: Timestamp,
     decision: &mut Decision,
@@ -253,6 +276,7 @@ pub(crate) fn retire(
     let Some(there) = seen.revisions.get(revision) else {
         return;
     };
+    let drain = progress::drain(spec, revision, &decision.memory);
     let known = decision.memory.revisions.entry(revision.to_owned());
     let known = known.or_insert_with(|| crate::memory::RevisionMemory::new(now));
     // A clock that was set back must not make it longer than the drain.

@@ -1,12 +1,13 @@
 //! What begins the rollout of the wanted revision, what ends it, and what it goes back to. The
 //! strategies read it and tell what they have reached.
 
+use std::time::Duration;
+
 use chandler_crds::spec::OnFailure;
 use jiff::Timestamp;
 
 use super::memory::{End, RolloutMemory, Stage};
-use super::traffic;
-use super::{all_to, answers};
+use super::{all_to, answers, places, traffic};
 use crate::decide::{Decision, after};
 use crate::memory::{Memory, RevisionMemory, blocker};
 use crate::snapshot::Snapshot;
@@ -48,13 +49,20 @@ pub(crate) fn begin(spec: &Validated, seen: &Snapshot, now: Timestamp, decision:
         }
     }
     known.rejected = None;
+    let before = memory.rollout.as_ref().filter(|it| it.is_open());
+    let in_place = before.and_then(RolloutMemory::in_place).copied();
     if !is_first && !seen.revisions.contains_key(&spec.revision) {
         // What was long ago says nothing of replicas to come.
         known.created_at = now;
         known.answered_at = None;
         known.failure = None;
     }
-    memory.rollout = Some(RolloutMemory::new(spec, from, now));
+    let rollout = RolloutMemory::new(spec, from, now);
+    let plan = in_place.filter(|_| spec.rollout.strategy != TakeOver::Recreate);
+    memory.rollout = Some(RolloutMemory {
+        plan: plan.map(places::inherited),
+        ..rollout
+    });
 }
 
 /// Another policy than it began with: the step whose weight it has is the one that it is at, from
@@ -102,6 +110,12 @@ pub fn restored(spec: &Validated, revision: &str, memory: &Memory) -> Option<Val
     let known = memory.revisions.get(revision)?;
     let template = known.template.as_ref().filter(|_| known.is_restorable());
     spec.with_revision(revision, template?)
+}
+
+/// Time that a revision's replicas have from the order to stop, as it was made.
+pub(crate) fn drain(spec: &Validated, revision: &str, memory: &Memory) -> Duration {
+    let made = restored(spec, revision, memory);
+    made.as_ref().unwrap_or(spec).worker.drain()
 }
 
 /// What is to be instead of a revision that failed: the one before it.
@@ -165,8 +179,8 @@ pub(crate) fn judge(
         let message = format!("revision {} was taken back by hand", spec.revision);
         return fail(spec, ABORTED, message, now, &mut decision.memory);
     }
-    let is_paused = policy.paused && !named(&policy.promote);
-    if is_paused || is_rival_away(spec, seen, &decision.memory) {
+    let waits = policy.paused || is_rival_away(spec, seen, &decision.memory);
+    if waits && !named(&policy.promote) {
         return pause(spec, &mut decision.memory);
     }
     resume(now, &mut decision.memory);
@@ -194,9 +208,8 @@ pub(crate) fn judge(
 /// Whether what the revision shares the traffic with has no ready replica just now: nothing can be
 /// compared, which is no fault of the new one.
 fn is_rival_away(spec: &Validated, seen: &Snapshot, memory: &Memory) -> bool {
-    let shares = spec.rollout.strategy == TakeOver::Canary;
     let steps = 1..spec.rollout.last_step();
-    let rollout = of(spec, memory).filter(|it| shares && steps.contains(&it.step));
+    let rollout = of(spec, memory).filter(|it| steps.contains(&it.step));
     let rival = rollout.and_then(|_| rival(spec, seen, memory));
     rival.is_some_and(|rival| seen.ready(rival) == 0)
 }

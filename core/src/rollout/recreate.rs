@@ -31,7 +31,7 @@ pub(super) fn plan(
             shut(seen, decision);
         }
         for name in &old {
-            retire(name, spec.worker.drain(), seen, now, decision);
+            retire(name, spec, seen, now, decision);
         }
         return;
     }

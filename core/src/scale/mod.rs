@@ -33,7 +33,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::memory::{Memory, RevisionMemory};
-use crate::rollout;
+use crate::rollout::{self, places};
 use crate::snapshot::Snapshot;
 use crate::validate::{Replicas, Validated};
 use crate::why::Why;
@@ -116,6 +116,9 @@ fn awake(
     memory: &Memory,
     now: Timestamp,
 ) -> Wanted {
+    if let Some(count) = places::held(seen, memory) {
+        return Wanted::held(count.clamp(min.max(1), max.max(min)), min, max);
+    }
     let held = fixed::held(min, max, seen);
     let rival = rollout::rival(spec, seen, memory);
     let bearer = rival.unwrap_or(&spec.revision);

@@ -29,7 +29,9 @@ const HASH_DIGITS: usize = 10;
 pub struct Policy {
     /// Order of the moves.
     pub strategy: TakeOver,
-    /// Weights before the last, in rising order; none but of a canary.
+    /// Whether new replicas may take the places of old ones, should there be no room beside them.
+    pub auto: bool,
+    /// Weights before the last, in rising order; none if all the traffic moves as soon as it can.
     pub steps: Vec<Step>,
     /// What a canary's traffic is held to at each step; `None` if it is not looked at.
     pub analysis: Option<Limits>,
@@ -65,8 +67,17 @@ pub enum TakeOver {
     Canary,
     /// New beside old, then all traffic at once.
     BlueGreen,
+    /// New in the places of old, one after another.
+    OneOutFirst,
     /// Old goes before new comes.
     Recreate,
+}
+
+impl TakeOver {
+    /// Whether traffic may go over in steps.
+    fn may_step(self) -> bool {
+        matches!(self, Self::Canary | Self::OneOutFirst)
+    }
 }
 
 impl From<TakeOver> for Strategy {
@@ -74,6 +85,7 @@ impl From<TakeOver> for Strategy {
         match strategy {
             TakeOver::Canary => Self::Canary,
             TakeOver::BlueGreen => Self::BlueGreen,
+            TakeOver::OneOutFirst => Self::OneOutFirst,
             TakeOver::Recreate => Self::Recreate,
         }
     }
@@ -114,7 +126,8 @@ pub(super) fn policy(rollout: Option<&Rollout>, invalid: &mut Vec<Invalid>) -> P
     let rollout = rollout.unwrap_or(&nothing);
     let named = |name: &Option<String>| name.clone().filter(|name| !name.is_empty());
     let policy = Policy {
-        strategy: strategy(rollout, invalid),
+        strategy: strategy(rollout),
+        auto: rollout.strategy.unwrap_or_default() == Strategy::Auto,
         steps: Vec::new(),
         analysis: None,
         evaluations: rollout.evaluation.clone().unwrap_or_default(),
@@ -131,7 +144,7 @@ pub(super) fn policy(rollout: Option<&Rollout>, invalid: &mut Vec<Invalid>) -> P
     }
     evaluation::check(policy.strategy, &policy.evaluations, invalid);
     Policy {
-        steps: steps(policy.strategy, rollout.steps.as_deref(), invalid),
+        steps: steps(policy.strategy, rollout, invalid),
         analysis: analysis(policy.strategy, rollout.analysis.as_ref(), invalid),
         ..policy
     }
@@ -143,31 +156,27 @@ pub(super) fn refused(field: &'static str, message: String) -> Invalid {
 
 /// `auto` is a canary where steps are written, or what it is held to, and all at once where neither
 /// is.
-fn strategy(rollout: &Rollout, invalid: &mut Vec<Invalid>) -> TakeOver {
-    let has_steps = !rollout.steps.as_deref().unwrap_or_default().is_empty();
-    let has_steps = has_steps || rollout.analysis.is_some();
+fn strategy(rollout: &Rollout) -> TakeOver {
     match rollout.strategy.unwrap_or_default() {
         Strategy::Canary => TakeOver::Canary,
-        Strategy::Auto if has_steps => TakeOver::Canary,
+        Strategy::Auto if has_steps(rollout) => TakeOver::Canary,
         Strategy::Auto | Strategy::BlueGreen => TakeOver::BlueGreen,
         Strategy::Recreate => TakeOver::Recreate,
-        Strategy::OneOutFirst => {
-            let message = "`oneOutFirst` is not part of this version: write auto, canary, \
-                           blueGreen or recreate";
-            invalid.push(refused("spec.rollout.strategy", message.to_owned()));
-            TakeOver::BlueGreen
-        }
+        Strategy::OneOutFirst => TakeOver::OneOutFirst,
     }
 }
 
-fn steps(
-    strategy: TakeOver,
-    asked: Option<&[RolloutStep]>,
-    invalid: &mut Vec<Invalid>,
-) -> Vec<Step> {
+fn has_steps(rollout: &Rollout) -> bool {
+    !rollout.steps.as_deref().unwrap_or_default().is_empty() || rollout.analysis.is_some()
+}
+
+fn steps(strategy: TakeOver, rollout: &Rollout, invalid: &mut Vec<Invalid>) -> Vec<Step> {
     const FIELD: &str = "spec.rollout.steps";
-    let asked = asked.unwrap_or_default();
-    if strategy != TakeOver::Canary {
+    let asked = rollout.steps.as_deref().unwrap_or_default();
+    if strategy == TakeOver::OneOutFirst && !has_steps(rollout) {
+        return Vec::new();
+    }
+    if !strategy.may_step() {
         if !asked.is_empty() {
             let strategy = Strategy::from(strategy);
             let message = format!(
@@ -208,7 +217,7 @@ fn analysis(
     const FIELD: &str = "spec.rollout.analysis";
     let asked = asked?;
     let mut refuse = |message: &str| invalid.push(refused(FIELD, message.to_owned()));
-    if strategy != TakeOver::Canary {
+    if !strategy.may_step() {
         let strategy = Strategy::from(strategy);
         refuse(&format!(
             "is of a canary's traffic, and the strategy is {strategy}: remove it, or write strategy: canary"

@@ -143,6 +143,11 @@ pub enum Why {
         /// The checks that have not passed; `None` while nobody tells of requests.
         open: Option<Vec<&'static str>>,
     },
+    /// Where the replicas of a new revision go.
+    Planned {
+        revision: String,
+        message: String,
+    },
     RolloutPaused {
         revision: String,
     },

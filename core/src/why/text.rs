@@ -161,6 +161,9 @@ impl fmt::Display for Why {
                 open: None,
                 ..
             } => write!(f, "no gateway tells of the traffic of revision {revision}"),
+            Self::Planned { revision, message } => {
+                write!(f, "how revision {revision} comes: {message}")
+            }
             Self::RolloutPaused { revision } => {
                 write!(f, "the rollout of revision {revision} is paused")
             }

@@ -114,6 +114,7 @@ pub(crate) fn seen<const N: usize>(
         trail: Trail::default(),
         trial: None,
         untold: None,
+        room: None,
     }
 }
 
@@ -164,6 +165,7 @@ pub(crate) fn rollout(spec: &Validated, from: &str, step: u32, stage: Stage) -> 
     RolloutMemory {
         revision: spec.revision.clone(),
         from: Some(from.to_owned()),
+        plan: None,
         stage,
         step,
         step_began_at: now(),

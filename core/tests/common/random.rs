@@ -7,8 +7,10 @@ use std::time::Duration;
 use chandler_core::analysis::{Check, CheckSeen, TrialSeen, Verdict};
 use chandler_core::load::{Flow, LoadSeen, Trail};
 use chandler_core::memory::{FailureMemory, Memory, RevisionMemory};
-use chandler_core::rollout::{End, RolloutMemory, Stage};
-use chandler_core::snapshot::{FailureSeen, GatewaysSeen, RevisionSeen, Snapshot, Weights};
+use chandler_core::rollout::{End, InPlace, Plan, RolloutMemory, Stage};
+use chandler_core::snapshot::{
+    FailureSeen, GatewaysSeen, RevisionSeen, RoomSeen, Snapshot, Weights,
+};
 use chandler_core::validate::Validated;
 use chandler_crds::ModelDeployment;
 use chandler_crds::k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -90,7 +92,7 @@ fn fields(tame: bool) -> BoxedStrategy<Value> {
         ),
     ];
     let strategies = ["auto", "blueGreen", "recreate", "canary", "oneOutFirst"];
-    let strategies = strategies[..if tame { 4 } else { 5 }].to_vec();
+    let strategies = strategies.to_vec();
     let spans = ["10m", "1s", "2540400h", "0s", "-5s"];
     let spans = spans[..if tame { 3 } else { 5 }].to_vec();
     let rest = (
@@ -111,7 +113,7 @@ fn fields(tame: bool) -> BoxedStrategy<Value> {
             spec["model"]["task"] = json!(task);
             spec["model"]["maxModelLen"] = json!(length);
         }
-        if tame && strategy != "canary" {
+        if tame && ["blueGreen", "recreate"].contains(&strategy) {
             steering["steps"] = Value::Null;
             steering["analysis"] = Value::Null;
         }
@@ -338,14 +340,16 @@ pub(crate) fn any_seen() -> impl Strategy<Value = Snapshot> {
     ];
     let gateways = option::weighted(0.8, gateways_seen());
     let trial = option::weighted(0.5, trial_seen());
-    let all = (by_name(revision_seen()), weights, gateways, trial);
-    all.prop_map(|(revisions, weights, gateways, trial)| Snapshot {
+    let room = option::of((0u32..6, option::of(Just("short".to_owned()))));
+    let all = (by_name(revision_seen()), weights, gateways, trial, room);
+    all.prop_map(|(revisions, weights, gateways, trial, room)| Snapshot {
         revisions,
         weights,
         gateways,
         trail: Trail::default(),
         trial,
         untold: None,
+        room: room.map(|(replicas, short_of)| RoomSeen { replicas, short_of }),
     })
 }
 
@@ -443,11 +447,20 @@ fn rollout(time: fn() -> BoxedStrategy<Timestamp>) -> impl Strategy<Value = Roll
     let policy = prop::sample::select(["same", "other"].to_vec());
     let verdicts = [None, Some(CheckVerdict::Passed), Some(CheckVerdict::Failed)];
     let verdict = prop::sample::select(verdicts.to_vec());
-    let all = (names, times, stage, (0u32..5, verdict), policy);
+    let in_place = (0u32..3, 0u32..6, 0u32..6);
+    let in_place = in_place.prop_map(|(surge, replicas, reached)| InPlace {
+        surge,
+        replicas,
+        reached,
+    });
+    let plan = (Just("random".to_owned()), option::of(in_place));
+    let plan = option::of(plan.prop_map(|(message, in_place)| Plan { message, in_place }));
+    let all = (names, times, stage, (0u32..5, verdict), policy, plan);
     all.prop_map(
-        |(names, times, stage, (step, verdict), policy)| RolloutMemory {
+        |(names, times, stage, (step, verdict), policy, plan)| RolloutMemory {
             revision: names.0,
             from: names.1,
+            plan,
             stage,
             step,
             step_began_at: times.1,

@@ -13,8 +13,8 @@ use crate::lock::ModelLock;
 mod rollout;
 
 pub use rollout::{
-    AnalysisStatus, AnswersStatus, CheckStatus, CheckVerdict, EvaluationStatus, RevisionTemplate,
-    RolloutEnd, RolloutPhase, RolloutStatus,
+    AnalysisStatus, AnswersStatus, CheckStatus, CheckVerdict, EvaluationStatus, InPlaceStatus,
+    PlanStatus, RevisionTemplate, RolloutEnd, RolloutPhase, RolloutStatus,
 };
 
 /// What was really done and seen.
@@ -111,6 +111,9 @@ pub struct RevisionStatus {
     /// Since when it has had no traffic and is on its way out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining_since: Option<MicroTime>,
+    /// Requests that it still has while it is on its way out; absent if nobody tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<i64>,
     /// The failure that holds it up, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<RevisionFailure>,

@@ -17,6 +17,9 @@ pub struct RolloutStatus {
     pub from: Option<String>,
     /// How, of the ways that `auto` may have chosen.
     pub strategy: Strategy,
+    /// Where the new replicas go; absent while that is not chosen, and where there is nothing to choose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanStatus>,
     /// Where it is.
     pub phase: RolloutPhase,
     /// The step that it is at, from 1; 0 until the revision is ready for the first.
@@ -43,6 +46,29 @@ pub struct RolloutStatus {
     pub end: Option<RolloutEnd>,
     /// Hash of what it is judged by: a revision that failed is tried again once that is another.
     pub policy: String,
+}
+
+/// Where the replicas of a new revision go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanStatus {
+    /// Why so, with what there is room for and what keeps more from having room, as far as that is known.
+    pub message: String,
+    /// How they take the places of old ones; absent where all come beside them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_place: Option<InPlaceStatus>,
+}
+
+/// How new replicas take the places of old ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InPlaceStatus {
+    /// Replicas that may be there beyond those wanted; 0: an old one goes before a new one comes.
+    pub surge: i32,
+    /// Replicas of the model while it lasts, old and new.
+    pub replicas: i32,
+    /// The most new ones that have been ready: each has its own time of `progressDeadline`.
+    pub reached: i32,
 }
 
 /// How a rollout ended.

@@ -48,6 +48,7 @@ pub(super) fn model(
         startup: None,
         capacity: None,
         draining_since: None,
+        in_flight: None,
         failure: None,
         rejected: None,
     });

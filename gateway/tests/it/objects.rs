@@ -47,6 +47,7 @@ fn revision(&(name, weight): &(&str, i32)) -> RevisionStatus {
         startup: None,
         capacity: None,
         draining_since: None,
+        in_flight: None,
         failure: None,
         rejected: None,
     }

@@ -229,8 +229,9 @@ fn of_deployment(deployment: &Deployment) -> Option<Blocker> {
     };
     let condition = status.conditions.iter().flatten().find(is_failure)?;
     let told = condition.message.as_deref().unwrap_or_default();
+    let quota_exceeded = Reason::QuotaExceeded.to_string();
     let (reason, transient) = if told.contains("exceeded quota") {
-        ("QuotaExceeded", true)
+        (quota_exceeded.as_str(), true)
     } else if told.contains("violates PodSecurity") {
         ("PodSecurityRefused", false)
     } else {

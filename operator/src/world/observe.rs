@@ -125,6 +125,7 @@ pub(super) fn snapshot(objects: &Objects) -> Snapshot {
         trail: Trail::default(),
         trial: None,
         untold: None,
+        room: None,
     }
 }
 

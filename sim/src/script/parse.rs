@@ -12,7 +12,7 @@ use super::{Problem, ScriptError};
 use crate::fault::{Fault, Step};
 use crate::gateways::Door;
 use crate::traffic::Calls;
-use crate::world::Death;
+use crate::world::{Death, Places};
 
 const LOAD: &str = "load none|RATE/s of PROMPT and GENERATED";
 const FAILS: &str = "STEP fails COUNT times|always [REASON] [permanently]";
@@ -25,7 +25,7 @@ const SLOWNESS: RangeInclusive<f64> = 0.01..=100.0;
 const SHARES: RangeInclusive<f64> = 0.0..=1.0;
 
 /// Every command, as it is used.
-pub(super) const COMMANDS: [&str; 24] = [
+pub(super) const COMMANDS: [&str; 25] = [
     "apply",
     "set PATH VALUE",
     "unset PATH",
@@ -33,6 +33,7 @@ pub(super) const COMMANDS: [&str; 24] = [
     "abort REVISION",
     "advance LENGTH",
     "start-delay LENGTH",
+    "places COUNT|unbounded [REASON]",
     "crash REVISION [COUNT]",
     "drift REVISION",
     "requests REVISION COUNT for LENGTH",
@@ -76,6 +77,8 @@ pub enum Command {
     Advance(Duration),
     /// Let replicas take so long to start from now on.
     StartDelay(Duration),
+    /// Let there be so many places for replicas from now on, or any number.
+    Places(Option<Places>),
     /// End ready replicas of a revision.
     Crash(Named, usize),
     /// Let someone else change what a revision is made of.
@@ -198,6 +201,9 @@ fn command(text: &str, block: &str) -> Result<Command, Problem> {
         ["abort", revision] => Command::Steer("abort", named(revision)?),
         ["advance", length] => Command::Advance(duration(length)?),
         ["start-delay", length] => Command::StartDelay(duration(length)?),
+        ["places", "unbounded"] => Command::Places(None),
+        ["places", places] => Command::Places(Some(self::places(places, "Unschedulable")?)),
+        ["places", places, reason] => Command::Places(Some(self::places(places, reason)?)),
         ["crash", revision] => Command::Crash(named(revision)?, 1),
         ["crash", revision, times] => Command::Crash(named(revision)?, count(times)?),
         ["drift", revision] => Command::Drift(named(revision)?),
@@ -227,6 +233,13 @@ fn command(text: &str, block: &str) -> Result<Command, Problem> {
         ["remove"] => Command::Remove,
         [first, ..] => return Err(unknown(first)),
         [] => return Err(unknown("")),
+    })
+}
+
+fn places(places: &str, reason: &str) -> Result<Places, Problem> {
+    Ok(Places {
+        count: count(places)?,
+        reason: reason.to_owned(),
     })
 }
 

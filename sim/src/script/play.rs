@@ -83,6 +83,7 @@ impl Player {
             }
             Command::Advance(length) => self.simulation.advance(*length)?,
             Command::StartDelay(length) => world.start_delay = *length,
+            Command::Places(places) => world.set_places(places.clone()),
             Command::InFlight(known) => world.counts_requests = *known,
             Command::Fail(step, fault) => world.faults.set(*step, fault.clone()),
             Command::Work(step) => world.faults.clear(*step),

@@ -136,6 +136,9 @@ impl Printer {
             rollout.steps,
             end.unwrap_or_default()
         ));
+        if let Some(plan) = &rollout.plan {
+            self.line(&format!("  {}", plan.message));
+        }
         if let Some(answers) = &rollout.answers {
             let found = answers.evaluations.iter().map(evaluated);
             self.line(&format!(

@@ -277,7 +277,7 @@ impl Simulation {
             .into_iter()
             .zip(turn.outcomes)
             .collect();
-        self.watch_scale(&done);
+        self.watch_scale(&done, turn.decision.memory.rollout.as_ref());
         if self.world.take_death() {
             self.world.follow(false);
             let until = after(self.world.now(), self.down);

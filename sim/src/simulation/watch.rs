@@ -2,6 +2,8 @@
 
 use chandler_core::decide::Action;
 use chandler_core::load::FRESH;
+use chandler_core::memory::Memory;
+use chandler_core::rollout::{RolloutMemory, restored};
 use chandler_core::validate::{Replicas, TakeOver};
 use chandler_core::world::Outcome;
 
@@ -30,7 +32,11 @@ impl Simulation {
 
     /// Requests may end with their revision at its drain deadline and no sooner.
     pub(super) fn watch_drain(&mut self, lost: &Lost) {
-        let drain = self.spec.as_ref().map(|spec| spec.worker.drain());
+        let memory = Memory::from_status(Some(&self.status()));
+        let made = |spec| restored(spec, &lost.revision, &memory);
+        let spec = self.spec.as_ref();
+        let made = spec.and_then(made);
+        let drain = made.as_ref().or(spec).map(|spec| spec.worker.drain());
         // The deadline is kept by the operator's clock.
         let set = self.clock.forward_since(lost.shut_since);
         let now = after(self.world.now(), set);
@@ -43,11 +49,19 @@ impl Simulation {
     }
 
     /// A count that follows the load stays within its bounds, and never shrinks on what is not told.
-    pub(super) fn watch_scale(&mut self, done: &[(Action, Outcome)]) {
+    pub(super) fn watch_scale(
+        &mut self,
+        done: &[(Action, Outcome)],
+        rollout: Option<&RolloutMemory>,
+    ) {
         let Some(Replicas::Scaled { min, max, .. }) = self.spec.as_ref().map(|it| it.replicas)
         else {
             return;
         };
+        // One takes the places of another: the count is of both together.
+        if rollout.is_some_and(|rollout| rollout.in_place().is_some()) {
+            return;
+        }
         for (action, outcome) in done {
             let Action::Scale { revision, from, to } = action else {
                 continue;

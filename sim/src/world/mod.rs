@@ -3,12 +3,14 @@
 mod answers;
 mod load;
 mod perform;
+mod places;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chandler_core::analysis::Trials;
 pub(crate) use perform::lock;
+pub use places::Places;
 
 use chandler_core::snapshot::{RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::ModelKey;
@@ -36,6 +38,8 @@ pub struct SimWorld {
     /// The model's, once an operator has looked.
     key: Option<ModelKey>,
     revisions: BTreeMap<String, Revision>,
+    /// Where replicas may be; `None` if there is room for any number.
+    places: Option<Places>,
     weights: Weights,
     gateways: Gateways,
     /// Those who ask steadily, once any have.
@@ -87,6 +91,7 @@ impl Default for SimWorld {
             now: START,
             key: None,
             revisions: BTreeMap::new(),
+            places: None,
             weights: Weights::new(),
             gateways: Gateways::default(),
             callers: None,
@@ -125,6 +130,7 @@ impl SimWorld {
             trail: scrapes.map(|it| it.trail(self.now)).unwrap_or_default(),
             trial: None,
             untold: None,
+            room: self.room(),
         }
     }
 

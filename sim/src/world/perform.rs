@@ -38,6 +38,7 @@ impl SimWorld {
             Action::SetTraffic { from, to } => self.set_traffic(from, to)?,
             Action::Retire { revision } => self.retire(revision)?,
         }
+        self.place();
         self.meet();
         Ok(Outcome::Done)
     }
@@ -47,7 +48,7 @@ impl SimWorld {
             return Err(conflict("the revision is there already"));
         }
         let mut revision = Revision::new(self.now);
-        revision.resize(name, replicas, self.now, self.start_delay);
+        revision.resize(name, replicas);
         self.revisions.insert(name.to_owned(), revision);
         Ok(())
     }
@@ -57,7 +58,7 @@ impl SimWorld {
         if revision.replicas.len() != from as usize {
             return Err(conflict("the count is another by now"));
         }
-        revision.resize(name, to, self.now, self.start_delay);
+        revision.resize(name, to);
         Ok(())
     }
 

@@ -100,6 +100,7 @@ impl RunArgs {
             evaluator_image: self.evaluator_image.clone(),
             worker_env: self.worker_env.iter().cloned().collect::<BTreeMap<_, _>>(),
             node_cache: self.node_cache.clone(),
+            sees_nodes: self.watch_namespace.is_none(),
         }
     }
 }

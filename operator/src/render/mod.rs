@@ -40,6 +40,8 @@ pub struct Site {
     pub worker_env: BTreeMap<String, String>,
     /// Folder of a node for `cache.kind: node`.
     pub node_cache: String,
+    /// Whether nodes and the pods of all namespaces may be looked at.
+    pub sees_nodes: bool,
 }
 
 /// The object with its image written out, so that the image is part of the revision's hash: an

@@ -61,6 +61,7 @@ fn site() -> Site {
         evaluator_image: Some("example.com/chandler:1".to_owned()),
         worker_env: BTreeMap::from([("HF_ENDPOINT".to_owned(), "http://hub.test".to_owned())]),
         node_cache: "/var/lib/chandler/models".to_owned(),
+        sees_nodes: true,
     }
 }
 

@@ -13,6 +13,9 @@ use serde::de::DeserializeOwned;
 
 use super::error::WorldError;
 
+/// Objects of a long list that are asked for at once.
+const PAGE: u32 = 500;
+
 type Result<T> = std::result::Result<T, WorldError>;
 
 /// Kinds that live in a namespace and are known when this is compiled.
@@ -63,6 +66,25 @@ impl Cluster {
         let found = self.api::<K>().list(&params).await;
         let found = found.map_err(|error| failed("list", &plural::<K>(), error))?;
         Ok(found.items)
+    }
+
+    /// Everything in the cluster that these fields pick, page by page.
+    pub(super) async fn list_all<K>(&self, fields: &str) -> Result<Vec<K>>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let api = Api::<K>::all(self.client.clone());
+        let mut params = ListParams::default().fields(fields).limit(PAGE);
+        let mut all = Vec::new();
+        loop {
+            let page = api.list(&params).await;
+            let page = page.map_err(|error| failed("list", &plural::<K>(), error))?;
+            all.extend(page.items);
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(all),
+            }
+        }
     }
 
     /// The object of this name, whatever its labels. A list of one: the operator can then do
@@ -156,7 +178,7 @@ struct Count {
     replicas: i32,
 }
 
-fn plural<K: Kind>() -> String {
+fn plural<K: Resource<DynamicType = ()>>() -> String {
     K::plural(&()).into_owned()
 }
 

@@ -8,13 +8,16 @@
 //! | `services` | list, create, patch, delete | headless and stable Services |
 //! | `poddisruptionbudgets` (policy) | list, create, patch, delete | drains take few replicas at a time |
 //! | `pods` | list | readiness, failures, addresses, last words |
+//! | `resourcequotas` | list | room for more replicas |
 //! | `jobs` (batch) | list, create, patch, delete | resolving sources, judging answers |
 //!
 //! The gateways and the replicas are asked for their metrics over plain HTTP, by address; replicas
 //! of models that follow their load each second, which is [`crate::scrape`]'s.
 //!
+//! Where it looks after all namespaces, `nodes` and the pods of all are listed too, for that room.
+//!
 //! Nothing is got by name: a list with a field selector finds one object with the right to list.
-//! Watching is the controller's. Secrets, claims and nodes are never read.
+//! Watching is the controller's. Secrets and claims are never read.
 
 mod api;
 mod drift;
@@ -28,6 +31,7 @@ mod owner;
 mod perform;
 mod probe;
 mod resolve;
+mod room;
 mod words;
 
 #[cfg(test)]
@@ -172,6 +176,7 @@ impl ClusterModel {
             }
         }
         self.hear(&objects, &mut snapshot).await;
+        snapshot.room = self.room().await?;
         Ok(snapshot)
     }
 }

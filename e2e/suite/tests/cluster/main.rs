@@ -9,6 +9,7 @@ mod external;
 mod gpus;
 mod hpa;
 mod life;
+mod placing;
 mod quiet;
 mod rollouts;
 mod scale;

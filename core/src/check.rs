@@ -88,7 +88,7 @@ pub fn check(
     let mut broken = Vec::new();
     let mut world = Projection::of(seen);
     for action in &decision.actions {
-        bounds(spec, memory, &world, action, now, &mut broken);
+        bounds(spec, seen, memory, (&world, action), now, &mut broken);
         rest(spec, seen, action, &mut broken);
         shrinking(spec, seen, memory, action, &mut broken);
         world.apply(action, &mut broken);
@@ -182,9 +182,9 @@ fn shrinking(
 /// places of another, what they have together counts, see [`capacity`].
 fn bounds(
     spec: &Validated,
+    seen: &Snapshot,
     memory: &Memory,
-    world: &Projection,
-    action: &Action,
+    (world, action): (&Projection, &Action),
     now: Timestamp,
     broken: &mut Vec<Violation>,
 ) {
@@ -202,7 +202,7 @@ fn bounds(
     };
     let mut weights = world.weights.iter();
     let is_beside = replicas > 0 && weights.any(|(name, weight)| keeps(name, *weight));
-    let is_part = replicas > 0 && places::in_place(spec, memory).is_some();
+    let is_part = replicas > 0 && places::in_place_now(spec, seen, memory).is_some();
     if replicas > max || (replicas < min && !is_beside && !is_part) {
         broken.push(Violation::OutOfBounds {
             revision: revision.clone(),
@@ -312,7 +312,7 @@ fn capacity(
     let (least, _) = spec.bounds(now);
     let failed = progress::failed(memory);
     let goes_back = progress::fallback(spec, memory).is_some();
-    let in_place = places::in_place(spec, memory).filter(|_| !goes_back);
+    let in_place = places::in_place_now(spec, seen, memory).filter(|_| !goes_back);
     let (before, after, out) = match in_place {
         Some(it) => (seen.bearing(failed), world.bearing(), it.budget(least).out),
         None => (seen.strongest(failed), world.strongest(), 0),

@@ -22,8 +22,7 @@ pub(super) fn plan(
     now: Timestamp,
     decision: &mut Decision,
 ) {
-    let in_place = places::in_place(spec, &decision.memory);
-    let in_place = in_place.filter(|_| places::held(seen, &decision.memory).is_some());
+    let in_place = places::in_place_now(spec, seen, &decision.memory);
     let budget = in_place.map(|it| it.budget(wanted));
     let is_needed = wanted > 0 && bearing(&spec.revision, seen).next().is_some();
     let Some(budget) = budget.filter(|_| is_needed) else {

@@ -94,6 +94,15 @@ pub(crate) fn in_place<'a>(spec: &Validated, memory: &'a Memory) -> Option<&'a I
     progress::of(spec, memory)?.in_place()
 }
 
+/// The same, as long as replicas of both are there.
+pub(crate) fn in_place_now<'a>(
+    spec: &Validated,
+    seen: &Snapshot,
+    memory: &'a Memory,
+) -> Option<&'a InPlace> {
+    in_place(spec, memory).filter(|_| held(seen, memory).is_some())
+}
+
 /// The count that is held while replicas take the places of others, or are brought back there: no
 /// single revision has it.
 pub(crate) fn held(seen: &Snapshot, memory: &Memory) -> Option<u32> {

@@ -59,6 +59,9 @@ impl Simulation {
             return;
         };
         // One takes the places of another: the count is of both together.
+        let revisions = self.world.snapshot().revisions.len();
+        let is_on = |rollout: &RolloutMemory| rollout.is_open() || revisions > 1;
+        let rollout = rollout.filter(|rollout| is_on(rollout));
         if rollout.is_some_and(|rollout| rollout.in_place().is_some()) {
             return;
         }

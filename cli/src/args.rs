@@ -43,6 +43,8 @@ pub(crate) enum Command {
     /// See and steer how a model in a cluster goes from one revision to another.
     #[command(subcommand)]
     Rollout(RolloutCommand),
+    /// Tell what applying a manifest to a cluster would do, and change nothing.
+    Plan(PlanArgs),
     /// Tell why a model in a cluster has the replicas that it has.
     Explain(ModelArgs),
     /// Print the CustomResourceDefinition, for `kubectl apply -f -`.
@@ -76,6 +78,20 @@ pub(crate) struct ClusterArgs {
 pub(crate) struct GatewayArgs {
     /// Namespace of the gateway.
     #[arg(short = 'n', long, value_name = "NAMESPACE", default_value = SYSTEM_NAMESPACE)]
+    pub(crate) namespace: String,
+
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// File of the manifests, as `kubectl apply -f` takes it.
+    #[arg(short = 'f', long, value_name = "FILE", required = true)]
+    pub(crate) filename: Vec<PathBuf>,
+
+    /// Namespace of what names none.
+    #[arg(short = 'n', long, value_name = "NAMESPACE", default_value = "default")]
     pub(crate) namespace: String,
 
     #[command(flatten)]

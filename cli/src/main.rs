@@ -13,6 +13,7 @@ mod local;
 mod manifest;
 mod openai;
 mod output;
+mod plan;
 mod rollout;
 mod runner;
 mod simulate;
@@ -56,6 +57,7 @@ fn run(command: args::Command) -> ExitCode {
         args::Command::Simulate(simulate) => simulate::run(&simulate),
         args::Command::Keys(keys) => keys::run(&keys),
         args::Command::Rollout(command) => rollout::run(&command),
+        args::Command::Plan(plan) => plan::run(&plan),
         args::Command::Explain(explain) => explain::run(&explain),
         args::Command::Crd => crd(),
     }

@@ -13,6 +13,7 @@ pub mod cycle;
 pub mod decide;
 pub mod load;
 pub mod memory;
+pub mod outlook;
 pub mod retry;
 pub mod rollout;
 pub mod scale;

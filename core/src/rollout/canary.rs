@@ -66,7 +66,7 @@ pub(super) struct At {
 }
 
 /// Replicas that so much of the traffic needs, of those that all of it needs.
-pub(super) fn replicas(weight: u32, wanted: u32) -> u32 {
+pub(crate) fn replicas(weight: u32, wanted: u32) -> u32 {
     let share = (u64::from(wanted) * u64::from(weight)).div_ceil(100);
     u32::try_from(share).unwrap_or(wanted).clamp(1, wanted)
 }

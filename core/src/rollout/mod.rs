@@ -22,6 +22,7 @@ use crate::validate::{TakeOver, Validated};
 use crate::why::Why;
 use crate::worker::WorkerSpec;
 
+pub(crate) use canary::replicas;
 pub use memory::{End, RolloutMemory, Stage};
 pub use places::{InPlace, Plan, asks_for_room};
 pub(crate) use progress::rival;

@@ -74,6 +74,11 @@ pub enum TakeOver {
 }
 
 impl TakeOver {
+    /// Whether new replicas come beside the old ones.
+    pub(crate) fn is_beside(self) -> bool {
+        matches!(self, Self::Canary | Self::BlueGreen)
+    }
+
     /// Whether traffic may go over in steps.
     fn may_step(self) -> bool {
         matches!(self, Self::Canary | Self::OneOutFirst)

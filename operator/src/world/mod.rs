@@ -56,6 +56,7 @@ use crate::render::{Blueprint, Site};
 use crate::scrape::Scraper;
 
 pub use error::WorldError;
+pub use room::room_for;
 
 /// One model of a cluster, for one turn.
 pub struct ClusterModel {

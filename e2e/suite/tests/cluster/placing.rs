@@ -1,6 +1,7 @@
 //! New replicas come where there is room for them, and in the places of old ones where there is none;
 //! callers notice neither. The cluster's graphics cards are none, but they are counted as real ones.
 
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 
 use anyhow::{Context, Result, ensure};
@@ -25,14 +26,32 @@ const CALLERS: usize = 2;
 const TAINT: &str = "chandler.dev/test";
 
 /// A model of which each replica takes a graphics card, and whose revisions differ by their queue's length.
-async fn apply(space: &Space, replicas: usize, queue: u32, rollout: &str) -> Result<()> {
+fn spec(space: &Space, replicas: usize, queue: u32, rollout: &str) -> String {
     let served = &space.name;
-    let spec = format!(
+    format!(
         "{{model: {{source: {EMBEDDINGS}, servedName: {served}}}, replicas: {replicas}, \
          server: {{drainSeconds: 2, maxQueue: {queue}, resources: {{limits: {{{GPU}: 1}}}}}}, \
          rollout: {{{rollout}}}}}"
-    );
+    )
+}
+
+async fn apply(space: &Space, replicas: usize, queue: u32, rollout: &str) -> Result<()> {
+    let spec = spec(space, replicas, queue, rollout);
     space.apply_model("m", &spec).await.map(drop)
+}
+
+/// What `chandler plan` tells of it.
+fn planned(space: &Space, replicas: usize, queue: u32, rollout: &str) -> Result<String> {
+    let spec = spec(space, replicas, queue, rollout);
+    let mut file = tempfile::Builder::new().suffix(".yaml").tempfile()?;
+    write!(
+        file,
+        "{{apiVersion: chandler.dev/v1alpha1, kind: ModelDeployment, \
+          metadata: {{name: m, namespace: {}}}, spec: {spec}}}",
+        space.name
+    )?;
+    let path = file.path().to_str().context("a path")?;
+    chandler(&["plan", "-f", path])
 }
 
 /// The same, ready and under load.
@@ -100,7 +119,17 @@ async fn on_a_full_cluster_one_replica_after_another_is_replaced() {
         until_rollout(&space, "taken back", is_back).await?;
         space.wait_ready("m").await?;
 
+        let told = planned(&space, count, 102, rollout)?;
+        let before = space.models().get("m").await?;
         apply(&space, count, 102, rollout).await?;
+        let going = until_rollout(&space, "planned", |it| it.plan.is_some()).await?;
+        for words in [going.revision.as_str(), "oneOutFirst", message(&going)] {
+            ensure!(told.contains(words), "{words} is not in {told}");
+        }
+        ensure!(
+            before.metadata.generation == Some(3),
+            "the plan changed something"
+        );
         let through = |it: &RolloutStatus| it.phase == RolloutPhase::Completed && it.step == 2;
         until_rollout(&space, "through", through).await?;
         let told = chandler(&["rollout", "status", "m", "-n", &space.name])?;

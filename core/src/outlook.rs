@@ -23,6 +23,8 @@ pub struct Outlook {
     pub from: Option<String>,
     /// Whether it has all the traffic already.
     pub serves: bool,
+    /// How it failed before, if it did and would not be tried again.
+    pub failed: Option<String>,
     /// How it would take over.
     pub strategy: Strategy,
     /// Where its replicas would go; `None` where there is nothing to choose.
@@ -63,7 +65,9 @@ pub fn outlook(spec: &Validated, seen: &Snapshot, memory: &Memory, now: Timestam
     let decided = decide(spec, seen, memory, now).memory;
     let rollout = progress::of(spec, &decided);
     let serves = seen.weight(&spec.revision) == 100;
-    let from = rollout.and_then(|it| it.from.clone()).filter(|_| !serves);
+    let failed = rollout.and_then(|it| it.failed());
+    let goes = !serves && failed.is_none();
+    let from = rollout.and_then(|it| it.from.clone()).filter(|_| goes);
     let wanted = scale::wanted(spec, seen, &decided, now).replicas;
     let strategy = rollout::strategy(spec, &decided);
     let in_place = rollout.and_then(|it| it.in_place());
@@ -75,6 +79,7 @@ pub fn outlook(spec: &Validated, seen: &Snapshot, memory: &Memory, now: Timestam
     Outlook {
         revision: spec.revision.clone(),
         serves,
+        failed: failed.map(|end| end.message.clone()),
         strategy: strategy.into(),
         plan: rollout.and_then(|it| it.plan.clone()),
         replicas: wanted,

@@ -25,9 +25,6 @@ pub(super) struct Told<'a> {
 pub(super) fn of(told: &Told<'_>) -> String {
     let Told { spec, ahead, .. } = told;
     let mut lines = vec![head(told)];
-    if spec.paused {
-        lines.push("the spec is paused: nothing happens until it is not".to_owned());
-    }
     if let Some(plan) = ahead.plan.as_ref().filter(|_| ahead.from.is_some()) {
         lines.push(plan.message.clone());
     }
@@ -47,6 +44,17 @@ fn head(told: &Told<'_>) -> String {
         true => format!("revision {}", ahead.revision),
         false => "a revision, whose name depends on the operator's image,".to_owned(),
     };
+    if spec.paused {
+        return format!(
+            "{key}: {revision} is asked for, and nothing happens while the spec is paused"
+        );
+    }
+    if let Some(message) = &ahead.failed {
+        return format!(
+            "{key}: {revision} failed and is not tried again until the spec is another, or by \
+             `chandler rollout retry`: {message}"
+        );
+    }
     match (&ahead.from, told.before) {
         (Some(from), _) => format!(
             "{key}: {revision} takes over from revision {from} by strategy {}",
@@ -255,6 +263,31 @@ models/m: revision NEW takes over from revision OLD by strategy canary
     }
 
     #[test]
+    fn one_that_failed_is_not_tried_again_by_itself() {
+        let mut live = serving("hf://org/first");
+        let new = object("hf://org/second", json!({}));
+        let spec = validate(&new).expect("good");
+        let at = "2026-01-01T00:10:00.000000Z";
+        let rollout = json!({
+            "revision": spec.revision, "from": validate(&live).expect("good").revision,
+            "strategy": "blueGreen", "phase": "RolledBack", "stepBeganAt": at, "beganAt": at,
+            "policy": spec.rollout.hash,
+            "end": {"at": at, "reason": "AnalysisFailed", "message": "it was too slow"},
+        });
+        let status = live.status.as_mut().expect("a status");
+        status.rollout = Some(serde_json::from_value(rollout).expect("a rollout"));
+        let text = told(Some(&live), new.clone(), 2);
+        assert!(
+            text.contains("is not tried again") && text.contains("too slow"),
+            "{text}"
+        );
+        let mut again = new;
+        again.spec.rollout.get_or_insert_default().attempt = Some(1);
+        let text = told(Some(&live), again, 2);
+        assert!(text.contains("takes over from"), "{text}");
+    }
+
+    #[test]
     fn what_begins_no_rollout_is_told_as_such() {
         let live = serving("hf://org/first");
         let mut more = object("hf://org/first", json!({}));
@@ -262,6 +295,13 @@ models/m: revision NEW takes over from revision OLD by strategy canary
         assert_eq!(
             told(Some(&live), more, 0),
             "models/m: revision NEW serves and stays\n  replicas: 3, 6 nvidia.com/gpu at once\n"
+        );
+        let mut paused = object("hf://org/second", json!({}));
+        paused.spec.paused = Some(true);
+        let text = told(Some(&live), paused, 0);
+        assert!(
+            text.contains("nothing happens while the spec is paused"),
+            "{text}"
         );
         let first = object("hf://org/first", json!({}));
         let text = told(None, first.clone(), 0);

@@ -1,10 +1,29 @@
 //! The way to a cluster, as kubectl finds it.
 
+use std::process::ExitCode;
+
 use anyhow::{Context, Error, Result, anyhow};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use crate::args::{ClusterArgs, ModelArgs};
+
+/// Runs a command that tells of a cluster: prints what it tells, or why it can't.
+pub(crate) fn tell(command: impl Future<Output = Result<String>>) -> ExitCode {
+    let told = tokio::runtime::Runtime::new()
+        .context("cannot start the runtime")
+        .and_then(|runtime| runtime.block_on(command));
+    match told {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// A client of the cluster that the arguments name, or else the surroundings do.
 pub(crate) async fn connect(args: &ClusterArgs) -> Result<Client> {

@@ -12,25 +12,13 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 
 use crate::args::ModelArgs;
-use crate::cluster::{connect, no_model};
+use crate::cluster::{connect, no_model, tell};
 
 /// Events that are told, the last ones.
 const EVENTS: usize = 10;
 
 pub(crate) fn run(args: &ModelArgs) -> ExitCode {
-    let told = tokio::runtime::Runtime::new()
-        .context("cannot start the runtime")
-        .and_then(|runtime| runtime.block_on(explain(args)));
-    match told {
-        Ok(text) => {
-            print!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    tell(explain(args))
 }
 
 async fn explain(args: &ModelArgs) -> Result<String> {

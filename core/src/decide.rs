@@ -191,8 +191,7 @@ fn pursue(spec: &Validated, seen: &Snapshot, now: Timestamp, decision: &mut Deci
     if let Some(wait) = wanted.look_after {
         decision.wake(after(now, wait));
     }
-    let known = decision.memory.revisions.get(&spec.revision);
-    if known.is_some_and(|known| known.lock.is_some()) {
+    if decision.memory.lock(&spec.revision).is_some() {
         rollout::plan(spec, wanted.replicas, seen, now, decision);
     } else {
         resolve(spec, now, decision);

@@ -97,6 +97,12 @@ impl RevisionMemory {
 }
 
 impl Memory {
+    /// The digests of a revision's files, once they are known.
+    #[must_use]
+    pub fn lock(&self, revision: &str) -> Option<&ModelLock> {
+        self.revisions.get(revision)?.lock.as_ref()
+    }
+
     /// Forgets revisions that are neither `needed` nor among the `most` last ones that are worth keeping.
     pub(crate) fn forget(&mut self, most: usize, needed: impl Fn(&str) -> bool) {
         let past = self.revisions.iter().filter(|(name, _)| !needed(name));

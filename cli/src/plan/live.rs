@@ -3,22 +3,29 @@
 use chandler_core::snapshot::{RevisionSeen, Snapshot, Weights};
 use chandler_crds::status::RevisionStatus;
 use chandler_crds::{ModelDeployment, ModelDeploymentStatus};
+use chandler_operator::render::{Site, with_default_image};
 
-/// The image that the operator gives what names none is that of the newest revision; gives whether
-/// there is one now. It is part of the revision's name.
-pub(super) fn fill_image(
-    object: &mut ModelDeployment,
+/// The object as the operator would take it: with the status that there is, and with the image of the newest
+/// revision where it names none, for that is the operator's. The image is part of the revision's name.
+pub(super) fn taken(
+    object: ModelDeployment,
     status: Option<&ModelDeploymentStatus>,
-) -> bool {
-    object.status = status.cloned();
+) -> ModelDeployment {
     let revisions = status.into_iter().flat_map(|status| &status.revisions);
     let newest = revisions.max_by_key(|revision| revision.created_at.0);
     let image = newest.and_then(|newest| newest.template.as_ref()?.server.as_ref()?.image.clone());
-    let server = object.spec.server.get_or_insert_default();
-    if server.image.is_none() {
-        server.image = image;
-    }
-    server.image.is_some()
+    let mut object = match image {
+        Some(server_image) => {
+            let site = Site {
+                server_image,
+                ..Site::default()
+            };
+            with_default_image(object, &site)
+        }
+        None => object,
+    };
+    object.status = status.cloned();
+    object
 }
 
 /// The revisions as status tells them.

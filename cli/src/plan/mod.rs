@@ -16,23 +16,11 @@ use jiff::Timestamp;
 use kube::{Api, Client};
 
 use crate::args::PlanArgs;
-use crate::cluster::connect;
+use crate::cluster::{connect, tell};
 use crate::manifest;
 
 pub(crate) fn run(args: &PlanArgs) -> ExitCode {
-    let told = tokio::runtime::Runtime::new()
-        .context("cannot start the runtime")
-        .and_then(|runtime| runtime.block_on(plan(args)));
-    match told {
-        Ok(text) => {
-            print!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    tell(plan(args))
 }
 
 async fn plan(args: &PlanArgs) -> Result<String> {
@@ -59,7 +47,7 @@ async fn of_one(client: &Client, args: &PlanArgs, object: &ModelDeployment) -> R
     let found = models.get_opt(&name).await;
     let found = found.with_context(|| format!("{name} could not be read"))?;
     let status = found.as_ref().and_then(|found| found.status.as_ref());
-    let has_image = live::fill_image(&mut object, status);
+    let object = live::taken(object, status);
     let spec = validate(&object).map_err(|invalid| {
         let told: Vec<String> = invalid.iter().map(ToString::to_string).collect();
         anyhow!("{name}: {}", told.join("; "))
@@ -71,7 +59,6 @@ async fn of_one(client: &Client, args: &PlanArgs, object: &ModelDeployment) -> R
         before,
         spec: &spec,
         ahead: &ahead,
-        has_image,
     }))
 }
 

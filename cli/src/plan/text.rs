@@ -18,8 +18,6 @@ pub(super) struct Told<'a> {
     pub(super) before: Option<&'a ModelDeploymentSpec>,
     pub(super) spec: &'a Validated,
     pub(super) ahead: &'a Outlook,
-    /// Whether the server's image is known, which is part of the revision's name.
-    pub(super) has_image: bool,
 }
 
 pub(super) fn of(told: &Told<'_>) -> String {
@@ -40,9 +38,15 @@ pub(super) fn of(told: &Told<'_>) -> String {
 fn head(told: &Told<'_>) -> String {
     let Told { spec, ahead, .. } = told;
     let key = &spec.key;
-    let revision = match told.has_image {
-        true => format!("revision {}", ahead.revision),
-        false => "a revision, whose name depends on the operator's image,".to_owned(),
+    // The image is part of the revision's name.
+    let image = spec
+        .template
+        .server
+        .as_ref()
+        .and_then(|it| it.image.as_ref());
+    let revision = match image {
+        Some(_) => format!("revision {}", ahead.revision),
+        None => "a revision, whose name depends on the operator's image,".to_owned(),
     };
     if spec.paused {
         return format!(
@@ -205,9 +209,9 @@ mod tests {
     }
 
     /// What is told of a manifest where there is room for so many more replicas.
-    fn told(live: Option<&ModelDeployment>, mut object: ModelDeployment, room: u32) -> String {
+    fn told(live: Option<&ModelDeployment>, object: ModelDeployment, room: u32) -> String {
         let status = live.and_then(|live| live.status.as_ref());
-        let has_image = live::fill_image(&mut object, status);
+        let object = live::taken(object, status);
         let spec = validate(&object).expect("good");
         let now = Timestamp::UNIX_EPOCH;
         let memory = resolved(&spec, &Memory::from_status(status), now);
@@ -222,7 +226,6 @@ mod tests {
             before: live.map(|live| &live.spec),
             spec: &spec,
             ahead: &ahead,
-            has_image,
         });
         text.replace(&spec.revision, "NEW")
     }

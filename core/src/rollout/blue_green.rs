@@ -4,11 +4,13 @@
 use jiff::Timestamp;
 
 use super::progress::{self, halted};
-use super::{all_to, answered, answers, ensure, others, retire, retire_spent, settle, shift, shut};
+use super::{
+    all_to, answered, answers, ensure, others, retire, retire_spent, settle, shift, shut,
+    tell_missing,
+};
 use crate::decide::Decision;
 use crate::snapshot::Snapshot;
 use crate::validate::Validated;
-use crate::why::Why;
 
 pub(super) fn plan(
     spec: &Validated,
@@ -52,13 +54,7 @@ fn take_over(
         let without = progress::failed(&decision.memory);
         seen.strongest(without).clamp(1, wanted)
     };
-    if ready < needed {
-        decision.why.push(Why::WaitReady {
-            revision: spec.revision.clone(),
-            ready,
-            needed,
-        });
-    }
+    tell_missing(spec, needed, seen, decision);
     if !answered(spec, seen, now, decision) || (ready < needed && !has_it) {
         return false;
     }

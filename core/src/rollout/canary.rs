@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::progress::{self, halted};
-use super::{answered, answers, blue_green, ensure, retire, spread, traffic};
+use super::{answered, answers, blue_green, ensure, retire, spread, tell_missing, traffic};
 use crate::decide::{Decision, after};
 use crate::memory::Memory;
 use crate::snapshot::{Snapshot, Weights};
@@ -194,13 +194,7 @@ pub(super) fn share(
     let (revision, ready) = (&spec.revision, seen.ready(&spec.revision));
     let has_base = seen.ready(&base.revision) > 0;
     let bears = bear(spec, base, wanted, seen, decision);
-    if ready < needed {
-        decision.why.push(Why::WaitReady {
-            revision: revision.clone(),
-            ready,
-            needed,
-        });
-    }
+    tell_missing(spec, needed, seen, decision);
     if ready == 0 && has_base && bears {
         // It comes back to its step; until then nobody should be sent to it.
         return spread(super::all_to(&base.revision), seen, decision);

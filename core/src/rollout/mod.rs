@@ -74,8 +74,7 @@ pub(crate) fn is_earned(spec: &Validated, seen: &Snapshot, memory: &Memory) -> b
 /// Makes the wanted revision exist with `wanted` replicas.
 fn ensure(spec: &Validated, wanted: u32, seen: &Snapshot, now: Timestamp, decision: &mut Decision) {
     let revision = spec.revision.clone();
-    let known = decision.memory.revisions.get(&revision);
-    let Some(lock) = known.and_then(|known| known.lock.as_ref()) else {
+    let Some(lock) = decision.memory.lock(&revision) else {
         return;
     };
     // A lock is long and most looks find nothing to do: rendered where it is used.
@@ -134,6 +133,18 @@ fn wake_up(revision: &str, now: Timestamp, decision: &mut Decision) {
         && known.answered_at.is_none()
     {
         known.created_at = now;
+    }
+}
+
+/// Tells that not all the replicas of a revision that are needed are ready, if so.
+fn tell_missing(spec: &Validated, needed: u32, seen: &Snapshot, decision: &mut Decision) {
+    let ready = seen.ready(&spec.revision);
+    if ready < needed {
+        decision.why.push(Why::WaitReady {
+            revision: spec.revision.clone(),
+            ready,
+            needed,
+        });
     }
 }
 

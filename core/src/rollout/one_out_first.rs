@@ -8,12 +8,13 @@ use jiff::Timestamp;
 use super::canary::{self, At};
 use super::places::{self, Budget};
 use super::progress::halted;
-use super::{all_to, answered, answers, bearing, ensure, others, resize, retire, spread};
+use super::{
+    all_to, answered, answers, bearing, ensure, others, resize, retire, spread, tell_missing,
+};
 use crate::decide::Decision;
 use crate::memory::Memory;
 use crate::snapshot::{Snapshot, Weights};
 use crate::validate::Validated;
-use crate::why::Why;
 
 pub(super) fn plan(
     spec: &Validated,
@@ -190,18 +191,6 @@ fn roll(
         spread(all_to(&target.revision), seen, decision);
     } else {
         spread(shares(target, &olds, seen), seen, decision);
-    }
-}
-
-/// Tells that not all replicas of a revision are ready, if so.
-fn tell_missing(target: &Validated, needed: u32, seen: &Snapshot, decision: &mut Decision) {
-    let ready = seen.ready(&target.revision);
-    if ready < needed {
-        decision.why.push(Why::WaitReady {
-            revision: target.revision.clone(),
-            ready,
-            needed,
-        });
     }
 }
 

@@ -120,8 +120,7 @@ pub(crate) fn held(seen: &Snapshot, memory: &Memory) -> Option<u32> {
 /// Whether the next decision goes by [the room](crate::snapshot::RoomSeen) that there is.
 #[must_use]
 pub fn asks_for_room(spec: &Validated, memory: &Memory) -> bool {
-    let known = memory.revisions.get(&spec.revision);
-    let is_locked = known.is_some_and(|known| known.lock.is_some());
+    let is_locked = memory.lock(&spec.revision).is_some();
     let mut others = memory.revisions.iter();
     let has_other =
         others.any(|(name, known)| *name != spec.revision && known.answered_at.is_some());
@@ -139,8 +138,7 @@ pub(crate) fn choose(
     decision: &mut Decision,
 ) {
     let memory = &decision.memory;
-    let known = memory.revisions.get(&spec.revision);
-    let is_locked = known.is_some_and(|known| known.lock.is_some());
+    let is_locked = memory.lock(&spec.revision).is_some();
     let may_choose = spec.rollout.auto || spec.rollout.strategy == TakeOver::OneOutFirst;
     let rollout = progress::of(spec, memory).filter(|it| it.is_open());
     let Some(rollout) = rollout.filter(|_| is_locked && may_choose && wanted > 0) else {

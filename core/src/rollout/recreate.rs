@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::progress::halted;
-use super::{answered, ensure, others, retire, settle, shift, shut};
+use super::{answered, ensure, others, retire, settle, shift, shut, tell_missing};
 use crate::decide::Decision;
 use crate::snapshot::Snapshot;
 use crate::validate::Validated;
@@ -41,14 +41,7 @@ pub(super) fn plan(
     }
     ensure(spec, wanted, seen, now, decision);
     let ready = seen.ready(&spec.revision);
-    if ready < wanted {
-        let why = Why::WaitReady {
-            revision: spec.revision.clone(),
-            ready,
-            needed: wanted,
-        };
-        decision.why.push(why);
-    }
+    tell_missing(spec, wanted, seen, decision);
     if wanted > 0 {
         if !answered(spec, seen, now, decision) || ready == 0 {
             return;

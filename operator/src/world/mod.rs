@@ -47,7 +47,7 @@ use chandler_core::rollout::{fallback, restored};
 use chandler_core::snapshot::Snapshot;
 use chandler_core::validate::{ModelKey, Validated, validate};
 use chandler_core::world::{Failure, Outcome, World};
-use chandler_crds::{ModelDeployment, ModelLock};
+use chandler_crds::ModelDeployment;
 
 use self::api::Cluster;
 use self::owner::Owner;
@@ -161,16 +161,12 @@ impl ClusterModel {
         [pursued].into_iter().chain(from).collect()
     }
 
-    fn lock(&self, revision: &str) -> Option<&ModelLock> {
-        self.memory.revisions.get(revision)?.lock.as_ref()
-    }
-
     async fn look(&self) -> Result<Snapshot, WorldError> {
         let objects = observe::objects(&self.cluster, &self.owner).await?;
         let mut snapshot = observe::snapshot(&objects);
         for kept in self.kept() {
             if let Some(seen) = snapshot.revisions.get_mut(&kept.revision)
-                && let Some(lock) = self.lock(&kept.revision)
+                && let Some(lock) = self.memory.lock(&kept.revision)
             {
                 let worker = kept.worker.spec(lock);
                 seen.drifted = self.drifted(&kept.revision, &worker, &objects).await?;

@@ -86,7 +86,7 @@ impl ClusterModel {
     /// A replica of the wanted revision, if there is a question about its room.
     fn asked_about(&self) -> Option<PodSpec> {
         let wanted = self.wanted.as_ref().filter(|_| self.site.sees_nodes)?;
-        let lock = self.lock(&wanted.revision)?;
+        let lock = self.memory.lock(&wanted.revision)?;
         if !asks_for_room(wanted, &self.memory) {
             return None;
         }

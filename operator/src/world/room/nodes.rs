@@ -7,18 +7,19 @@ use k8s_openapi::api::core::v1::{Node, Pod, PodSpec, Taint, Toleration};
 use kube::ResourceExt;
 
 use super::MOST;
-use super::amounts::{Amounts, amounts, asked, take, times};
+use super::amounts::{Amounts, add, amounts, asked, take, times};
 
 /// How many more such pods the nodes have room for, told as a scheduler tells it.
 pub(super) fn room(pod: &PodSpec, nodes: &[Node], pods: &[Pod]) -> RoomSeen {
     let asked = asked(pod);
+    let taken = taken(pods);
     let mut replicas = 0_u32;
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     for node in nodes {
         let (more, reason) = match refusal(pod, node) {
             Some(refusal) => (0, Some(refusal)),
             None => {
-                let (more, short) = times(&asked, &free(node, pods));
+                let (more, short) = times(&asked, &free(node, &taken));
                 (more, short.map(|name| format!("Insufficient {name}")))
             }
         };
@@ -46,15 +47,24 @@ pub(super) fn room(pod: &PodSpec, nodes: &[Node], pods: &[Pod]) -> RoomSeen {
     }
 }
 
+/// What pods have asked for, by their node.
+fn taken(pods: &[Pod]) -> BTreeMap<&str, Amounts> {
+    let mut taken: BTreeMap<&str, Amounts> = BTreeMap::new();
+    for pod in pods.iter().filter_map(|pod| pod.spec.as_ref()) {
+        if let Some(node) = pod.node_name.as_deref() {
+            add(taken.entry(node).or_default(), &asked(pod));
+        }
+    }
+    taken
+}
+
 /// What a node could still give.
-fn free(node: &Node, pods: &[Pod]) -> Amounts {
+fn free(node: &Node, taken: &BTreeMap<&str, Amounts>) -> Amounts {
     let status = node.status.as_ref();
     let mut free = amounts(status.and_then(|it| it.allocatable.as_ref()));
-    let name = node.metadata.name.as_deref();
-    for pod in pods.iter().filter_map(|pod| pod.spec.as_ref()) {
-        if pod.node_name.as_deref() == name {
-            take(&mut free, &asked(pod));
-        }
+    let name = node.metadata.name.as_deref().unwrap_or_default();
+    if let Some(taken) = taken.get(name) {
+        take(&mut free, taken);
     }
     free
 }

@@ -13,7 +13,7 @@ use tokenizers::Tokenizer;
 use tracing::Span;
 
 use job::{Ended, Job};
-use sequence::Sequence;
+use sequence::{Sequence, Wrote};
 
 use super::pace::Pace;
 use super::schedule::{Arrival, Limits, Schedule, SequenceId};
@@ -107,7 +107,7 @@ impl Drop for BatchingEngine {
     }
 }
 
-/// What a step gave for each chunk that writes.
+/// What a step gave after the tokens of which it is wanted.
 type Logits = Vec<Vec<f32>>;
 
 /// What the engine's thread owns.
@@ -155,6 +155,7 @@ impl Batcher {
             caller: job.request.standing.caller,
             priority: job.request.standing.priority,
             prompt: prompt.clone(),
+            scored: job.request.scores_prompt(),
         });
         let most = job.request.max_tokens.min(room);
         let sequence = Sequence::new(job, most, Arc::clone(&self.tokenizer));
@@ -235,15 +236,7 @@ impl Batcher {
 
     fn compute(&mut self, chunks: &[schedule::Chunk]) -> Result<Logits, EngineError> {
         let schedule = &self.schedule;
-        let chunks = chunks.iter().filter_map(|chunk| {
-            let (tokens, blocks) = schedule.sequence(chunk.id)?;
-            Some(Chunk {
-                tokens: &tokens[chunk.positions.clone()],
-                position: chunk.positions.start,
-                blocks,
-                writes: chunk.writes,
-            })
-        });
+        let chunks = chunks.iter().flat_map(|chunk| parts(schedule, chunk));
         let chunks: Vec<Chunk<'_>> = chunks.collect();
         let lm = &mut self.lm;
         let computed = catch_unwind(AssertUnwindSafe(|| lm.forward(&chunks)?.to_vec2()));
@@ -256,18 +249,13 @@ impl Batcher {
             let Some(sequence) = self.sequences.get_mut(&chunk.id) else {
                 continue;
             };
-            sequence.computed(chunk.positions.end);
-            if !chunk.writes {
-                continue;
-            }
-            let Some(logits) = logits.next() else {
-                let problem = EngineError::Model("it gave too few logits".to_owned());
-                self.end(chunk.id, Err(problem), intake);
-                continue;
-            };
-            match sequence.write(&logits, &self.end_tokens) {
-                Ok((token, None)) => self.schedule.wrote(chunk.id, token),
-                Ok((_, Some(reason))) => self.end(chunk.id, Ok(Ended::Finished(reason)), intake),
+            let given: Logits = logits.by_ref().take(chunk.logits()).collect();
+            match sequence.computed(chunk, &given, &self.end_tokens) {
+                Ok(None) => {}
+                Ok(Some(Wrote::Token(token))) => self.schedule.wrote(chunk.id, token),
+                Ok(Some(Wrote::Last(reason))) => {
+                    self.end(chunk.id, Ok(Ended::Finished(reason)), intake);
+                }
                 Err(error) => self.end(chunk.id, Err(error), intake),
             }
         }
@@ -291,6 +279,24 @@ impl Batcher {
         intake.stats.set_cache(self.schedule.cache_usage());
         sequence.job.conclude(ended);
     }
+}
+
+/// A chunk as the model takes it: token by token where the logits after each are wanted.
+fn parts<'a>(schedule: &'a Schedule, chunk: &schedule::Chunk) -> Vec<Chunk<'a>> {
+    let Some((tokens, blocks)) = schedule.sequence(chunk.id) else {
+        return Vec::new();
+    };
+    let all = chunk.positions.len();
+    let size = if chunk.scored { 1 } else { all }.max(1);
+    let parts = tokens[chunk.positions.clone()].chunks(size);
+    let parts = (chunk.positions.start..).step_by(size).zip(parts);
+    let part = |(position, tokens)| Chunk {
+        tokens,
+        position,
+        blocks,
+        writes: chunk.scored || chunk.writes,
+    };
+    parts.map(part).collect()
 }
 
 /// How many sequences write in a step, and how many tokens of prompts it reads beside.

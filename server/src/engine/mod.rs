@@ -43,7 +43,7 @@ pub use stop::StopMatcher;
 pub struct GenerateRequest {
     /// Token ids to go on from; at least one.
     pub prompt: Vec<u32>,
-    /// Most tokens to write; at least one. The engine stops at its context in any case.
+    /// Most tokens to write; with none the prompt is read all the same. The engine stops at its context in any case.
     pub max_tokens: usize,
     /// Texts that end the answer and are no part of it.
     pub stop: Vec<String>,
@@ -55,12 +55,22 @@ pub struct GenerateRequest {
     pub shows_special: bool,
     /// Whether it is told how likely each token was, and of how many in its place.
     pub logprobs: Option<usize>,
+    /// Whether the answer begins with the prompt, of whose tokens `logprobs` are told as well.
+    pub echo: bool,
     /// Where it stands among those that wait.
     pub standing: Standing,
     /// When nobody waits for the answer any more.
     pub deadline: Deadline,
     /// False for the server's own requests, which metrics leave out.
     pub measured: bool,
+}
+
+impl GenerateRequest {
+    /// Whether it is told how likely the tokens of the prompt were.
+    #[must_use]
+    pub fn scores_prompt(&self) -> bool {
+        self.echo && self.logprobs.is_some()
+    }
 }
 
 /// Where a request stands among those that wait: by its priority first, and of equal ones the caller is

@@ -228,6 +228,7 @@ impl TextTask {
             constraint: None,
             shows_special: false,
             logprobs: None,
+            echo: false,
             standing: Standing::default(),
             deadline: Deadline::NEVER,
             measured: false,

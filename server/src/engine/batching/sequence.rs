@@ -8,9 +8,18 @@ use tokenizers::Tokenizer;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::job::Job;
+use crate::engine::schedule::Chunk;
 use crate::engine::{
     Detokenizer, EngineError, Event, FinishReason, Sampler, StopMatcher, TokenLogprobs, Written,
 };
+
+/// What came of the logits after a sequence's last token.
+pub(super) enum Wrote {
+    /// It goes on with this one.
+    Token(u32),
+    /// It is over.
+    Last(FinishReason),
+}
 
 /// A sequence that is not over.
 pub(super) struct Sequence {
@@ -21,6 +30,8 @@ pub(super) struct Sequence {
     most: usize,
     /// Tokens of its prompt that were computed at least once.
     read: usize,
+    /// Tokens of its prompt that were repeated, where that is asked for.
+    repeated: usize,
     began: Option<Instant>,
 }
 
@@ -32,6 +43,7 @@ impl Sequence {
             writer: Writer::new(tokenizer, &job),
             most,
             read: 0,
+            repeated: 0,
             began: None,
             job,
         }
@@ -52,19 +64,54 @@ impl Sequence {
         self.began.map(|began| began.elapsed())
     }
 
-    /// It is computed up to a position. What was read before and is computed anew is not told again.
-    pub(super) fn computed(&mut self, end: usize) {
-        let read = end.min(self.job.request.prompt.len());
+    /// A chunk of it is computed, with these logits after its tokens; tells what it writes, if it does.
+    ///
+    /// # Errors
+    /// They can't be made a token or a text of.
+    pub(super) fn computed(
+        &mut self,
+        chunk: &Chunk,
+        logits: &[Vec<f32>],
+        end_tokens: &[u32],
+    ) -> Result<Option<Wrote>, EngineError> {
+        if logits.len() < chunk.logits() {
+            return Err(EngineError::Model("it gave too few logits".to_owned()));
+        }
+        // What was read before and is computed anew is not told again.
+        let read = chunk.positions.end.min(self.job.request.prompt.len());
         self.job.recorder.prompt(read.saturating_sub(self.read));
         self.read = self.read.max(read);
+        if self.job.request.echo {
+            self.repeat(chunk, logits)?;
+        }
+        match logits.last() {
+            Some(last) if chunk.writes => self.write(last, end_tokens).map(Some),
+            _ => Ok(None),
+        }
     }
 
-    /// Writes the token that follows; tells why it ends with it, if it does.
-    pub(super) fn write(
-        &mut self,
-        logits: &[f32],
-        end_tokens: &[u32],
-    ) -> Result<(u32, Option<FinishReason>), EngineError> {
+    /// Repeats the prompt as far as it was computed. Where it is told how likely its tokens were, that goes one token
+    /// further: the logits after each tell of the next.
+    fn repeat(&mut self, chunk: &Chunk, logits: &[Vec<f32>]) -> Result<(), EngineError> {
+        let prompt = &self.job.request.prompt;
+        let end = chunk.positions.end + usize::from(chunk.scored);
+        let end = end.min(prompt.len());
+        let tokens = (self.repeated..end).map(|at| {
+            // Nothing tells of the first token.
+            let before = at.checked_sub(chunk.positions.start + 1);
+            (prompt[at], before.and_then(|at| logits.get(at)))
+        });
+        self.writer.repeat(tokens)?;
+        self.repeated = self.repeated.max(end);
+        Ok(())
+    }
+
+    /// Writes the token that follows, if any may.
+    fn write(&mut self, logits: &[f32], end_tokens: &[u32]) -> Result<Wrote, EngineError> {
+        if self.most == 0 {
+            self.writer.finish();
+            return Ok(Wrote::Last(FinishReason::Length));
+        }
         let token = match &mut self.job.request.constraint {
             None => self.sampler.sample(logits),
             Some(constraint) => self.sampler.sample(&constraint.mask(logits)?),
@@ -76,7 +123,7 @@ impl Sequence {
         let ended = if end_tokens.contains(&token) {
             Some(FinishReason::Stop)
         } else if self.writer.push(token, logits)? {
-            return Ok((token, Some(FinishReason::Stop)));
+            return Ok(Wrote::Last(FinishReason::Stop));
         } else if self.completes(token)? {
             Some(FinishReason::Stop)
         } else {
@@ -85,7 +132,7 @@ impl Sequence {
         if ended.is_some() {
             self.writer.finish();
         }
-        Ok((token, ended))
+        Ok(ended.map_or(Wrote::Token(token), Wrote::Last))
     }
 
     /// Whether nothing can follow a written token in the form that the answer is held to.
@@ -126,19 +173,46 @@ impl Writer {
 
     /// Shows what `token`, chosen by `logits`, completes; true when that ends the answer.
     fn push(&mut self, token: u32, logits: &[f32]) -> Result<bool, EngineError> {
+        let new = self.add(token, Some(logits))?;
+        let shown = self.stop.push(&new);
+        self.go_on(shown);
+        Ok(self.stop.is_matched())
+    }
+
+    /// Shows tokens of the prompt, each with the logits that told of it, if any did. No stop string ends it.
+    fn repeat<'a>(
+        &mut self,
+        tokens: impl Iterator<Item = (u32, Option<&'a Vec<f32>>)>,
+    ) -> Result<(), EngineError> {
+        let mut text = String::new();
+        for (token, logits) in tokens {
+            text += &self.add(token, logits.map(Vec::as_slice))?;
+        }
+        self.go_on(text);
+        Ok(())
+    }
+
+    /// The text that `token` completes.
+    fn add(&mut self, token: u32, logits: Option<&[f32]>) -> Result<String, EngineError> {
         if let Some(top) = self.logprobs {
-            let told = TokenLogprobs::of(logits, token, top, self.characters);
+            let told = match logits {
+                Some(logits) => TokenLogprobs::of(logits, token, top, self.characters),
+                None => TokenLogprobs::untold(token, self.characters),
+            };
             self.untold.push_back(told);
         }
         let new = self.detokenizer.push(token);
         let new = new.map_err(|e| EngineError::Model(format!("its tokenizer: {e}")))?;
         self.characters += new.chars().count();
-        let shown = self.stop.push(&new);
-        self.shown += shown.chars().count();
+        Ok(new)
+    }
+
+    /// Shows more text, with the tokens that begin in it.
+    fn go_on(&mut self, text: String) {
+        self.shown += text.chars().count();
         let begun = self.untold.partition_point(|told| told.offset < self.shown);
         let logprobs = self.untold.drain(..begun).collect();
-        self.show(shown, logprobs);
-        Ok(self.stop.is_matched())
+        self.show(text, logprobs);
     }
 
     fn finish(&mut self) {

@@ -1,3 +1,5 @@
+mod echo;
+
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -40,6 +42,7 @@ fn ask(prompt: &str) -> GenerateRequest {
         constraint: None,
         shows_special: false,
         logprobs: None,
+        echo: false,
         standing: Standing::default(),
         deadline: Deadline::NEVER,
         measured: true,

@@ -8,8 +8,8 @@ const UNLIKELY: f32 = -9999.0;
 pub struct TokenLogprobs {
     /// The token.
     pub token: u32,
-    /// The natural logarithm of its probability.
-    pub logprob: f32,
+    /// The natural logarithm of its probability; `None` of a first token, which nothing tells of.
+    pub logprob: Option<f32>,
     /// The likeliest tokens with theirs, the likeliest first, and of equal ones the lowest id.
     pub top: Vec<(u32, f32)>,
     /// Characters of the answer before the token.
@@ -36,8 +36,21 @@ impl TokenLogprobs {
         let top = likeliest(logits, top).into_iter();
         Self {
             token,
-            logprob: own.map_or(UNLIKELY, logprob),
+            logprob: Some(own.map_or(UNLIKELY, logprob)),
             top: top.map(|(token, logit)| (token, logprob(logit))).collect(),
+            offset,
+        }
+    }
+}
+
+impl TokenLogprobs {
+    /// A first token, which `offset` characters stand before.
+    #[must_use]
+    pub fn untold(token: u32, offset: usize) -> Self {
+        Self {
+            token,
+            logprob: None,
+            top: Vec::new(),
             offset,
         }
     }
@@ -84,7 +97,7 @@ mod tests {
         // Probabilities 0.5, 0.25, 0.125, 0.125.
         let logits = [4.0f32, 2.0, 1.0, 1.0].map(|share| share.ln() + 3.0);
         let told = TokenLogprobs::of(&logits, 2, 2, 7);
-        assert!((told.logprob - 0.125f32.ln()).abs() < 1e-6);
+        assert!((told.logprob.unwrap() - 0.125f32.ln()).abs() < 1e-6);
         assert_eq!((told.token, told.offset), (2, 7));
         let [(first, most), (second, less)] = told.top[..] else {
             panic!("two were asked for: {told:?}");
@@ -97,9 +110,9 @@ mod tests {
     fn great_and_missing_logits_stay_finite() {
         let logits = [3e38, f32::NEG_INFINITY, -3e38, f32::NAN];
         let told = TokenLogprobs::of(&logits, 0, 9, 0);
-        assert_eq!(told.logprob, 0.0);
+        assert_eq!(told.logprob, Some(0.0));
         assert_eq!(told.top, [(0, 0.0), (2, UNLIKELY)]);
-        assert_eq!(TokenLogprobs::of(&logits, 1, 0, 0).logprob, UNLIKELY);
+        assert_eq!(TokenLogprobs::of(&logits, 1, 0, 0).logprob, Some(UNLIKELY));
         assert_eq!(TokenLogprobs::of(&[], 0, 3, 0).top, []);
     }
 

@@ -6,13 +6,14 @@
 //! taken back: its blocks go, and it is computed anew later.
 
 mod blocks;
+mod step;
 mod turns;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 pub(crate) use blocks::BlockId;
-use blocks::{Blocks, ContentId, NOTHING};
+use blocks::{Beginning, Blocks, ContentId, NOTHING};
+pub(crate) use step::{Arrival, Chunk, Limits, Step};
 use turns::Turns;
 
 /// Names a sequence, in the order of their coming.
@@ -24,49 +25,11 @@ pub(crate) type CallerId = u64;
 /// want little would else keep one waiting for ever.
 const MOST_PASSED: u32 = 64;
 
-/// What bounds all steps.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// Most sequences that are in the cache at a time.
-    pub(crate) sequences: usize,
-    /// Blocks of the cache.
-    pub(crate) blocks: u32,
-    /// Tokens of a block.
-    pub(crate) block_tokens: usize,
-}
-
-/// A sequence that is to go on from a prompt.
-#[derive(Clone, Debug)]
-pub(crate) struct Arrival {
-    pub(crate) caller: CallerId,
-    /// The smaller goes first.
-    pub(crate) priority: i32,
-    /// At least one token, and with all that is to be written no more than the cache holds.
-    pub(crate) prompt: Vec<u32>,
-}
-
-/// Tokens of one sequence that a step computes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Chunk {
-    pub(crate) id: SequenceId,
-    /// Positions in the sequence.
-    pub(crate) positions: Range<usize>,
-    /// True where the logits after the last token are wanted: all tokens before it are computed.
-    pub(crate) writes: bool,
-}
-
-/// What a step computes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Step {
-    pub(crate) chunks: Vec<Chunk>,
-    /// Sequences that lost their blocks.
-    pub(crate) taken_back: Vec<SequenceId>,
-}
-
 #[derive(Debug)]
 struct Sequence {
     caller: CallerId,
     priority: i32,
+    scored: bool,
     /// Those that were read and those that were written.
     tokens: Vec<u32>,
     /// So many of them are in the cache, or will be after this step.
@@ -88,6 +51,14 @@ impl Sequence {
     fn is_writing(&self) -> bool {
         self.computed > 0 && self.left() == 1
     }
+}
+
+/// What is left of a step.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    tokens: usize,
+    /// Logits beside one for each sequence that runs: there is memory for as many as there may be sequences.
+    logits: usize,
 }
 
 /// All sequences that are not done.
@@ -128,6 +99,7 @@ impl Schedule {
             Sequence {
                 caller: arrival.caller,
                 priority: arrival.priority,
+                scored: arrival.scored,
                 tokens: arrival.prompt,
                 computed: 0,
                 blocks: Vec::new(),
@@ -188,19 +160,22 @@ impl Schedule {
     /// nothing when there is nothing to do. Counts as done at once.
     pub(crate) fn step(&mut self, budget: usize) -> Step {
         let mut step = Step::default();
-        let mut budget = budget.max(self.writing()).max(1);
+        let mut left = Left {
+            tokens: budget.max(self.writing()).max(1),
+            logits: self.most.saturating_sub(self.running.len()),
+        };
         self.running
             .sort_by_key(|id| place(&self.sequences[id], *id));
-        self.write(&mut step, &mut budget);
-        self.read(&mut step, &mut budget);
+        self.write(&mut step, &mut left);
+        self.read(&mut step, &mut left);
         if step.taken_back.is_empty() {
-            self.admit(&mut step, &mut budget);
+            self.admit(&mut step, &mut left);
         }
         step
     }
 
     /// A token of each sequence that writes. One that finds no block takes it from the last of all.
-    fn write(&mut self, step: &mut Step, budget: &mut usize) {
+    fn write(&mut self, step: &mut Step, left: &mut Left) {
         let mut at = 0;
         while let Some(id) = self.running.get(at).copied() {
             at += 1;
@@ -216,25 +191,24 @@ impl Schedule {
                     return;
                 }
             }
-            self.compute(id, 1, step, budget);
+            self.compute(id, 1, step, left);
         }
     }
 
     /// Goes on with prompts that are being read; their blocks are held already.
-    fn read(&mut self, step: &mut Step, budget: &mut usize) {
+    fn read(&mut self, step: &mut Step, left: &mut Left) {
         for id in self.running.clone() {
-            let sequence = &self.sequences[&id];
             let is_new = !step.chunks.iter().any(|chunk| chunk.id == id);
-            let tokens = sequence.left().min(*budget);
+            let tokens = self.readable(id, *left);
             if is_new && tokens > 0 {
-                self.compute(id, tokens, step, budget);
+                self.compute(id, tokens, step, left);
             }
         }
     }
 
     /// Begins with those that wait, as long as there is room for all of their tokens.
-    fn admit(&mut self, step: &mut Step, budget: &mut usize) {
-        while *budget > 0 && self.running.len() < self.most {
+    fn admit(&mut self, step: &mut Step, left: &mut Left) {
+        while left.tokens > 0 && left.logits > 0 && self.running.len() < self.most {
             let Some(at) = self.next() else {
                 return;
             };
@@ -246,8 +220,20 @@ impl Schedule {
             self.pass(id);
             self.running.push(id);
             self.hold(id);
-            let tokens = self.sequences[&id].left().min(*budget);
-            self.compute(id, tokens, step, budget);
+            left.logits -= 1;
+            self.compute(id, self.readable(id, *left), step, left);
+        }
+    }
+
+    /// So many tokens of a prompt go on in a step. One whose logits are all wanted takes half of those that are left,
+    /// so that others can begin beside it.
+    fn readable(&self, id: SequenceId, left: Left) -> usize {
+        let sequence = &self.sequences[&id];
+        let tokens = sequence.left().min(left.tokens);
+        if sequence.scored {
+            tokens.min(1 + left.logits / 2)
+        } else {
+            tokens
         }
     }
 
@@ -280,7 +266,11 @@ impl Schedule {
     /// otherwise it would soon be taken back.
     fn fits(&self, id: SequenceId) -> bool {
         let tokens = &self.sequences[&id].tokens;
-        let (known, known_and_free) = self.blocks.known_and_free(tokens);
+        let (known, known_and_free) = if self.sequences[&id].scored {
+            (0, 0)
+        } else {
+            self.blocks.known_and_free(tokens)
+        };
         let new = self.blocks.for_tokens(tokens.len() + 1) - known;
         new + known_and_free + self.running.len() <= self.blocks.free()
     }
@@ -290,7 +280,11 @@ impl Schedule {
         let Some(sequence) = self.sequences.get_mut(&id) else {
             return;
         };
-        let beginning = self.blocks.hold_beginning(&sequence.tokens);
+        let beginning = if sequence.scored {
+            Beginning::default()
+        } else {
+            self.blocks.hold_beginning(&sequence.tokens)
+        };
         sequence.filled = beginning.blocks.len();
         sequence.computed = sequence.filled * self.blocks.block_tokens();
         sequence.content = beginning.content;
@@ -314,18 +308,22 @@ impl Schedule {
         true
     }
 
-    fn compute(&mut self, id: SequenceId, tokens: usize, step: &mut Step, budget: &mut usize) {
+    fn compute(&mut self, id: SequenceId, tokens: usize, step: &mut Step, left: &mut Left) {
         let Some(sequence) = self.sequences.get_mut(&id) else {
             return;
         };
         let from = sequence.computed;
         sequence.computed += tokens;
-        *budget -= tokens;
+        left.tokens -= tokens;
+        if sequence.scored {
+            left.logits -= tokens - 1;
+        }
         self.turns.had_more(sequence.caller, tokens);
         step.chunks.push(Chunk {
             id,
             positions: from..sequence.computed,
             writes: sequence.left() == 0,
+            scored: sequence.scored,
         });
         // Others that begin alike may read it in this very step: each layer writes the keys and values of
         // all before it reads any.

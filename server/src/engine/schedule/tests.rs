@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use proptest::prelude::*;
 
@@ -17,6 +18,7 @@ fn arrival(caller: CallerId, prompt: &[u32]) -> Arrival {
         caller,
         priority: 0,
         prompt: prompt.to_vec(),
+        scored: false,
     }
 }
 
@@ -29,6 +31,7 @@ fn chunk(id: SequenceId, positions: Range<usize>, writes: bool) -> Chunk {
         id,
         positions,
         writes,
+        scored: false,
     }
 }
 
@@ -129,6 +132,33 @@ fn where_the_cache_is_full_the_last_is_taken_back_and_goes_on_later() {
 }
 
 #[test]
+fn of_a_scored_prompt_all_logits_are_wanted_and_no_more_than_there_is_memory_for() {
+    let mut schedule = Schedule::new(LIMITS);
+    let scored = Arrival {
+        scored: true,
+        ..arrival(1, &long(5))
+    };
+    let of = |id, positions: Range<usize>| Chunk {
+        writes: positions.end >= 5,
+        scored: true,
+        id,
+        positions,
+    };
+    let first = schedule.arrive(scored.clone());
+    assert_eq!(go(&mut schedule, 9), [of(first, 0..2)]);
+    let other = schedule.arrive(arrival(2, &long(5)));
+    let expected = [of(first, 2..4), chunk(other, 4..5, true)];
+    assert_eq!(go(&mut schedule, 9), expected);
+    schedule.end(other);
+    assert_eq!(go(&mut schedule, 9), [of(first, 4..5)]);
+    assert_eq!(go(&mut schedule, 9), [of(first, 5..6)]);
+    schedule.end(first);
+    // What the cache knows of it does not count.
+    let again = schedule.arrive(scored);
+    assert_eq!(go(&mut schedule, 9), [of(again, 0..2)]);
+}
+
+#[test]
 fn nobody_is_passed_for_ever() {
     let mut schedule = Schedule::new(Limits {
         sequences: 1,
@@ -156,6 +186,7 @@ enum Act {
         caller: u64,
         priority: i32,
         prompt: Vec<u32>,
+        scored: bool,
         answer: usize,
     },
     Steps(u8),
@@ -166,9 +197,11 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     // Few different tokens, so that beginnings meet.
     let prompt = prop::collection::vec(0..2u32, 1..14);
     let act = prop_oneof![
-        3 => (0..3u64, 0..2i32, prompt, 1..10usize).prop_map(|(caller, priority, prompt, answer)| {
-            Act::Arrive { caller, priority, prompt, answer }
-        }),
+        3 => (0..3u64, 0..2i32, prompt, prop::bool::weighted(0.3), 1..10usize).prop_map(
+            |(caller, priority, prompt, scored, answer)| {
+                Act::Arrive { caller, priority, prompt, scored, answer }
+            },
+        ),
         3 => (1..4u8).prop_map(Act::Steps),
         1 => (0..20usize).prop_map(Act::Cancel),
     ];
@@ -201,6 +234,7 @@ impl Player {
                 caller,
                 priority,
                 prompt,
+                scored,
                 answer,
             } => {
                 let end = prompt.len() + answer;
@@ -208,6 +242,7 @@ impl Player {
                     caller,
                     priority,
                     prompt: prompt.clone(),
+                    scored,
                 });
                 self.open.insert(
                     id,
@@ -239,6 +274,8 @@ impl Player {
         let tokens: usize = step.chunks.iter().map(|chunk| chunk.positions.len()).sum();
         assert!(tokens <= self.budget.max(writing.len()));
         assert!(self.schedule.running.len() <= self.limits.sequences);
+        let logits: usize = step.chunks.iter().map(Chunk::logits).sum();
+        assert!(logits <= self.limits.sequences, "no memory for {logits}");
         assert!(
             step.chunks.is_empty() <= self.open.is_empty(),
             "nothing is done, and some wait"
@@ -299,7 +336,8 @@ impl Player {
         }
         let wanted = self.open.get_mut(&chunk.id).expect("it is open");
         assert_eq!(tokens, wanted.tokens);
-        assert!(wanted.computed == chunk.positions.start || wanted.computed == 0);
+        let is_known = !chunk.scored && wanted.computed == 0;
+        assert!(wanted.computed == chunk.positions.start || is_known);
         wanted.computed = chunk.positions.end;
         assert_eq!(chunk.writes, wanted.computed == wanted.tokens.len());
     }

@@ -95,6 +95,7 @@ impl Prepared {
             constraint: self.aids.constraint,
             shows_special: self.shows_special,
             logprobs: params.logprobs,
+            echo: params.echo,
             standing: params.standing,
             deadline: ticket.deadline(),
             measured: true,

@@ -96,6 +96,7 @@ fn submit(
         constraint: constraint.cloned(),
         shows_special: false,
         logprobs: params.logprobs,
+        echo: params.echo,
         standing: params.standing,
         deadline,
         measured: true,

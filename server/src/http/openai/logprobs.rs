@@ -49,7 +49,7 @@ fn at_most(fields: &mut Fields, name: &'static str, most: u64) -> Result<Option<
 
 /// The `logprobs` of a chat's choice.
 pub(super) fn of_chat(vocabulary: &Vocabulary, tokens: &[TokenLogprobs]) -> Value {
-    let one = |token: u32, logprob: f32| {
+    let one = |token: u32, logprob: Option<f32>| {
         json!({
             "token": vocabulary.text(token),
             "logprob": logprob,
@@ -61,7 +61,7 @@ pub(super) fn of_chat(vocabulary: &Vocabulary, tokens: &[TokenLogprobs]) -> Valu
         let top = told
             .top
             .iter()
-            .map(|(token, logprob)| one(*token, *logprob));
+            .map(|(token, logprob)| one(*token, Some(*logprob)));
         entry["top_logprobs"] = top.collect();
         entry
     });
@@ -69,11 +69,14 @@ pub(super) fn of_chat(vocabulary: &Vocabulary, tokens: &[TokenLogprobs]) -> Valu
 }
 
 /// The `logprobs` of a completion's choice. The written token is among the likeliest, whether it is one of
-/// them or not; of tokens with equal texts the likelier one is told.
+/// them or not; of tokens with equal texts the likelier one is told. A prompt's first token has neither.
 pub(super) fn of_completion(vocabulary: &Vocabulary, tokens: &[TokenLogprobs]) -> Value {
     let likeliest = tokens.iter().map(|told| {
+        let Some(own) = told.logprob else {
+            return Value::Null;
+        };
         let mut all = Map::new();
-        for (token, logprob) in told.top.iter().chain([&(told.token, told.logprob)]) {
+        for (token, logprob) in told.top.iter().chain([&(told.token, own)]) {
             all.entry(vocabulary.text(*token)).or_insert(json!(logprob));
         }
         Value::Object(all)
@@ -132,7 +135,7 @@ mod tests {
         let vocabulary = Vocabulary::new(&byte_tokenizer(), VOCAB, &[EOS]);
         let told = |token: u8, top: &[(u8, f32)]| TokenLogprobs {
             token: u32::from(token),
-            logprob: -2.0,
+            logprob: Some(-2.0),
             top: top.iter().map(|(t, l)| (u32::from(*t), *l)).collect(),
             offset: 3,
         };

@@ -26,6 +26,8 @@ pub(super) struct Params {
     pub(super) stop: Vec<String>,
     /// Whether it is told how likely each token was, and of how many in its place.
     pub(super) logprobs: Option<usize>,
+    /// Whether the prompt comes before the answer.
+    pub(super) echo: bool,
     /// What the answers are held to.
     pub(super) form: Option<Wanted>,
     pub(super) stream: bool,
@@ -58,16 +60,18 @@ const UNSUPPORTED: &[Unsupported] = &[
     unsupported("modalities", |value| *value == json!(["text"]), TEXT_ONLY),
     unsupported("audio", is_nothing, TEXT_ONLY),
     unsupported(
-        "echo",
-        |value| *value == false,
-        "put the prompt before the answer yourself",
-    ),
-    unsupported(
         "suffix",
         is_nothing,
         "leave it out: answers only go on from the prompt",
     ),
 ];
+
+/// What a completion alone has.
+const OF_COMPLETIONS: &[Unsupported] = &[unsupported(
+    "echo",
+    |value| *value == false,
+    "ask /v1/completions, or put the conversation before the answer yourself",
+)];
 
 const fn unsupported(
     name: &'static str,
@@ -104,16 +108,21 @@ impl Params {
         most: usize,
     ) -> Result<Self, ApiError> {
         fields.refuse(UNSUPPORTED)?;
+        let echo = match kind {
+            Kind::Chat => fields.refuse(OF_COMPLETIONS).map(|()| false)?,
+            Kind::Completion => fields.boolean("echo")?.unwrap_or(false),
+        };
         Ok(Self {
             sampling: sampling::take(fields, vocab)?,
             standing: standing::take(fields, named)?,
-            max_tokens: max_tokens(fields)?,
+            max_tokens: max_tokens(fields, kind)?,
             n: answers(fields, most)?,
             stop: stop(fields)?,
             logprobs: match kind {
                 Kind::Chat => logprobs::take_for_chat(fields)?,
                 Kind::Completion => logprobs::take_for_completion(fields)?,
             },
+            echo,
             form: form::take(fields)?,
             stream: fields.boolean("stream")?.unwrap_or(false),
             include_usage: include_usage(fields)?,
@@ -162,10 +171,14 @@ fn answers(fields: &mut Fields, most: usize) -> Result<usize, ApiError> {
     }
 }
 
-/// The newer name wins where both are given.
-fn max_tokens(fields: &mut Fields) -> Result<Option<usize>, ApiError> {
-    let older = fields.integer("max_tokens", 1)?;
-    let newer = fields.integer("max_completion_tokens", 1)?;
+/// The newer name wins where both are given. A completion may have none, for those who ask of the prompt alone.
+fn max_tokens(fields: &mut Fields, kind: Kind) -> Result<Option<usize>, ApiError> {
+    let least = match kind {
+        Kind::Chat => 1,
+        Kind::Completion => 0,
+    };
+    let older = fields.integer("max_tokens", least)?;
+    let newer = fields.integer("max_completion_tokens", least)?;
     let most = newer.or(older);
     Ok(most.map(|most| usize::try_from(most).unwrap_or(usize::MAX)))
 }
@@ -244,6 +257,7 @@ mod tests {
             n: 3,
             stop: vec!["a".to_owned(), "b".to_owned()],
             logprobs: Some(2),
+            echo: false,
             form: None,
             stream: true,
             include_usage: true,

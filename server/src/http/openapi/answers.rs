@@ -219,12 +219,12 @@ struct CompletionChoice {
 }
 
 /// How likely the tokens of a text were: for each its text, the natural logarithm of its probability, those of the
-/// likeliest in its place, and where its text begins, in characters.
+/// likeliest in its place, and where its text begins, in characters. The first token of a prompt has neither of the two.
 #[derive(JsonSchema)]
 struct CompletionLogprobs {
     tokens: Vec<String>,
-    token_logprobs: Vec<f32>,
-    top_logprobs: Vec<BTreeMap<String, f32>>,
+    token_logprobs: Vec<Option<f32>>,
+    top_logprobs: Vec<Option<BTreeMap<String, f32>>>,
     text_offset: Vec<u64>,
 }
 

@@ -25,6 +25,15 @@ pub(in crate::http) struct ChatRequest {
     /// So many of the likeliest tokens are told beside each one, where `logprobs` are.
     #[schemars(range(min = 0, max = 20))]
     top_logprobs: Option<u64>,
+    /// Most tokens of an answer, which may fill the context without it.
+    #[schemars(range(min = 1))]
+    max_tokens: Option<u64>,
+    /// The newer name of `max_tokens`, which wins where both are given.
+    #[schemars(range(min = 1))]
+    max_completion_tokens: Option<u64>,
+    /// The conversation is not repeated.
+    #[schemars(extend("enum" = [false, null]))]
+    echo: Option<bool>,
     #[schemars(flatten)]
     tools: Tools,
     #[schemars(flatten)]
@@ -94,6 +103,14 @@ pub(in crate::http) struct CompletionRequest {
     /// Each token's log probability is told, and so many of the likeliest beside it.
     #[schemars(range(min = 0, max = 5))]
     logprobs: Option<u64>,
+    /// Whether the text begins with the prompt, and `logprobs` with its tokens.
+    echo: Option<bool>,
+    /// Most tokens of an answer, 16 without it. With 0 nothing is written.
+    #[schemars(range(min = 0))]
+    max_tokens: Option<u64>,
+    /// The newer name of `max_tokens`, which wins where both are given.
+    #[schemars(range(min = 0))]
+    max_completion_tokens: Option<u64>,
     #[schemars(flatten)]
     params: Params,
 }
@@ -111,12 +128,6 @@ enum Inputs {
 /// How an answer is to be written and told.
 #[derive(JsonSchema)]
 struct Params {
-    /// Most tokens of an answer. Without it, a chat's answer may fill the context, and a completion has 16.
-    #[schemars(range(min = 1))]
-    max_tokens: Option<u64>,
-    /// The newer name of `max_tokens`, which wins where both are given.
-    #[schemars(range(min = 1))]
-    max_completion_tokens: Option<u64>,
     /// Answers to each prompt.
     #[schemars(range(min = 1))]
     n: Option<u64>,
@@ -228,9 +239,6 @@ struct Harmless {
     /// Answers are plain text.
     #[schemars(extend("enum" = ["", [], {}, null]))]
     audio: Option<Value>,
-    /// The prompt is not repeated.
-    #[schemars(extend("enum" = [false, null]))]
-    echo: Option<bool>,
     /// Answers only go on from the prompt.
     #[schemars(extend("enum" = ["", [], {}, null]))]
     suffix: Option<Value>,

@@ -122,3 +122,39 @@ async fn completions_tell_them_in_their_own_form() {
         assert_eq!(status, 400, "{body}");
     }
 }
+
+#[tokio::test]
+async fn a_completion_tells_how_likely_its_prompt_was() {
+    let server = Server::start(text_model(ToyLm::new("ab"))).await;
+    let ask = json!({"model": "toy", "prompt": [120, 97, 98], "echo": true, "logprobs": 1, "max_tokens": 0});
+    let (status, body) = server.post(COMPLETIONS, &ask).await;
+    assert_eq!(status, 200, "{body}");
+    let choice = &body["choices"][0];
+    assert_eq!(
+        (&choice["text"], &choice["finish_reason"]),
+        (&json!("xab"), &json!("length"))
+    );
+    assert_eq!(body["usage"]["completion_tokens"], 0);
+    let told = &choice["logprobs"];
+    assert_eq!(told["tokens"], json!(["x", "a", "b"]));
+    assert_eq!(told["text_offset"], json!([0, 1, 2]));
+    let likely_ones = &told["token_logprobs"];
+    assert_eq!(
+        (&likely_ones[0], &told["top_logprobs"][0]),
+        (&Value::Null, &Value::Null)
+    );
+    for at in [1, 2] {
+        assert!(close(&likely_ones[at], likely(25)), "{told}");
+        assert_eq!(told["top_logprobs"][at].as_object().unwrap().len(), 1);
+    }
+    // In a stream the answer goes on from it.
+    let ask =
+        json!({"model": "toy", "prompt": "x", "echo": true, "temperature": 0, "stream": true});
+    let chunks = chunks(server.request(COMPLETIONS, &ask).send().await.unwrap()).await;
+    let text = chunks
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["text"].as_str());
+    assert_eq!(text.collect::<String>(), "xab");
+    let (status, body) = server.post(CHAT, &chat(&json!({"echo": true}))).await;
+    assert_eq!((status, &body["error"]["param"]), (400, &json!("echo")));
+}

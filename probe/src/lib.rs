@@ -3,12 +3,14 @@
 //! ones asks in this way.
 
 mod answer;
+mod flight;
 mod http;
 mod idle;
 mod load;
 mod text;
 
 pub use answer::first_answer;
+pub use flight::{Flight, in_flight};
 pub use http::{Client, Failed};
 pub use hyper::StatusCode;
 pub use idle::{idle, least, least_idle};

@@ -42,7 +42,7 @@ pub fn reading(told: &[Sample]) -> Option<Reading> {
 }
 
 /// The values of all series of a metric.
-fn values<'a>(told: &'a [Sample], name: &'a str) -> impl Iterator<Item = f64> + 'a {
+pub(crate) fn values<'a>(told: &'a [Sample], name: &'a str) -> impl Iterator<Item = f64> + 'a {
     let all = told.iter().filter(move |sample| sample.name == name);
     all.map(|sample| sample.value)
 }

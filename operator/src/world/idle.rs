@@ -1,12 +1,12 @@
 //! What is told of a model's requests: by the gateways, and by the replicas of one that follows its
-//! load or may rest.
+//! load or may rest, and of a revision on its way out.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use chandler_core::snapshot::Snapshot;
 use chandler_core::validate::{ModelKey, Validated};
-use chandler_probe::least_idle;
+use chandler_probe::{Flight, in_flight, least_idle};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::ClusterModel;
@@ -17,11 +17,15 @@ use crate::scrape::Replica;
 
 /// A replica tells its metrics in milliseconds; the turn waits for the slowest.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
+/// For so long a revision that has no traffic must have had no request before it counts as drained: a gateway that
+/// hears of the weights a moment later sends it some until then.
+const SETTLED: Duration = Duration::from_secs(5);
 
 impl ClusterModel {
     /// Adds to a snapshot what is told.
     pub(super) async fn hear(&self, objects: &Objects, snapshot: &mut Snapshot) {
         self.measure(objects, snapshot);
+        self.count(objects, snapshot).await;
         if let Some(gateways) = &self.gateways {
             self.rest(gateways, objects, snapshot).await;
         }
@@ -36,6 +40,23 @@ impl ClusterModel {
         }
         self.scraper.register(&key, replicas(objects));
         self.scraper.hear(&key, snapshot);
+    }
+
+    /// The requests that revisions on their way out still have, if each of their replicas tells.
+    async fn count(&self, objects: &Objects, snapshot: &mut Snapshot) {
+        for (revision, pods) in &objects.pods {
+            let known = self.memory.revisions.get(revision);
+            let leaves = known.is_some_and(|known| known.draining_since.is_some());
+            if !leaves || snapshot.weight(revision) > 0 {
+                continue;
+            }
+            if let Some(there) = snapshot.revisions.get_mut(revision)
+                && let Some(replicas) = all_of(there.desired, pods)
+                && let Some(told) = in_flight(&self.probe, &replicas, ANSWER_TIME).await
+            {
+                there.in_flight = still(told);
+            }
+        }
     }
 
     /// What tells of rest. The gateways come first: who asks a replica meanwhile is seen there.
@@ -81,6 +102,19 @@ fn replicas(objects: &Objects) -> Vec<Replica> {
         })
     });
     ready.collect()
+}
+
+/// Where all replicas of a revision are, if each is there and ready: one that is not may still answer somebody.
+fn all_of(desired: u32, pods: &[Pod]) -> Option<Vec<SocketAddr>> {
+    let replicas = ready(pods)?;
+    let all = usize::try_from(desired).ok()?.max(pods.len());
+    (!replicas.is_empty() && replicas.len() == all).then_some(replicas)
+}
+
+/// The requests of a revision without traffic. None, once there have been none for long enough.
+fn still(told: Flight) -> Option<u64> {
+    let is_over = told.requests == 0 && told.idle >= SETTLED;
+    (told.requests > 0 || is_over).then_some(told.requests)
 }
 
 /// Where the ready replicas are, if that is known of each.

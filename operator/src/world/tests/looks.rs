@@ -319,3 +319,36 @@ async fn a_replica_that_tells_of_little_rest_is_not_asked_again() {
         assert_eq!(there.asked(), before + asked - 1, "{told_before} s");
     }
 }
+
+#[tokio::test]
+async fn the_requests_of_a_revision_on_its_way_out_are_counted() {
+    let mut model = Fixture::made().await;
+    let scale = model.scale(2, 1);
+    assert_eq!(model.perform(&scale).await, Outcome::Done);
+    let told =
+        |running, idle: &str| format!("{}{} {idle}\n", load(running, 0, 40), metrics::IDLE_SECONDS);
+    let there = Served::at("127.0.71.3:8000", &told(2, "0")).await;
+    let mut pod = replica(&model, "True");
+    pod["status"]["podIP"] = json!(there.address.ip());
+    model.fake.set("pods/p", &pod);
+    let counted =
+        async |model: &Fixture| model.observe().await.unwrap().revisions[&model.revision].in_flight;
+    assert_eq!(counted(&model).await, None, "it stays");
+    let status = model.object.status.as_mut().unwrap();
+    let since = json!("2026-01-01T00:00:00.000000Z");
+    status.revisions[0].draining_since = serde_json::from_value(since).unwrap();
+    assert_eq!(counted(&model).await, Some(2));
+    there.tells(&told(0, "4.9"));
+    assert_eq!(
+        counted(&model).await,
+        None,
+        "a gateway may not have heard yet"
+    );
+    there.tells(&told(0, "5"));
+    assert_eq!(counted(&model).await, Some(0));
+    there.tells("");
+    assert_eq!(counted(&model).await, None, "it does not tell");
+    there.tells(&told(0, "5"));
+    model.fake.set("pods/q", &replica(&model, "False"));
+    assert_eq!(counted(&model).await, None, "another one may still answer");
+}

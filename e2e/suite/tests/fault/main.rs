@@ -3,6 +3,7 @@
 mod blind;
 mod clock;
 mod cluster;
+mod node;
 mod operator;
 mod prometheus;
 mod takeover;

@@ -70,6 +70,20 @@ pub struct Failure {
     pub transient: bool,
 }
 
+impl Failure {
+    /// Nobody makes the vectors that an evaluation needs.
+    #[must_use]
+    pub fn no_vectors(model: &str) -> Self {
+        Self {
+            reason: "EmbeddingModelUnavailable".to_owned(),
+            message: format!(
+                "the evaluation needs vectors by the ModelDeployment `{model}` of this namespace, which has no ready replica"
+            ),
+            transient: true,
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.reason, self.message)

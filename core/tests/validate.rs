@@ -161,9 +161,16 @@ fn each_invalid_field_is_told_with_what_to_write_instead() {
             "is no name",
         ),
         (
-            json!({"rollout": {"evaluation": [{"name": "a", "suiteRef": {"name": "b"}, "metric": "perplexity", "min": 3}]}}),
+            json!({"rollout": {"evaluation": [{"name": "a", "suiteRef": {"name": "b"}, "metric": "embeddingSimilarity", "min": 0.5}]}}),
             "spec.rollout.evaluation",
-            "write another metric",
+            "as embeddingModelRef.name",
+        ),
+        (
+            json!({"rollout": {"evaluation": [
+                {"name": "a", "suiteRef": {"name": "b"}, "metric": "bleu", "min": 3, "embeddingModelRef": {"name": "e"}},
+            ]}}),
+            "spec.rollout.evaluation",
+            "bleu makes no use of",
         ),
         (
             json!({"rollout": {"strategy": "recreate", "evaluation": [

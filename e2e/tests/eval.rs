@@ -113,6 +113,27 @@ fn answers_are_compared_by_the_vectors_of_another_server() {
 }
 
 #[test]
+fn good_answers_are_likelier_than_others() {
+    let _turn = take_turn();
+    let server = server(layout::CHAT_MODEL);
+    let url = server.api().base();
+    let likely = |answers: [&str; 2]| {
+        let ask = "What is the capital of France?";
+        let suite = [
+            json!({"input": "The capital of France is", "references": answers[0]}),
+            json!({"messages": [{"role": "user", "content": ask}], "references": answers[1]}),
+        ];
+        let (status, told) = report(&suite, &["--metric", "perplexity", "--canary", url]);
+        assert_eq!(status, Some(0), "{told}");
+        told["score"].as_f64().expect("a score")
+    };
+    let good = likely([" Paris.", "The capital of France is Paris."]);
+    let bad = likely([" purple.", "The capital of France is purple."]);
+    assert!(1.0 < good && 2.0 * good < bad, "{good} and {bad}");
+    server.stop().expect("a clean end");
+}
+
+#[test]
 fn what_keeps_a_canary_from_being_judged_is_no_verdict() {
     let nobody = "http://127.0.0.1:1";
     for (arguments, words) in [
@@ -124,7 +145,10 @@ fn what_keeps_a_canary_from_being_judged_is_no_verdict() {
             &["--metric", "bleu", "--canary", nobody],
             "is the server running",
         ),
-        (&["--metric", "perplexity", "--canary", nobody], "no `echo`"),
+        (
+            &["--metric", "klDivergence", "--canary", nobody],
+            "--stable",
+        ),
         (&["--metric", "bleu"], "--canary"),
     ] {
         let suite = &questions()[..1];

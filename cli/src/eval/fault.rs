@@ -41,11 +41,6 @@ impl fmt::Display for Role {
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
-    #[error(
-        "perplexity is of the references' tokens, and a server whose API has no `echo` does not tell \
-         how likely they are: choose another metric, such as klDivergence"
-    )]
-    NoEcho,
     #[error("klDivergence compares with the stable revision: give its address by --stable")]
     NoStable,
     #[error(
@@ -100,7 +95,6 @@ impl Fault {
     /// A word for programs.
     pub(super) fn reason(&self) -> &'static str {
         match self {
-            Self::NoEcho => "MetricUnsupported",
             Self::NoStable => "StableMissing",
             Self::NoEmbeddings => "EmbeddingsMissing",
             Self::Unreadable { .. } => "FileUnreadable",

@@ -8,10 +8,12 @@ use chandler_evaluation::suite::Item;
 use chandler_evaluation::{Evidence, Suite};
 
 use super::args::EvalArgs;
-use super::ask::{Manner, Text, ask_all, embed};
+use super::ask::{Manner, ask_all};
 use super::fault::{Fault, Role};
 use super::question::{FirstToken, Wanted, first_token, text};
+use super::references::logprobs;
 use super::server::Server;
+use super::vectors::{Text, embed};
 
 /// Who is asked.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub(super) struct Gathered {
 #[derive(Debug)]
 pub(super) struct Given {
     pub(super) evidence: Evidence,
-    /// In the suite's order.
+    /// In the suite's order; none where nothing was to be answered.
     pub(super) answers: Vec<String>,
 }
 
@@ -83,7 +85,7 @@ impl Servers {
                 let stable = self.stable.as_ref().ok_or(Fault::NoStable)?;
                 self.first_tokens(args, suite, stable).await
             }
-            Needs::ReferenceLogprobs => Err(Fault::NoEcho),
+            Needs::ReferenceLogprobs => self.reference_logprobs(args, suite).await,
         }
     }
 
@@ -103,6 +105,25 @@ impl Servers {
             None => (None, of(&self.canary).await?),
         };
         Ok(Answers { stable, canary })
+    }
+
+    async fn reference_logprobs(&self, args: &EvalArgs, suite: &Suite) -> Result<Gathered, Fault> {
+        let of = async |server| {
+            let told = logprobs(server, suite.items(), usize::from(args.parallel)).await?;
+            let evidence = Evidence::of_reference_logprobs(suite, &told)?;
+            Ok::<_, Fault>(Given {
+                evidence,
+                answers: Vec::new(),
+            })
+        };
+        let (stable, canary) = match &self.stable {
+            Some(stable) => {
+                let (stable, canary) = tokio::try_join!(of(stable), of(&self.canary))?;
+                (Some(stable), canary)
+            }
+            None => (None, of(&self.canary).await?),
+        };
+        Ok(Gathered { stable, canary })
     }
 
     async fn first_tokens(

@@ -10,10 +10,12 @@ mod fault;
 mod gather;
 mod judge;
 mod question;
+mod references;
 mod rollout;
 mod server;
 #[cfg(test)]
 mod tests;
+mod vectors;
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -61,7 +63,6 @@ fn perform(args: &EvalArgs) -> Result<Outcome, Fault> {
 /// What a metric can't be computed without, told before anyone is asked.
 fn check(args: &EvalArgs) -> Result<(), Fault> {
     match args.metric {
-        EvaluationMetric::Perplexity => Err(Fault::NoEcho),
         EvaluationMetric::KlDivergence if args.servers.stable.is_none() => Err(Fault::NoStable),
         EvaluationMetric::EmbeddingSimilarity if args.servers.embeddings.is_none() => {
             Err(Fault::NoEmbeddings)

@@ -46,6 +46,10 @@ pub(crate) struct JudgeArgs {
     #[arg(long, value_name = "FOLDER")]
     suites: PathBuf,
 
+    /// Base address of a model that makes vectors, by its name. May be written more than once
+    #[arg(long, value_name = "NAME=URL", value_parser = vectors)]
+    embeddings: Vec<(String, Url)>,
+
     /// Write what came of it there as well
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -58,6 +62,11 @@ struct Evaluations(Vec<Evaluation>);
 fn evaluations(text: &str) -> Result<Evaluations, String> {
     let read = serde_json::from_str(text).map(Evaluations);
     read.map_err(|error| error.to_string())
+}
+
+fn vectors(text: &str) -> Result<(String, Url), String> {
+    let (name, url) = text.split_once('=').ok_or("write NAME=URL")?;
+    Ok((name.to_owned(), address(url)?))
 }
 
 pub(crate) fn run(args: &JudgeArgs) -> ExitCode {
@@ -103,6 +112,8 @@ fn judge(args: &JudgeArgs) -> Result<Vec<EvaluationStatus>, Fault> {
 
 /// As if `chandler eval` was asked for one of them.
 fn of_one(args: &JudgeArgs, number: usize, asked: &Evaluation) -> EvalArgs {
+    let mut vectors = args.embeddings.iter();
+    let vectors = vectors.find(|(name, _)| asked.embedding_model() == Some(name));
     EvalArgs {
         suite: file(&args.suites, number, asked),
         metric: asked.metric,
@@ -113,7 +124,7 @@ fn of_one(args: &JudgeArgs, number: usize, asked: &Evaluation) -> EvalArgs {
             model: None,
             canary_model: None,
             stable_model: None,
-            embeddings: None,
+            embeddings: vectors.map(|(_, url)| url.clone()),
             embeddings_model: None,
             api_key: None,
         },

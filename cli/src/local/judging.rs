@@ -27,6 +27,15 @@ pub(super) struct Question {
     pub(super) evaluations: Vec<Evaluation>,
 }
 
+/// Replicas that are asked.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) canary: SocketAddr,
+    pub(super) stable: SocketAddr,
+    /// Those that make vectors, by their model's name.
+    pub(super) embeddings: Vec<(String, SocketAddr)>,
+}
+
 /// Answers that are being judged. Dropping it ends that.
 #[derive(Debug)]
 pub(super) struct Judging {
@@ -50,7 +59,7 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    /// Asks a replica of each revision.
+    /// Asks a replica of each revision, and of each model that makes vectors.
     ///
     /// # Errors
     /// A suite is missing or can't be written.
@@ -58,7 +67,7 @@ impl Judge {
         local: &Local,
         key: &ModelKey,
         question: &Question,
-        [canary, stable]: [SocketAddr; 2],
+        asked: &Asked,
     ) -> Result<Self, Failure> {
         let folder = lay_out(&question.evaluations, &local.suites(), key)?;
         // Plain data serialises.
@@ -66,9 +75,15 @@ impl Judge {
         let mut command = Command::new(std::env::current_exe().map_err(unstarted)?);
         command
             .arg("judge")
-            .args(["--canary", &format!("http://{canary}")])
-            .args(["--stable", &format!("http://{stable}")])
+            .args(["--canary", &format!("http://{}", asked.canary)])
+            .args(["--stable", &format!("http://{}", asked.stable)])
             .args(["--evaluations", &evaluations])
+            .args(asked.embeddings.iter().flat_map(|(model, replica)| {
+                [
+                    "--embeddings".to_owned(),
+                    format!("{model}=http://{replica}"),
+                ]
+            }))
             .arg("--suites")
             .arg(folder.path())
             .stdin(Stdio::null())

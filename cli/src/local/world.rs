@@ -1,5 +1,6 @@
 //! The port to the local world, for one model.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,12 +10,13 @@ use chandler_core::snapshot::{GatewaysSeen, RevisionSeen, Snapshot, Weights};
 use chandler_core::validate::ModelKey;
 use chandler_core::worker::WorkerSpec;
 use chandler_core::world::{Failure, Outcome, World};
+use chandler_crds::spec::Evaluation;
 use chandler_crds::status::StartupTimes;
 use chandler_probe::first_answer;
 use chandler_source::{Source, resolve};
 
 use super::Local;
-use super::judging::{Judge, Question};
+use super::judging::{Asked, Judge, Question};
 use super::replica::Replica;
 use super::rest;
 use super::state::{Model, Models, Revision};
@@ -262,12 +264,20 @@ impl LocalModel {
             };
             Ok(Ok([canary, stable]))
         });
-        let addrs = match begun {
+        let [canary, stable] = match begun {
             Ok(Ok(addrs)) => addrs,
             Ok(Err(outcome)) => return outcome,
             Err(failure) => return Outcome::Failed(failure),
         };
-        let judge = Judge::new(&self.local, &self.key, &question, addrs);
+        let judge = self.vectors_for(&question.evaluations);
+        let judge = judge.and_then(|embeddings| {
+            let asked = Asked {
+                canary,
+                stable,
+                embeddings,
+            };
+            Judge::new(&self.local, &self.key, &question, &asked)
+        });
         let begun = judge.and_then(|judge| {
             self.change(|model, _| {
                 // Under the lock, so that its end finds it noted.
@@ -276,6 +286,32 @@ impl LocalModel {
             })
         });
         begun.map_or_else(Outcome::Failed, |()| Outcome::Pending { blocked: None })
+    }
+
+    /// A ready replica of each model that makes vectors for these.
+    fn vectors_for(
+        &self,
+        evaluations: &[Evaluation],
+    ) -> Result<Vec<(String, SocketAddr)>, Failure> {
+        let names: BTreeSet<&str> = evaluations
+            .iter()
+            .filter_map(Evaluation::embedding_model)
+            .collect();
+        let models = self.local.models();
+        let replica = |name: &str| {
+            let key = ModelKey {
+                namespace: self.key.namespace.clone(),
+                name: name.to_owned(),
+            };
+            let model = models.all.get(&key)?;
+            let mut revisions = model.revisions.keys();
+            revisions.find_map(|revision| model.ready(revision))
+        };
+        let found = names.into_iter().map(|name| match replica(name) {
+            Some(endpoint) => Ok((name.to_owned(), endpoint.addr)),
+            None => Err(Failure::no_vectors(name)),
+        });
+        found.collect()
     }
 
     fn set_traffic(&self, from: &Weights, to: &Weights) -> Result<(), Failure> {

@@ -54,13 +54,14 @@ fn problem(asked: &Evaluation) -> Option<String> {
     if asked.max_regression.is_some_and(|most| most < 0.0) {
         return Some("has a maxRegression below 0: write such as 0.05".to_owned());
     }
-    let missing = match asked.metric {
-        EvaluationMetric::EmbeddingSimilarity => "no field names the server of the vectors",
-        EvaluationMetric::Perplexity => "servers do not tell how likely a prompt is",
-        _ => return None,
-    };
-    Some(format!(
-        "asks for {}, which is not part of this version ({missing}): write another metric",
-        asked.metric
-    ))
+    match (asked.metric, asked.embedding_model()) {
+        (EvaluationMetric::EmbeddingSimilarity, None | Some("")) => {
+            let words = "needs a model that makes vectors: write the name of a ModelDeployment as embeddingModelRef.name";
+            Some(words.to_owned())
+        }
+        (metric, Some(_)) if metric != EvaluationMetric::EmbeddingSimilarity => Some(format!(
+            "has an embeddingModelRef, which {metric} makes no use of: remove it, or write metric: embeddingSimilarity"
+        )),
+        _ => None,
+    }
 }

@@ -135,12 +135,24 @@ pub struct Evaluation {
     pub suite_ref: SuiteReference,
     /// How answers are scored.
     pub metric: EvaluationMetric,
+    /// The model that makes vectors of answers and references, for `embeddingSimilarity`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding_model_ref: Option<ModelReference>,
     /// Lowest score that passes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<f64>,
     /// How far the score may fall below the stable revision's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_regression: Option<f64>,
+}
+
+impl Evaluation {
+    /// The model that makes vectors for it.
+    #[must_use]
+    pub fn embedding_model(&self) -> Option<&str> {
+        let model = self.embedding_model_ref.as_ref()?;
+        Some(model.name.as_str())
+    }
 }
 
 /// A suite in a ConfigMap of the same namespace.
@@ -152,6 +164,14 @@ pub struct SuiteReference {
     /// Key in the ConfigMap. Default: `suite.jsonl`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+}
+
+/// A ModelDeployment of the same namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelReference {
+    /// Its name.
+    pub name: String,
 }
 
 /// How answers are scored.

@@ -14,7 +14,7 @@ use super::{Blueprint, security};
 pub(crate) const EVALUATIONS: &str = "--evaluations";
 
 impl Blueprint<'_> {
-    /// It has no rights on the API, no credentials and no devices: it asks two addresses, and reads the suites.
+    /// It has no rights on the API, no credentials and no devices: it asks replicas by their addresses, and reads the suites.
     pub(super) fn evaluator_pod(&self, revision: &str, asked: &Judgement<'_>) -> PodTemplateSpec {
         let evaluations = asked.evaluations.iter().enumerate();
         let container = Container {
@@ -55,7 +55,10 @@ fn arguments(asked: &Judgement<'_>) -> Vec<String> {
         ("--suites", mounts::SUITES.to_owned()),
         ("--report", mounts::TERMINATION_LOG.to_owned()),
     ];
-    let flags = flags.into_iter();
+    let vectors = asked.embeddings.iter();
+    let vectors =
+        vectors.map(|(model, replica)| ("--embeddings", format!("{model}=http://{replica}")));
+    let flags = flags.into_iter().chain(vectors);
     let flags = flags.flat_map(|(flag, value)| [flag.to_owned(), value]);
     std::iter::once("judge".to_owned()).chain(flags).collect()
 }

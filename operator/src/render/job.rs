@@ -43,6 +43,8 @@ pub struct Judgement<'a> {
     pub stable: SocketAddr,
     /// What is asked, as the spec has it.
     pub evaluations: &'a [Evaluation],
+    /// A replica of each model that makes vectors for them, by its name.
+    pub embeddings: &'a [(String, SocketAddr)],
 }
 
 /// The Job that judges the answers of `revision`. It has the name of the one that resolved its source, which is gone

@@ -140,7 +140,9 @@ fn a_job_that_judges_answers() {
     };
     let evaluations = r#"[
         {"name": "facts", "suiteRef": {"name": "facts"}, "metric": "contains", "min": 0.6},
-        {"name": "style", "suiteRef": {"name": "all", "key": "style"}, "metric": "chrf", "maxRegression": 2.0}
+        {"name": "style", "suiteRef": {"name": "all", "key": "style"}, "metric": "chrf", "maxRegression": 2.0},
+        {"name": "meaning", "suiteRef": {"name": "facts"}, "metric": "embeddingSimilarity", "min": 0.5,
+            "embeddingModelRef": {"name": "vectors"}}
     ]"#;
     let evaluations: Vec<Evaluation> = serde_json::from_str(evaluations).unwrap();
     let judgement = Judgement {
@@ -148,6 +150,7 @@ fn a_job_that_judges_answers() {
         canary: "10.0.0.2:8000".parse().unwrap(),
         stable: "[fd00::1]:8000".parse().unwrap(),
         evaluations: &evaluations,
+        embeddings: &[("vectors".to_owned(), "10.0.0.3:8000".parse().unwrap())],
     };
     insta::assert_yaml_snapshot!(judge_job(&blueprint, &revision, &judgement));
 }

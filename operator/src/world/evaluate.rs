@@ -1,14 +1,21 @@
 //! Having the answers of a revision judged, by a Job.
 
-use chandler_core::world::Outcome;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use chandler_core::world::{Failure, Outcome};
 use chandler_crds::names::{containers, labels};
 use chandler_crds::report::Report;
 use chandler_crds::spec::Evaluation;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 
 use super::ClusterModel;
 use super::errand::Errand;
 use super::error::WorldError;
+use super::observe::{replica_of, serves};
+use super::owner::replicas_of;
+use super::probe::address;
 use crate::render::{EVALUATIONS, Judgement, judge_job};
 
 type Result<T> = std::result::Result<T, WorldError>;
@@ -53,6 +60,7 @@ impl ClusterModel {
                 canary: self.ready_replica(revision).await?.1,
                 stable: self.ready_replica(from).await?.1,
                 evaluations,
+                embeddings: &self.vectors_for(evaluations).await?,
             };
             let new = judge_job(&blueprint, revision, &judgement);
             self.cluster.create(&new).await?;
@@ -67,6 +75,32 @@ impl ClusterModel {
         }
         let outcome = self.come_to(&EVALUATOR, &job, revision).await?;
         Ok(outcome.unwrap_or(Outcome::Pending { blocked: None }))
+    }
+
+    /// A ready replica of each model that makes vectors for these.
+    async fn vectors_for(&self, evaluations: &[Evaluation]) -> Result<Vec<(String, SocketAddr)>> {
+        let models: BTreeSet<&str> = evaluations
+            .iter()
+            .filter_map(Evaluation::embedding_model)
+            .collect();
+        let mut found = Vec::new();
+        for model in models {
+            let pods: Vec<Pod> = self.cluster.list(&replicas_of(model)).await?;
+            let ready = pods.iter().filter(|pod| serves(pod));
+            let ready = ready.filter(|pod| replica_of(model, &pod.metadata).is_some());
+            let replica = ready.filter_map(address).next();
+            let replica = replica.ok_or_else(|| unavailable(Failure::no_vectors(model)))?;
+            found.push((model.to_owned(), replica));
+        }
+        Ok(found)
+    }
+}
+
+fn unavailable(failure: Failure) -> WorldError {
+    WorldError::Worker {
+        reason: failure.reason,
+        message: failure.message,
+        transient: failure.transient,
     }
 }
 

@@ -14,7 +14,7 @@ use kube::Resource;
 use super::api::Cluster;
 use super::error::WorldError;
 use super::failure;
-use super::owner::{Owner, controller, label};
+use super::owner::{Owner, controller, label, replicas_of};
 use crate::render::{revision_name, weights_of};
 
 /// The objects of one model that count.
@@ -35,10 +35,9 @@ pub(super) struct Objects {
 /// Lists what carries the model's label.
 pub(super) async fn objects(cluster: &Cluster, owner: &Owner) -> Result<Objects, WorldError> {
     let selector = format!("{}={}", labels::MODEL, owner.name);
-    let replicas = format!("{selector},{}={}", labels::COMPONENT, labels::SERVER);
     // Deployments last: a pod or a Service that is missing from an earlier list may belong to a
     // revision made in between, and the change wakes the next look.
-    let pods = cluster.list(&replicas).await?;
+    let pods = cluster.list(&replicas_of(&owner.name)).await?;
     let services = cluster.list(&selector).await?;
     let budgets = cluster.list(&selector).await?;
     let deployments = cluster.list(&selector).await?;
@@ -76,7 +75,7 @@ pub(super) fn sort(
         }
     }
     for pod in pods {
-        if let Some(revision) = replica_of(owner, &pod.metadata) {
+        if let Some(revision) = replica_of(&owner.name, &pod.metadata) {
             objects.pods.entry(revision).or_default().push(pod);
         }
     }
@@ -102,16 +101,15 @@ where
 }
 
 /// The revision that a pod is a replica of: its ReplicaSet bears its Deployment's name.
-fn replica_of(owner: &Owner, pod: &ObjectMeta) -> Option<String> {
+pub(super) fn replica_of(model: &str, pod: &ObjectMeta) -> Option<String> {
     let revision = label(pod, labels::REVISION)?;
     let template = label(pod, labels::POD_TEMPLATE_HASH)?;
-    let set = format!("{}-{template}", revision_name(&owner.name, revision));
+    let set = format!("{}-{template}", revision_name(model, revision));
     (controller(pod)?.name == set).then(|| revision.to_owned())
 }
 
 /// The objects in the terms that decisions are made in. Whether anything has drifted takes more
-/// than looking, see [`super::drift`]; what is told of requests, see [`super::idle`]. How many are in
-/// flight is not known: what a gateway sends by weights of a moment ago is in no replica's count.
+/// than looking, see [`super::drift`]; what is told of requests, see [`super::idle`].
 pub(super) fn snapshot(objects: &Objects) -> Snapshot {
     let nothing = Vec::new();
     let revisions = objects.deployments.iter().map(|(revision, deployment)| {

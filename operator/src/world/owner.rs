@@ -57,6 +57,16 @@ impl Owner {
     }
 }
 
+/// What picks the replicas of a model.
+pub(super) fn replicas_of(model: &str) -> String {
+    format!(
+        "{}={model},{}={}",
+        labels::MODEL,
+        labels::COMPONENT,
+        labels::SERVER
+    )
+}
+
 /// The owner that controls an object.
 pub(super) fn controller(object: &ObjectMeta) -> Option<&OwnerReference> {
     let owners = object.owner_references.as_deref().unwrap_or_default();

@@ -3,6 +3,7 @@
 mod asking;
 mod outcomes;
 mod probabilities;
+mod references;
 mod vectors;
 
 use chandler_crds::spec::EvaluationMetric as Metric;

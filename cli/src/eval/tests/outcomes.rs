@@ -114,7 +114,6 @@ async fn a_result_is_told_in_all_forms() {
 #[test]
 fn what_can_not_be_computed_is_refused_before_anyone_is_asked() {
     for (more, reason, words) in [
-        ("--metric perplexity", "MetricUnsupported", "no `echo`"),
         ("--metric klDivergence", "StableMissing", "--stable"),
         (
             "--metric embeddingSimilarity",

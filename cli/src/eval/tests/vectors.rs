@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::eval::ask::BATCH;
+use crate::eval::vectors::BATCH;
 
 /// Makes a vector of the length of a text and of its first byte, and keeps what it was asked.
 async fn embeddings(seen: &Arc<Mutex<Vec<Vec<String>>>>) -> Url {
@@ -112,4 +112,50 @@ async fn a_server_that_makes_too_few_vectors_is_told_with_the_items() {
         );
         assert!(text.contains("not one vector for each text"), "{text}");
     }
+}
+
+/// Takes four tokens, each of which is a byte, and gives the vector of their count and of the last one.
+async fn short_of_sight(tells: bool) -> Url {
+    let told = move |asked: Asked| async move {
+        match asked.path.as_str() {
+            "/v1/embeddings" => {
+                let inputs = asked.json["input"].as_array().expect("inputs").iter();
+                let tokens = inputs.map(|input| match input {
+                    Value::String(text) => text.bytes().map(u64::from).collect(),
+                    tokens => serde_json::from_value(tokens.clone()).expect("tokens"),
+                });
+                let tokens: Vec<Vec<u64>> = tokens.collect();
+                if tokens.iter().any(|tokens| tokens.len() > 4) {
+                    return reply(400, "input 0 has too many tokens");
+                }
+                let vectors = tokens.iter().enumerate().map(|(index, tokens)| {
+                    json!({"index": index, "embedding": [tokens.len(), tokens.last()]})
+                });
+                let vectors: Value = vectors.collect();
+                reply(200, &json!({"data": vectors}).to_string())
+            }
+            "/tokenize" if tells => {
+                let tokens = asked.json["prompt"].as_str().expect("a text").as_bytes();
+                reply(
+                    200,
+                    &json!({"tokens": tokens, "max_model_len": 4}).to_string(),
+                )
+            }
+            _ => reply(404, ""),
+        }
+    };
+    serve(told).await
+}
+
+#[tokio::test]
+async fn of_a_text_that_is_too_long_the_beginning_and_the_end_token_count() {
+    let suite = suite(Metric::EmbeddingSimilarity, &[("a", "abcz")]);
+    let (canary, url) = (model(|_| "a long one z").await, short_of_sight(true).await);
+    let judged = similar(&canary, &url, &suite).await.expect("a verdict");
+    assert_eq!(judged.verdict.to_string(), "pass: 1 meets min 0.5");
+    let silent = short_of_sight(false).await;
+    let fault = similar(&canary, &silent, &suite)
+        .await
+        .expect_err("too long");
+    assert!(fault.to_string().contains("too many tokens"), "{fault}");
 }

@@ -2,10 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 use chandler_crds::conditions::ConditionType;
-use chandler_crds::status::{CheckVerdict, RolloutPhase, RolloutStatus};
+use chandler_crds::status::{CheckVerdict, EvaluationStatus, RolloutPhase, RolloutStatus};
 use chandler_crds::{ModelDeployment, ModelLock};
 use chandler_e2e_suite::{
-    CHAT, Gateway, Load, NONSENSE, Space, chandler, condition, eventually, in_space, until,
+    CHAT, EMBEDDINGS, Gateway, Load, NONSENSE, Space, chandler, condition, eventually, in_space,
+    until,
 };
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -22,12 +23,20 @@ const QUESTIONS: [&str; 4] = [
     "How many legs does a spider have?",
 ];
 
+/// By the words of the answers, by what they mean, and by how likely good ones are.
+const EVALUATIONS: [&str; 3] = [
+    "{name: facts, suiteRef: {name: facts}, metric: contains, min: 0.9, maxRegression: 0.1}",
+    "{name: meaning, suiteRef: {name: facts}, metric: embeddingSimilarity, maxRegression: 0.1, \
+     embeddingModelRef: {name: vectors}}",
+    "{name: likely, suiteRef: {name: facts}, metric: perplexity, maxRegression: 1}",
+];
+
 fn spec(served: &str, source: &str, queue: u32) -> String {
     format!(
         "{{model: {{source: '{source}', servedName: {served}}}, replicas: 1, \
          server: {{drainSeconds: 5, maxQueue: {queue}}}, \
-         rollout: {{steps: [{{weight: 50, hold: 2s}}], \
-         evaluation: [{{name: facts, suiteRef: {{name: facts}}, metric: contains, min: 0.9, maxRegression: 0.1}}]}}}}"
+         rollout: {{steps: [{{weight: 50, hold: 2s}}], evaluation: [{}]}}}}",
+        EVALUATIONS.join(", ")
     )
 }
 
@@ -71,8 +80,11 @@ async fn until_phase(space: &Space, phase: RolloutPhase) -> Result<ModelDeployme
 async fn damaged_weights_are_told_by_their_answers_alone() {
     in_space("answers", async |space| {
         let served = space.name.clone();
+        let vectors = format!("{{model: {{source: {EMBEDDINGS}, servedName: {served}-vectors}}}}");
+        space.apply_model("vectors", &vectors).await?;
         space.apply_model("m", &spec(&served, CHAT, 100)).await?;
         space.wait_ready("m").await?;
+        space.wait_ready("vectors").await?;
         let gateway = space.gateway().await?;
         eventually("known", async || {
             gateway.chat(&served, QUESTIONS[0], 1).await.ok()
@@ -86,14 +98,14 @@ async fn damaged_weights_are_told_by_their_answers_alone() {
         let model = until_phase(&space, RolloutPhase::Completed).await?;
         let good = rollout_of(&model).context("a rollout")?.clone();
         let answers = good.answers.context("answers")?;
-        let [facts] = &answers.evaluations[..] else {
-            anyhow::bail!("{answers:?}");
-        };
         ensure!(
-            facts.verdict == CheckVerdict::Passed && facts.items == 4,
-            "{facts:?}"
+            answers.evaluations.len() == EVALUATIONS.len(),
+            "{answers:?}"
         );
-        ensure!(facts.digest.len() == 12, "{facts:?}");
+        for found in &answers.evaluations {
+            let is_good = found.verdict == CheckVerdict::Passed && found.items == 4;
+            ensure!(is_good && found.digest.len() == 12, "{found:?}");
+        }
 
         space
             .apply_model("m", &spec(&served, NONSENSE, 101))
@@ -102,6 +114,9 @@ async fn damaged_weights_are_told_by_their_answers_alone() {
         let bad = rollout_of(&model).context("a rollout")?.clone();
         let end = bad.end.context("an end")?;
         ensure!(end.reason == "EvaluationFailed", "{end:?}");
+        let answers = bad.answers.context("answers")?;
+        let failed = |it: &EvaluationStatus| it.verdict == CheckVerdict::Failed;
+        ensure!(answers.evaluations.iter().all(failed), "{answers:?}");
         let told = condition(&model, ConditionType::AnswersGood);
         ensure!(told.is_some_and(|it| it.status == "False"), "{told:?}");
 

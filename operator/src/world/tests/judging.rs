@@ -118,3 +118,42 @@ async fn nobody_is_asked_while_one_of_them_is_away() {
         conflict()
     );
 }
+
+#[tokio::test]
+async fn a_model_that_makes_vectors_is_asked_where_one_of_its_replicas_is() {
+    let model = Fixture::made().await;
+    replica(&model, &model.revision.clone(), "10.0.0.2");
+    replica(&model, STABLE, "10.0.0.1");
+    let meaning = json!({"name": "meaning", "suiteRef": {"name": "facts"}, "metric": "embeddingSimilarity",
+        "min": 0.5, "embeddingModelRef": {"name": "vectors"}});
+    let action = Action::Evaluate {
+        revision: model.revision.clone(),
+        from: STABLE.to_owned(),
+        evaluations: vec![serde_json::from_value(meaning).unwrap()],
+    };
+    let unavailable = ("EmbeddingModelUnavailable".to_owned(), true);
+    assert_eq!(failed(model.perform(&action).await), unavailable);
+    let labels = json!({labels::MODEL: "vectors", labels::REVISION: "r1", labels::COMPONENT: labels::SERVER,
+        labels::POD_TEMPLATE_HASH: "t1"});
+    let mut pod = json!({
+        "metadata": {"name": "v", "labels": labels, "ownerReferences": owner("ReplicaSet", "theirs-t1", "u")},
+        "status": {"podIP": "10.0.0.3", "conditions": [{"type": "Ready", "status": "True"}]},
+    });
+    model.fake.set("pods/v", &pod);
+    assert_eq!(
+        failed(model.perform(&action).await),
+        unavailable,
+        "borrowed labels"
+    );
+    pod["metadata"]["ownerReferences"] = owner("ReplicaSet", "vectors-r1-t1", "u");
+    model.fake.set("pods/v", &pod);
+    let pending = Outcome::Pending { blocked: None };
+    assert_eq!(model.perform(&action).await, pending);
+    let job = model.fake.get(&model.path("jobs"));
+    let args = &job["spec"]["template"]["spec"]["containers"][0]["args"];
+    let args: Vec<String> = serde_json::from_value(args.clone()).unwrap();
+    assert_eq!(
+        args[args.len() - 2..],
+        ["--embeddings", "vectors=http://10.0.0.3:8000"]
+    );
+}

@@ -5,6 +5,7 @@ mod evaluation;
 mod rollout;
 mod scaling;
 mod schedule;
+mod shadow;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::schedule::{Held, Schedule};
 use crate::traffic::route::REQUEST_TIMEOUT;
 use crate::worker::Worker;
 
-pub use rollout::{Policy, Step, TakeOver};
+pub use rollout::{Aside, Policy, Step, TakeOver};
 pub use scaling::{Limit, Replicas, Scaling, Targets};
 
 /// Seconds that a stopping replica has, if the spec doesn't say.

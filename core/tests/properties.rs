@@ -130,6 +130,7 @@ fn at_rest(spec: &Validated, decision: &Decision) -> bool {
                 | Why::Draining { .. }
                 | Why::StepHolds { .. }
                 | Why::TrafficOpen { .. }
+                | Why::ShadowOpen { .. }
         )
     };
     let has_schedule = spec.schedule != Schedule::default();

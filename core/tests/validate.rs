@@ -188,6 +188,26 @@ fn each_invalid_field_is_told_with_what_to_write_instead() {
             "two named `a`",
         ),
         (
+            json!({"rollout": {"shadow": {"percent": 0, "maxDifferent": 0.2}}}),
+            "spec.rollout.shadow",
+            "write 1 to 100",
+        ),
+        (
+            json!({"rollout": {"shadow": {"percent": 5, "maxDifferent": 1.0}}}),
+            "spec.rollout.shadow",
+            "write such as 0.2",
+        ),
+        (
+            json!({"rollout": {"shadow": {"percent": 5, "maxDifferent": 0.2, "similarity": 1.5}}}),
+            "spec.rollout.shadow",
+            "write such as 0.5",
+        ),
+        (
+            json!({"rollout": {"strategy": "recreate", "shadow": {"percent": 5, "maxDifferent": 0.2}}}),
+            "spec.rollout.shadow",
+            "write canary or blueGreen",
+        ),
+        (
             json!({"server": {"drainSeconds": -1}}),
             "spec.server.drainSeconds",
             "write 0 or more seconds",

@@ -4,6 +4,8 @@ use chandler_e2e::{Api, Chandler, PATIENCE, layout, nonsense, take_turn};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 const MODEL: &str = "chat";
 const QUESTIONS: [&str; 3] = [
@@ -103,5 +105,64 @@ fn damaged_weights_are_told_by_their_answers_alone() {
         .wait_gone(&first)
         .expect("the old revision is gone");
     assert_eq!(answer(&api, QUESTIONS[0]), before);
+    chandler.stop().expect("a clean end");
+}
+
+/// Asks on while `happening` lasts: of a revision that takes over nothing is shown without callers.
+fn asking(api: &Api, expected: &str, happening: impl FnOnce()) {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                assert_eq!(answer(api, QUESTIONS[0]), expected);
+            }
+        });
+        let _ends = Ends(&done);
+        happening();
+    });
+}
+
+/// Says so at its end, be it a good one or not.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn live_prompts_asked_aside_tell_of_damaged_weights() {
+    let _turn = take_turn();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model.yaml");
+    let shadow = json!({"shadow": {"percent": 100, "maxDifferent": 0.3, "minPrompts": 8}});
+    let manifest = |file: &Path| {
+        let mut manifest = manifest(file);
+        manifest["spec"]["rollout"] = shadow.clone();
+        manifest
+    };
+    let good = manifest(&layout::model(layout::CHAT_MODEL).expect("the chat model"));
+    save(&path, &[&good]);
+    let arguments = ["-f", &path.display().to_string()];
+    let chandler = Chandler::up("127.0.0.1:0", &arguments).expect("chandler starts");
+    let replicas = chandler.wait_replicas(MODEL, 1).expect("a replica");
+    let first = replicas[0].1.revision.clone();
+    let api = chandler.api().expect("the gateway");
+    let before = answer(&api, QUESTIONS[0]);
+
+    save(&path, &[&manifest(&damaged(folder.path()))]);
+    asking(&api, &before, || {
+        let told = chandler.output().wait_line("ShadowFailed", PATIENCE);
+        told.expect("the verdict is told");
+    });
+    let mut other = good.clone();
+    other["spec"]["server"] = json!({"maxQueue": 32});
+    save(&path, &[&other]);
+    asking(&api, &before, || {
+        chandler
+            .wait_gone(&first)
+            .expect("the old revision is gone");
+    });
     chandler.stop().expect("a clean end");
 }

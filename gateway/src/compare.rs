@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use chandler_core::analysis::{Answered, Compared, Tallies, Tally};
-use chandler_core::traffic::{ModelRoute, Sign};
+use chandler_core::traffic::{ModelRoute, Shadow, Sign};
 use http::StatusCode;
 use tokio::time::Instant;
 
@@ -37,10 +37,14 @@ pub(crate) type Counters = BTreeMap<String, Arc<Counter>>;
 pub(crate) struct Counter(Mutex<Tally>);
 
 impl Comparisons {
-    /// The counters of a model as a new table has it; none if one revision has all its traffic.
+    /// The counters of a model as a new table has it; none if one revision has all its traffic, and nothing is asked aside.
+    /// What is asked aside is counted as of the two revisions that are asked.
     pub(crate) fn of(&mut self, route: &ModelRoute) -> Counters {
         let shares = route.revisions.iter().filter(|it| it.weight > 0);
-        let weights: Vec<_> = shares.map(|it| (it.revision.clone(), it.weight)).collect();
+        let mut weights: Vec<_> = shares.map(|it| (it.revision.clone(), it.weight)).collect();
+        if let Some(Shadow { from, to, .. }) = &route.shadow {
+            weights = vec![(from.clone(), 100), (to.clone(), 0)];
+        }
         if weights.len() < 2 {
             self.0.remove(&route.key);
             return Counters::default();
@@ -85,6 +89,15 @@ impl Counter {
     /// A request was not answered, through no fault of its caller.
     pub(crate) fn fail(&self) {
         self.tally().fail();
+    }
+
+    /// A prompt was asked aside.
+    pub(crate) fn note_alike(&self, is_alike: bool) {
+        let mut tally = self.tally();
+        match is_alike {
+            true => tally.answered = tally.answered.saturating_add(1),
+            false => tally.fail(),
+        }
     }
 
     fn told(&self) -> Tally {

@@ -10,6 +10,7 @@ use chandler_core::traffic::health::EJECTION;
 use chandler_core::traffic::{Endpoint, Health, Load};
 use http::HeaderValue;
 
+use crate::aside::Aside;
 use crate::compare::Counter;
 use crate::upstream::Pool;
 
@@ -160,6 +161,8 @@ pub(crate) struct Seat {
     pub(crate) replica: Arc<Replica>,
     /// Where what becomes of its requests is counted, while its revision shares the traffic.
     pub(crate) counter: Option<Arc<Counter>>,
+    /// Where its callers' prompts are asked aside.
+    pub(crate) aside: Option<Arc<Aside>>,
 }
 
 /// One request's place at a replica; counted from its creation until it is dropped. Whoever has
@@ -206,7 +209,13 @@ impl Seat {
             served_name,
             replica,
             counter,
+            aside: None,
         }
+    }
+
+    /// The same, whose callers' prompts are asked aside as well.
+    pub(crate) fn with_aside(self, aside: Option<Arc<Aside>>) -> Self {
+        Self { aside, ..self }
     }
 }
 

@@ -9,6 +9,7 @@
 
 pub mod accounts;
 mod alarm;
+mod aside;
 mod attempt;
 mod call;
 pub mod check;
@@ -43,7 +44,9 @@ mod table;
 mod upstream;
 mod wait;
 
-pub use chandler_core::traffic::{Endpoint, ModelRoute, RevisionRoute, RouteTable};
+pub use chandler_core::traffic::{
+    Endpoint, ModelRoute, RevisionRoute, RouteTable, Shadow, ShadowShare,
+};
 pub use config::{GatewayConfig, Pace};
 pub use errors::{GatewayError, OpenAiError};
 pub use gateway::{Gateway, Told};

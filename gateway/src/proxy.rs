@@ -108,6 +108,11 @@ fn respond(inner: &Inner, mut effort: Effort, answered: Answered) -> Response {
         mut parts, body, ..
     } = *answer;
     name_revision(&mut parts, &lease);
+    if let Some(aside) = &lease.aside
+        && parts.status.is_success()
+    {
+        aside.consider(effort.gateway(), &effort.call);
+    }
     // The replica's word to the gateway, and of no matter to callers.
     parts.headers.remove(&headers::LOAD);
     effort.admission.tell(&mut parts.headers);

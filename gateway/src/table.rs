@@ -10,6 +10,7 @@ use chandler_core::traffic::{
 };
 use tokio::sync::watch;
 
+use crate::aside::Aside;
 use crate::compare::{Comparisons, Counters};
 use crate::in_flight::{Lease, Replicas, Seat};
 
@@ -172,15 +173,24 @@ impl Model {
         counters: &Counters,
     ) -> Self {
         let served_name: Arc<str> = route.served_name.as_str().into();
+        let aside = route
+            .shadow
+            .as_ref()
+            .and_then(|it| Aside::new(it, counters));
+        let aside = aside.map(Arc::new);
         let revisions = route.revisions.iter();
         let seats = revisions.map(|revision| {
             let hash: Arc<str> = revision.revision.as_str().into();
             let seats = revision.endpoints.iter().map(|endpoint| {
                 let replica = replicas.of(endpoint, version);
                 let (revision, served_name) = (Arc::clone(&hash), Arc::clone(&served_name));
-                let counter = counters.get(&*hash).map(Arc::clone);
+                // What is asked aside is counted apart.
+                let counter = counters.get(&*hash).filter(|_| aside.is_none());
+                let counter = counter.map(Arc::clone);
                 let endpoint = endpoint.clone();
-                Arc::new(Seat::new(endpoint, revision, served_name, replica, counter))
+                let own = aside.as_ref().filter(|it| it.is_of(&revision)).cloned();
+                let seat = Seat::new(endpoint, revision, served_name, replica, counter);
+                Arc::new(seat.with_aside(own))
             });
             seats.collect()
         });
@@ -213,6 +223,15 @@ impl Model {
             ..Ask::default()
         };
         Lease::take(self.choose(&ask, now).ok()?, now, false)
+    }
+
+    /// Takes a place at the least busy replica of a revision, whatever its weight; `None` if none is fit.
+    pub(crate) fn at_revision(&self, revision: &str, now: Duration) -> Option<Lease> {
+        let mut revisions = self.route.revisions.iter();
+        let at = revisions.position(|it| it.revision == revision)?;
+        let seats = self.seats.get(at)?.iter();
+        let seat = seats.min_by_key(|seat| seat.replica.load(now).in_flight)?;
+        Lease::take(seat, now, false)
     }
 
     /// Whether a request is at one of its replicas.

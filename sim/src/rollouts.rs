@@ -311,7 +311,11 @@ mod tests {
     }
 
     fn verdict(slowness: f64, errors: f64) -> Verdict {
-        let manner = Manner { slowness, errors };
+        let manner = Manner {
+            slowness,
+            errors,
+            ..Manner::default()
+        };
         roll_out(&object("a"), &object("b"), &REQUESTS, manner, 7)
     }
 

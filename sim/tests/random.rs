@@ -57,6 +57,7 @@ enum Deed {
     Slow(f64),
     Errors(f64),
     Answers(f64),
+    Differs(f64),
     Promote,
     Abort,
     Undo,
@@ -77,11 +78,12 @@ fn spec() -> impl Strategy<Value = Value> {
     let steering = (prop::bool::weighted(0.1), 1u32..300, any::<bool>(), 0u32..2);
     let steps = prop::option::of(prop::collection::btree_map(1u32..100, 0u32..180, 1..4));
     let analysis = prop::option::of((1u32..30, any::<bool>(), 1u32..60));
-    let canary = (steps, analysis, prop::bool::weighted(0.3));
+    let shadow = prop::option::weighted(0.3, (1i32..100, 1u32..60));
+    let canary = (steps, analysis, prop::bool::weighted(0.3), shadow);
     let all = (scale, strategies, rest, steering, canary);
     all.prop_map(
         |(mut spec, strategy, (source, paused, drain), steering, canary)| {
-            let (steps, analysis, judged) = canary;
+            let (steps, analysis, judged, shadow) = canary;
             let (held, deadline, hold, attempt) = steering;
             spec["model"] = json!({"source": format!("file:///models/{source}")});
             spec["rollout"] = json!({
@@ -95,6 +97,10 @@ fn spec() -> impl Strategy<Value = Value> {
                 let suite = json!({"name": "suite"});
                 spec["rollout"]["evaluation"] =
                     json!([{"name": "a", "suiteRef": suite, "metric": "contains", "maxRegression": 0.1}]);
+            }
+            if let Some((percent, least)) = shadow.filter(|_| strategy != "recreate") {
+                spec["rollout"]["shadow"] =
+                    json!({"percent": percent, "maxDifferent": 0.2, "minPrompts": least});
             }
             spec["server"] = json!({"drainSeconds": drain});
             spec["paused"] = json!(paused);
@@ -152,6 +158,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (1.0f64..4.0).prop_map(Deed::Slow),
         1 => (0.0f64..1.0).prop_map(Deed::Errors),
         1 => (0.0f64..1.0).prop_map(Deed::Answers),
+        1 => (0.0f64..1.0).prop_map(Deed::Differs),
         1 => prop::sample::select(vec![Deed::Promote, Deed::Abort, Deed::Undo]),
         1 => (-60_000i64..60_000).prop_map(|by| Deed::Clock(SignedDuration::from_millis(by))),
     ]
@@ -241,6 +248,7 @@ fn act(simulation: &mut Simulation, deed: Deed) {
         Deed::Clock(by) => simulation.set_clock(by),
         Deed::Slow(slowness) => behave(simulation, |manner| manner.slowness = slowness),
         Deed::Errors(errors) => behave(simulation, |manner| manner.errors = errors),
+        Deed::Differs(share) => behave(simulation, |manner| manner.differs = share),
         Deed::Answers(score) => {
             let newest = simulation.status().rollout.map(|it| it.revision);
             simulation

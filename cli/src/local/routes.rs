@@ -11,6 +11,7 @@ pub(super) fn table(models: &Models) -> RouteTable {
             created: model.created.as_second(),
             revisions: revisions(model),
             request_timeout: model.request_timeout,
+            shadow: model.shadow.clone(),
             ..ModelRoute::default()
         };
         (model.served_name.clone(), route)

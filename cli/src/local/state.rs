@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chandler_core::load::Series;
 use chandler_core::snapshot::Weights;
+use chandler_core::traffic::Shadow;
 use chandler_core::validate::{ModelKey, Validated};
 use chandler_core::worker::WorkerSpec;
 use chandler_gateway::Endpoint;
@@ -39,6 +40,8 @@ pub(super) struct Model {
     pub(super) revisions: BTreeMap<String, Revision>,
     pub(super) weights: Weights,
     pub(super) wake: Arc<Notify>,
+    /// Prompts that are asked aside.
+    pub(super) shadow: Option<Shadow>,
     /// The answers that are being judged.
     pub(super) judging: Option<Judging>,
 }
@@ -61,6 +64,7 @@ impl Models {
             revisions: BTreeMap::new(),
             weights: Weights::new(),
             wake: Arc::new(Notify::new()),
+            shadow: None,
             judging: None,
         });
         spec.served_name.clone_into(&mut model.served_name);

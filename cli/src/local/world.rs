@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chandler_core::analysis;
 use chandler_core::decide::Action;
 use chandler_core::snapshot::{GatewaysSeen, RevisionSeen, Snapshot, Weights};
+use chandler_core::traffic::Shadow;
 use chandler_core::validate::ModelKey;
 use chandler_core::worker::WorkerSpec;
 use chandler_core::world::{Failure, Outcome, World};
@@ -36,6 +37,7 @@ impl World for LocalModel {
     ) -> Result<Snapshot, Failure> {
         let (mut snapshot, asked) = self.known();
         snapshot.trial = self.local.trials().ask(key, question);
+        self.ask_aside(question);
         for (name, rest) in rest::of(&self.local.client, asked).await {
             if let Some(revision) = snapshot.revisions.get_mut(&name) {
                 revision.idle = Some(rest);
@@ -125,6 +127,25 @@ impl LocalModel {
             (name.clone(), addrs)
         });
         (snapshot, ready.filter(|_| model.may_sleep).collect())
+    }
+
+    /// Prompts are asked aside for as long as they are asked about.
+    fn ask_aside(&self, question: Option<&analysis::Question>) {
+        let shadow = question.and_then(|asked| {
+            Some(Shadow {
+                from: asked.from.clone(),
+                to: asked.revision.clone(),
+                share: asked.aside?,
+            })
+        });
+        let changed = self.change(|model, _| {
+            let is_other = model.shadow != shadow;
+            model.shadow = shadow;
+            Ok(is_other)
+        });
+        if changed == Ok(true) {
+            self.local.publish();
+        }
     }
 
     /// What the one gateway tells, which is part of this process.

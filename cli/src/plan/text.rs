@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chandler_core::analysis::Limits;
 use chandler_core::outlook::{Outlook, StepAhead};
-use chandler_core::validate::Validated;
+use chandler_core::validate::{Aside, Validated};
 use chandler_crds::ModelDeployment;
 use chandler_crds::spec::{Evaluation, ModelDeploymentSpec, OnFailure};
 use jiff::SignedDuration;
@@ -125,12 +125,16 @@ fn steps(steps: &[StepAhead]) -> String {
 fn checks(spec: &Validated) -> Vec<String> {
     let policy = &spec.rollout;
     let answers = policy.evaluations.iter().map(evaluation);
+    let aside = policy.shadow.iter().map(aside);
     let traffic = policy.analysis.iter().map(limits);
     let failure = match policy.on_failure {
         OnFailure::Rollback => "if it fails, the revision before has all the traffic at once",
         OnFailure::Hold => "if it fails, it is held until a person decides",
     };
-    let all = answers.chain(traffic).chain([failure.to_owned()]);
+    let all = answers
+        .chain(aside)
+        .chain(traffic)
+        .chain([failure.to_owned()]);
     all.collect()
 }
 
@@ -143,6 +147,14 @@ fn evaluation(asked: &Evaluation) -> String {
         told += &format!(", at most {most} below the revision before");
     }
     told
+}
+
+fn aside(aside: &Aside) -> String {
+    let most = aside.limits.different.unwrap_or_default();
+    format!(
+        "before any traffic: {} % of live prompts are asked of both, at least {}: at most {most} of the answers may differ",
+        aside.share.percent, aside.limits.min_requests
+    )
 }
 
 fn limits(limits: &Limits) -> String {
@@ -238,6 +250,7 @@ mod tests {
             "steps": [{"weight": 10, "hold": "2m"}, {"weight": 50}],
             "analysis": {"maxErrorRate": 0.01, "maxLatencyP95Ratio": 1.2},
             "evaluation": [{"name": "facts", "suiteRef": {"name": "facts"}, "metric": "contains", "min": 0.6}],
+            "shadow": {"percent": 5, "maxDifferent": 0.2},
         });
         let new = object("hf://org/second", rollout);
         let text = told(Some(&live), new.clone(), 2).replace(&old, "OLD");
@@ -246,6 +259,7 @@ models/m: revision NEW takes over from revision OLD by strategy canary
   2 more have room beside those that serve
   replicas: 2, with up to 2 more for the time of the rollout, 8 nvidia.com/gpu at once
   before any traffic: facts, contains of at least 0.6
+  before any traffic: 5 % of live prompts are asked of both, at least 20: at most 0.2 of the answers may differ
   at each step, by at least 20 requests: error rate at most 0.01, p95 latency at most 1.2 times the other's
   if it fails, the revision before has all the traffic at once
   STEP  WEIGHT  REPLICAS  HOLD

@@ -129,12 +129,11 @@ fn of_traffic(analysis: &AnalysisStatus) -> String {
         ]
     });
     let rows: Vec<_> = [head.to_vec()].into_iter().chain(rows).collect();
-    format!(
-        "traffic of step {}, over {} requests:\n{}",
-        analysis.step,
-        analysis.requests,
-        columns::text(&rows)
-    )
+    let (requests, table) = (analysis.requests, columns::text(&rows));
+    match analysis.step {
+        0 => format!("{requests} live prompts that were asked aside:\n{table}"),
+        step => format!("traffic of step {step}, over {requests} requests:\n{table}"),
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ const KNOWN: u64 = 20;
 pub enum Check {
     /// Share of failed requests.
     ErrorRate,
+    /// Share of prompts, asked aside, that are not answered alike.
+    Difference,
     /// p95 of the time to the first token.
     FirstToken,
     /// p95 of the whole answer's time.
@@ -41,7 +43,7 @@ pub struct CheckSeen {
     pub check: Check,
     /// What it has come to.
     pub verdict: Verdict,
-    /// The canary's share of errors, or its 95th percentile in seconds; `None` if there is none.
+    /// The canary's share of errors or of other answers, or its 95th percentile in seconds; `None` if there is none.
     pub canary: Option<f64>,
     /// The same of the other revision.
     pub stable: Option<f64>,
@@ -88,6 +90,7 @@ impl Check {
     pub fn name(self) -> &'static str {
         match self {
             Self::ErrorRate => "errorRate",
+            Self::Difference => "answersDiffer",
             Self::FirstToken => "ttftP95",
             Self::Latency => "latencyP95",
             Self::TokenTime => "tokenTimeP95",
@@ -96,7 +99,7 @@ impl Check {
 
     fn bins(self, tally: &Tally) -> Option<&Bins> {
         match self {
-            Self::ErrorRate => None,
+            Self::ErrorRate | Self::Difference => None,
             Self::FirstToken => Some(&tally.first_token),
             Self::Latency => Some(&tally.latency),
             Self::TokenTime => Some(&tally.token_time),
@@ -114,7 +117,7 @@ impl Check {
 impl Test {
     pub(super) fn new(check: Check, limit: f64, bars: Bars) -> Self {
         let bet = match check {
-            Check::ErrorRate => Bet::Errors {
+            Check::ErrorRate | Check::Difference => Bet::Errors {
                 above: Share::above(limit),
                 below: Share::below(limit),
                 worse: Odds::above(),

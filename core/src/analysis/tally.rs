@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::bins::Bins;
 
-/// Counts of one revision's requests that ended. One whose caller left, or who asked for what can't
+/// Counts of one revision's requests that ended; of prompts that are asked aside, one that the canary answers as the
+/// other does counts as answered, and any other as failed. One whose caller left, or who asked for what can't
 /// be had (a status of 400 to 499), says nothing of the revision and is in none of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -23,11 +23,13 @@ fn question(limits: Limits) -> Question {
         step: 1,
         steps: 2,
         limits,
+        aside: None,
     }
 }
 
 fn limits() -> Limits {
     Limits {
+        different: None,
         error_rate: Some(0.01),
         first_token: Some(1.2),
         latency: Some(1.2),

@@ -35,7 +35,7 @@ pub struct TrialSeen {
     pub revision: String,
     /// The revision that it is compared with.
     pub from: String,
-    /// The step, from 1.
+    /// The step, from 1; 0 of prompts that were asked aside.
     pub step: u32,
     /// Requests of the canary that tell something.
     pub requests: u64,

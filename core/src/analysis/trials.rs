@@ -115,6 +115,7 @@ mod tests {
                 error_rate: Some(0.01),
                 ..Limits::default()
             },
+            aside: None,
         }
     }
 

@@ -18,17 +18,21 @@ use crate::why::Why;
 /// Whether the revision may have traffic as far as its answers go: none are asked for, there is nothing that they
 /// could be compared with, a person promotes it, it has had all the traffic before, or all passed.
 pub(super) fn are_good(spec: &Validated, seen: &Snapshot, memory: &Memory) -> bool {
+    let is_asked = !spec.rollout.evaluations.is_empty() && have_to_be(spec, seen, memory);
+    !is_asked || worst(spec, memory) == Some(CheckVerdict::Passed)
+}
+
+/// Whether its answers could be compared with another's, and have to be if that is asked for.
+pub(super) fn have_to_be(spec: &Validated, seen: &Snapshot, memory: &Memory) -> bool {
     let is_promoted = spec.rollout.promote.as_ref() == Some(&spec.revision);
     let has_rival = rival(spec, seen, memory).is_some();
     let is_through = progress::of(spec, memory).is_some_and(RolloutMemory::is_complete);
-    let has_to = has_rival && !is_promoted && !is_through;
-    let is_asked = !spec.rollout.evaluations.is_empty() && has_to;
-    !is_asked || worst(spec, memory) == Some(CheckVerdict::Passed)
+    has_rival && !is_promoted && !is_through
 }
 
 /// Whose answers those of the revision are compared with. One that has no replica just now is waited for: that it
 /// crashed proves nothing of its successor. One that rests without replicas is not.
-fn rival<'a>(spec: &Validated, seen: &Snapshot, memory: &'a Memory) -> Option<&'a str> {
+pub(super) fn rival<'a>(spec: &Validated, seen: &Snapshot, memory: &'a Memory) -> Option<&'a str> {
     let rival = progress::rival(spec, seen, memory)?;
     let there = seen.revisions.get(rival);
     there

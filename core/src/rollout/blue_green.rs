@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::progress::{self, halted};
 use super::{
-    all_to, answered, answers, ensure, others, retire, retire_spent, settle, shift, shut,
+    all_to, answered, ensure, others, proven, retire, retire_spent, settle, shift, shut,
     tell_missing,
 };
 use crate::decide::Decision;
@@ -62,7 +62,7 @@ fn take_over(
         decision.why.push(why);
         return false;
     }
-    if !has_it && !answers::judged(spec, seen, now, decision) {
+    if !has_it && !proven(spec, seen, now, decision) {
         return false;
     }
     shift(spec, seen, decision);

@@ -4,7 +4,9 @@
 use jiff::Timestamp;
 
 use super::progress::{self, halted};
-use super::{answered, answers, blue_green, ensure, retire, spread, tell_missing, traffic};
+use super::{
+    answered, blue_green, ensure, is_proven, proven, retire, spread, tell_missing, traffic,
+};
 use crate::decide::{Decision, after};
 use crate::memory::Memory;
 use crate::snapshot::{Snapshot, Weights};
@@ -137,7 +139,10 @@ pub(super) fn advance(
     let weight = spec.rollout.weight(rollout.step);
     if rollout.step == 0 {
         if is_ready {
-            rollout.enter(1, now);
+            traffic::keep(spec, seen, now, &mut decision.memory);
+            if let Some(rollout) = &mut decision.memory.rollout {
+                rollout.enter(1, now);
+            }
             // Its weight may hold already, given by an operator that died before it wrote that down.
             decision.wake(now);
         }
@@ -172,9 +177,7 @@ pub(super) fn advance(
 fn is_ready(spec: &Validated, needed: u32, seen: &Snapshot, decision: &Decision) -> bool {
     let known = decision.memory.revisions.get(&spec.revision);
     let has_answered = known.is_some_and(|known| known.answered_at.is_some());
-    has_answered
-        && answers::are_good(spec, seen, &decision.memory)
-        && seen.ready(&spec.revision) >= needed
+    has_answered && is_proven(spec, seen, &decision.memory) && seen.ready(&spec.revision) >= needed
 }
 
 /// Gives the step's weight to the new revision, once it can bear it.
@@ -212,7 +215,7 @@ pub(super) fn share(
         decision.why.push(why);
         return;
     }
-    if !answers::judged(spec, seen, now, decision) || ready < needed || step == 0 || !bears {
+    if !proven(spec, seen, now, decision) || ready < needed || step == 0 || !bears {
         return;
     }
     let shares = [(revision, weight), (&base.revision, 100 - weight)];

@@ -8,6 +8,7 @@ mod one_out_first;
 pub(crate) mod places;
 pub(crate) mod progress;
 mod recreate;
+mod shadow;
 mod traffic;
 
 use std::time::Duration;
@@ -68,7 +69,17 @@ pub(crate) fn allowed(spec: &Validated, seen: &Snapshot, memory: &Memory) -> Opt
 pub(crate) fn is_earned(spec: &Validated, seen: &Snapshot, memory: &Memory) -> bool {
     let is_shared = allowed(spec, seen, memory).is_some();
     let traffic = |rollout| !is_shared || traffic::is_earned(spec, rollout);
-    answers::are_good(spec, seen, memory) && progress::of(spec, memory).is_none_or(traffic)
+    is_proven(spec, seen, memory) && progress::of(spec, memory).is_none_or(traffic)
+}
+
+/// Whether the answers of a revision were found good, as far as they are looked at.
+fn is_proven(spec: &Validated, seen: &Snapshot, memory: &Memory) -> bool {
+    answers::are_good(spec, seen, memory) && shadow::is_passed(spec, seen, memory)
+}
+
+/// The same, and has done what is still to be done for it.
+fn proven(spec: &Validated, seen: &Snapshot, now: Timestamp, decision: &mut Decision) -> bool {
+    answers::judged(spec, seen, now, decision) && shadow::shown(spec, seen, now, decision)
 }
 
 /// Makes the wanted revision exist with `wanted` replicas.

@@ -9,7 +9,7 @@ use super::canary::{self, At};
 use super::places::{self, Budget};
 use super::progress::halted;
 use super::{
-    all_to, answered, answers, bearing, ensure, others, resize, retire, spread, tell_missing,
+    all_to, answered, bearing, ensure, others, proven, resize, retire, spread, tell_missing,
 };
 use crate::decide::Decision;
 use crate::memory::Memory;
@@ -184,7 +184,7 @@ fn roll(
         return;
     }
     // One that takes over from a revision that is away is still to be compared with it.
-    if !goes_on || !answers::judged(target, seen, now, decision) {
+    if !goes_on || !proven(target, seen, now, decision) {
         return;
     }
     if ready.saturating_add(budget.out) >= wanted {

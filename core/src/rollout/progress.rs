@@ -7,7 +7,7 @@ use chandler_crds::spec::OnFailure;
 use jiff::Timestamp;
 
 use super::memory::{End, RolloutMemory, Stage};
-use super::{all_to, answers, places, traffic};
+use super::{all_to, answers, places, shadow, traffic};
 use crate::decide::{Decision, after};
 use crate::memory::{Memory, RevisionMemory, blocker};
 use crate::snapshot::Snapshot;
@@ -20,6 +20,8 @@ const COMPLETED: &str = "Completed";
 const ABORTED: &str = "Aborted";
 /// Reason of one whose traffic did not keep its limits.
 const ANALYSIS_FAILED: &str = "AnalysisFailed";
+/// Reason of one that answered live prompts otherwise, asked aside.
+const SHADOW_FAILED: &str = "ShadowFailed";
 /// Reason of one whose answers were not good enough.
 const EVALUATION_FAILED: &str = "EvaluationFailed";
 /// Reason of one whose step took too long.
@@ -189,7 +191,13 @@ pub(crate) fn judge(
     }
     if let Some(message) = traffic::failure(spec, seen, &decision.memory) {
         traffic::keep(spec, seen, now, &mut decision.memory);
-        return fail(spec, ANALYSIS_FAILED, message, now, &mut decision.memory);
+        let is_first = of(spec, &decision.memory).is_some_and(|it| it.step == 0);
+        let reason = if is_first {
+            SHADOW_FAILED
+        } else {
+            ANALYSIS_FAILED
+        };
+        return fail(spec, reason, message, now, &mut decision.memory);
     }
     if let Some(message) = answers::failure(spec, &decision.memory) {
         return fail(spec, EVALUATION_FAILED, message, now, &mut decision.memory);
@@ -268,12 +276,16 @@ fn late(spec: &Validated, seen: &Snapshot, memory: &Memory) -> String {
     let revision = &spec.revision;
     let step = of(spec, memory).map_or(0, |it| it.step);
     let seconds = policy.progress_deadline.as_secs();
-    let unjudged = !answers::are_good(spec, seen, memory);
     let has_answered = |known: &RevisionMemory| known.answered_at.is_some();
-    let unjudged = unjudged && memory.revisions.get(revision).is_some_and(has_answered);
+    let has_answered = memory.revisions.get(revision).is_some_and(has_answered);
+    let unjudged = has_answered && !answers::are_good(spec, seen, memory);
+    let unshown = has_answered && !unjudged && !shadow::is_passed(spec, seen, memory);
     let mut message = match step {
         0 if unjudged => {
             format!("revision {revision} was not found to answer well within {seconds} s")
+        }
+        0 if unshown => {
+            format!("revision {revision} was not found to answer alike within {seconds} s")
         }
         0 => format!("revision {revision} was not ready within {seconds} s"),
         step => format!(
@@ -286,7 +298,7 @@ fn late(spec: &Validated, seen: &Snapshot, memory: &Memory) -> String {
         message = format!("{message}: {}: {}", blocker.reason, blocker.message);
     } else if unjudged {
         message = format!("{message}: {}", answers::missing(spec, memory));
-    } else if step > 0 {
+    } else if step > 0 || unshown {
         let missing = traffic::missing(spec, seen, memory);
         let colon = if missing.is_empty() { "" } else { ": " };
         message = format!("{message}{colon}{missing}");

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::memory::RolloutMemory;
 use super::progress;
-use crate::analysis::{Check, CheckSeen, TrialSeen, Verdict};
+use crate::analysis::{Check, CheckSeen, Limits, TrialSeen, Verdict};
 use crate::decide::Decision;
 use crate::memory::Memory;
 use crate::snapshot::Snapshot;
@@ -31,7 +31,12 @@ pub(super) fn trial<'a>(
 /// Whether the step may be left as far as its traffic goes.
 pub(super) fn is_passed(spec: &Validated, seen: &Snapshot, memory: &Memory) -> bool {
     let trial = || trial(spec, seen, memory);
-    spec.rollout.analysis.is_none() || trial().is_some_and(|it| it.verdict() == Verdict::Passed)
+    limits(spec, memory).is_none() || trial().is_some_and(|it| it.verdict() == Verdict::Passed)
+}
+
+/// What the requests of the step that the rollout is at are held to.
+fn limits(spec: &Validated, memory: &Memory) -> Option<Limits> {
+    spec.rollout.limits(progress::of(spec, memory)?.step)
 }
 
 /// Whether a step's weight may be given: the traffic of the step before it was found good.
@@ -50,7 +55,7 @@ pub(super) fn is_earned(spec: &Validated, rollout: &RolloutMemory) -> bool {
 
 /// Why the step fails because of its traffic, if it does.
 pub(super) fn failure(spec: &Validated, seen: &Snapshot, memory: &Memory) -> Option<String> {
-    spec.rollout.analysis?;
+    limits(spec, memory)?;
     let trial = trial(spec, seen, memory)?;
     if trial.verdict() != Verdict::Failed {
         return None;
@@ -58,13 +63,15 @@ pub(super) fn failure(spec: &Validated, seen: &Snapshot, memory: &Memory) -> Opt
     let failed = trial.checks.iter();
     let failed = failed.filter(|check| check.verdict == Verdict::Failed);
     let told: Vec<String> = failed.map(|check| told(check, &trial.from)).collect();
-    Some(format!(
-        "traffic of revision {} at step {}, over {} requests: {}",
-        trial.revision,
-        trial.step,
-        trial.requests,
-        told.join("; ")
-    ))
+    let (revision, requests, told) = (&trial.revision, trial.requests, told.join("; "));
+    Some(match trial.step {
+        0 => format!("revision {revision}, asked {requests} live prompts aside: {told}"),
+        step => {
+            format!(
+                "traffic of revision {revision} at step {step}, over {requests} requests: {told}"
+            )
+        }
+    })
 }
 
 /// What a step that is late still had to show; empty if that was nothing.
@@ -75,16 +82,19 @@ pub(super) fn missing(spec: &Validated, seen: &Snapshot, memory: &Memory) -> Str
     let Some(trial) = trial(spec, seen, memory) else {
         return "no gateway told of its traffic".to_owned();
     };
-    format!(
-        "its traffic analysis is inconclusive after {} requests: {} open",
-        trial.requests,
-        open(trial).join(", ")
-    )
+    let (requests, open) = (trial.requests, open(trial).join(", "));
+    match trial.step {
+        0 => format!("after {requests} live prompts that were asked aside it is open: {open}"),
+        _ => format!("its traffic analysis is inconclusive after {requests} requests: {open} open"),
+    }
 }
 
 /// Keeps what a step that ends has shown.
 pub(super) fn keep(spec: &Validated, seen: &Snapshot, now: Timestamp, memory: &mut Memory) {
-    let kept = spec.rollout.analysis.and(trial(spec, seen, memory));
+    if limits(spec, memory).is_none() {
+        return;
+    }
+    let kept = trial(spec, seen, memory);
     let kept = kept.map(|trial| AnalysisStatus {
         step: i32::try_from(trial.step).unwrap_or(i32::MAX),
         at: MicroTime(now),
@@ -146,6 +156,12 @@ fn told(seen: &CheckSeen, from: &str) -> String {
             let [canary, stable, limit] = [canary, stable, seen.limit].map(|it| it * 100.0);
             return format!(
                 "{canary:.2} % of them failed, and {stable:.2} % of revision {from}'s; at most {limit:.2} % may"
+            );
+        }
+        Check::Difference => {
+            let [canary, limit] = [canary, seen.limit].map(|it| it * 100.0);
+            return format!(
+                "{canary:.0} % of its answers are unlike those of revision {from}; at most {limit:.0} % may be"
             );
         }
         Check::FirstToken => ("p95 time to first token", seen.limit),

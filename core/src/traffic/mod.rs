@@ -35,5 +35,5 @@ pub use budget::RetryBudget;
 pub use health::{Ejection, Health, Sign};
 pub use hedge::Hedging;
 pub use pick::{Ask, Draws, Load, Place, pick};
-pub use route::{Endpoint, ModelRoute, NoRoute, RevisionRoute, RouteTable};
+pub use route::{Endpoint, ModelRoute, NoRoute, RevisionRoute, RouteTable, Shadow, ShadowShare};
 pub use wake::ColdStarts;

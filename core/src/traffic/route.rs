@@ -37,6 +37,28 @@ pub struct ModelRoute {
     /// How long the last start of a replica took, from being wanted to its first answer; `None`
     /// if none is known.
     pub cold_start: Option<Duration>,
+    /// Prompts that are asked again of two revisions, aside.
+    pub shadow: Option<Shadow>,
+}
+
+/// Prompts that two revisions are asked, aside, to count how often they answer otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shadow {
+    /// The revision whose callers' prompts these are.
+    pub from: String,
+    /// The one that is to take over from it.
+    pub to: String,
+    /// Which of them.
+    pub share: ShadowShare,
+}
+
+/// How many prompts are asked aside, and which answers to one are alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ShadowShare {
+    /// Percent of the prompts.
+    pub percent: u32,
+    /// Answers are alike from this chrF on, in millionths of the greatest.
+    pub millionths: u32,
 }
 
 impl Default for ModelRoute {
@@ -49,6 +71,7 @@ impl Default for ModelRoute {
             request_timeout: REQUEST_TIMEOUT,
             slots: SLOTS,
             cold_start: None,
+            shadow: None,
         }
     }
 }

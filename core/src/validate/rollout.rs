@@ -5,8 +5,9 @@ use std::time::Duration;
 use chandler_crds::spec::{Analysis, Evaluation, OnFailure, Rollout, RolloutStep, Strategy};
 use sha2::{Digest, Sha256};
 
-use super::{Invalid, evaluation, unsigned};
+use super::{Invalid, evaluation, shadow, unsigned};
 use crate::analysis::Limits;
+use crate::traffic::ShadowShare;
 
 /// Time beyond its hold that a step has, if the spec doesn't say.
 const DEFAULT_PROGRESS: Duration = Duration::from_secs(600);
@@ -16,7 +17,7 @@ const DEFAULT_STEPS: [(u32, Duration); 2] = [
     (50, Duration::from_secs(120)),
 ];
 /// Requests on a canary before a verdict, if the spec doesn't say.
-const DEFAULT_REQUESTS: u64 = 20;
+pub(super) const DEFAULT_REQUESTS: u64 = 20;
 /// The nearest to 1 that a highest ratio may be.
 const LEAST_RATIO: f64 = 1.05;
 /// All of the traffic, in percent.
@@ -37,6 +38,8 @@ pub struct Policy {
     pub analysis: Option<Limits>,
     /// What its answers must reach before it has any traffic.
     pub evaluations: Vec<Evaluation>,
+    /// Live prompts that it is asked aside before that; `None` if it is asked none.
+    pub shadow: Option<Aside>,
     /// What becomes of a revision that fails.
     pub on_failure: OnFailure,
     /// How long a step may take beyond its hold.
@@ -49,6 +52,15 @@ pub struct Policy {
     pub abort: Option<String>,
     /// Stands for all that a revision is judged by: one that failed is tried again by another.
     pub hash: String,
+}
+
+/// Live prompts that both revisions are asked aside, and what the answers are held to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Aside {
+    /// Which prompts, and which answers are alike.
+    pub share: ShadowShare,
+    /// How few answers may differ.
+    pub limits: Limits,
 }
 
 /// One step of a canary.
@@ -120,6 +132,15 @@ impl Policy {
         u32::try_from(self.steps.len()).unwrap_or(u32::MAX - 1) + 1
     }
 
+    /// What the requests of a step are held to, counted from 1; those that are asked aside before the first, of step 0.
+    #[must_use]
+    pub fn limits(&self, step: u32) -> Option<Limits> {
+        match step {
+            0 => self.shadow.map(|aside| aside.limits),
+            _ => self.analysis,
+        }
+    }
+
     fn step(&self, index: u32) -> Option<&Step> {
         self.steps.get(usize::try_from(index).ok()?)
     }
@@ -136,6 +157,7 @@ pub(super) fn policy(rollout: Option<&Rollout>, invalid: &mut Vec<Invalid>) -> P
         steps: Vec::new(),
         analysis: None,
         evaluations: rollout.evaluation.clone().unwrap_or_default(),
+        shadow: None,
         on_failure: rollout.on_failure.unwrap_or_default(),
         progress_deadline: progress_deadline(rollout, invalid),
         paused: rollout.paused.unwrap_or(false),
@@ -151,6 +173,7 @@ pub(super) fn policy(rollout: Option<&Rollout>, invalid: &mut Vec<Invalid>) -> P
     Policy {
         steps: steps(policy.strategy, rollout, invalid),
         analysis: analysis(policy.strategy, rollout.analysis.as_ref(), invalid),
+        shadow: shadow::aside(policy.strategy, rollout.shadow.as_ref(), invalid),
         ..policy
     }
 }
@@ -250,6 +273,7 @@ fn analysis(
     }
     let limits = Limits {
         error_rate: asked.max_error_rate,
+        different: None,
         first_token: asked.max_ttft_p95_ratio,
         latency: asked.max_latency_p95_ratio,
         token_time,

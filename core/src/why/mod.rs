@@ -143,6 +143,13 @@ pub enum Why {
         /// The checks that have not passed; `None` while nobody tells of requests.
         open: Option<Vec<&'static str>>,
     },
+    /// Live prompts are asked of a new revision aside, and have yet to show that it answers alike.
+    ShadowOpen {
+        revision: String,
+        percent: u32,
+        /// Fewest prompts before a verdict.
+        needed: u64,
+    },
     /// Where the replicas of a new revision go.
     Planned {
         revision: String,

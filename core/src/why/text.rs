@@ -161,6 +161,14 @@ impl fmt::Display for Why {
                 open: None,
                 ..
             } => write!(f, "no gateway tells of the traffic of revision {revision}"),
+            Self::ShadowOpen {
+                revision,
+                percent,
+                needed,
+            } => write!(
+                f,
+                "{percent} % of the live prompts are asked of revision {revision} aside, until at least {needed} show that it answers alike"
+            ),
             Self::Planned { revision, message } => {
                 write!(f, "how revision {revision} comes: {message}")
             }

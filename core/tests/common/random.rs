@@ -119,6 +119,7 @@ fn fields(tame: bool) -> BoxedStrategy<Value> {
         }
         if tame && strategy == "recreate" {
             steering["evaluation"] = Value::Null;
+            steering["shadow"] = Value::Null;
         }
         steering["strategy"] = json!(strategy);
         steering["progressDeadline"] = json!(deadline);
@@ -144,23 +145,28 @@ fn steering() -> impl Strategy<Value = Value> {
     let asked = prop_oneof![4 => Just("nothing"), 1 => prop::sample::select(asked)];
     let failure = prop::sample::select(["rollback", "hold"].to_vec());
     let steps = prop::sample::select(steps.to_vec());
-    let chances = [0.2, 0.4, 0.3].map(prop::bool::weighted);
+    let chances = [0.2, 0.4, 0.3, 0.3].map(prop::bool::weighted);
     let all = (steps, failure, chances, asked);
-    all.prop_map(|(steps, failure, [paused, compared, judged], asked)| {
-        let mut all = json!({"steps": steps, "onFailure": failure, "paused": paused});
-        if compared {
-            all["analysis"] = json!({"maxLatencyP95Ratio": 1.2});
-        }
-        if judged {
-            let suite = json!({"name": "suite"});
-            all["evaluation"] =
-                json!([{"name": "a", "suiteRef": suite, "metric": "chrf", "min": 40}]);
-        }
-        if asked != "nothing" {
-            all[asked] = json!(TARGET);
-        }
-        all
-    })
+    all.prop_map(
+        |(steps, failure, [paused, compared, judged, aside], asked)| {
+            let mut all = json!({"steps": steps, "onFailure": failure, "paused": paused});
+            if compared {
+                all["analysis"] = json!({"maxLatencyP95Ratio": 1.2});
+            }
+            if judged {
+                let suite = json!({"name": "suite"});
+                all["evaluation"] =
+                    json!([{"name": "a", "suiteRef": suite, "metric": "chrf", "min": 40}]);
+            }
+            if aside {
+                all["shadow"] = json!({"percent": 5, "maxDifferent": 0.2});
+            }
+            if asked != "nothing" {
+                all[asked] = json!(TARGET);
+            }
+            all
+        },
+    )
 }
 
 /// Some floors, of up to five replicas.

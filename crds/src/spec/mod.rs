@@ -9,8 +9,8 @@ mod server;
 pub use autoscaling::{Autoscaling, Behavior, ScalingLimit, ScheduledFloor, Targets};
 pub use model::{CacheKind, Dtype, Model, ModelCache, SecretReference, Task};
 pub use rollout::{
-    Analysis, Evaluation, EvaluationMetric, OnFailure, Rollout, RolloutStep, Strategy,
-    SuiteReference,
+    Analysis, Evaluation, EvaluationMetric, ModelReference, OnFailure, Rollout, RolloutStep,
+    Shadow, Strategy, SuiteReference,
 };
 pub use server::{Device, Resources, Server};
 

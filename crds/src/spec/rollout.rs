@@ -32,6 +32,10 @@ pub struct Rollout {
     #[schemars(length(max = 20))]
     pub evaluation: Option<Vec<Evaluation>>,
 
+    /// Live prompts that both revisions are asked, aside, before the new one has any traffic. Off unless written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadow>,
+
     /// What to do with a revision that fails. Default: `rollback`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<OnFailure>,
@@ -123,6 +127,27 @@ pub struct Analysis {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self >= 1").message("minRequests must be at least 1"))]
     pub min_requests: Option<i32>,
+}
+
+/// A share of live prompts is asked of both revisions, aside. Callers wait for none of it and get none of it, and of
+/// the answers nothing is kept but how many of them differ.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shadow {
+    /// Percent of the prompts, as far as the gateways have time for them.
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 100").message("percent is a share of the prompts: write 1 to 100"))]
+    pub percent: i32,
+    /// Highest share of answers that differ, above 0 and below 1.
+    #[x_kube(validation = Rule::new("self > 0.0 && self < 1.0").message("maxDifferent is a share above 0 and below 1: write such as 0.2"))]
+    pub max_different: f64,
+    /// Two answers differ whose chrF is below 100 times this, above 0 and at most 1. Default: 0.5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self > 0.0 && self <= 1.0").message("similarity is above 0 and at most 1: write such as 0.5"))]
+    pub similarity: Option<f64>,
+    /// Fewest prompts before a verdict. Default: 20.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 1").message("minPrompts must be at least 1"))]
+    pub min_prompts: Option<i32>,
 }
 
 /// A suite of questions and what the answers must reach.

@@ -30,7 +30,7 @@ pub struct RolloutStatus {
     pub steps: i32,
     /// When that step began.
     pub step_began_at: MicroTime,
-    /// When the weight of that step was seen to hold.
+    /// Since when the weight of that step was seen to hold; at step 0, since when live prompts are asked aside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_since: Option<MicroTime>,
     /// When the rollout began.
@@ -87,11 +87,11 @@ pub struct RolloutEnd {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnalysisStatus {
-    /// The step, from 1.
+    /// The step, from 1; 0 of prompts that were asked aside.
     pub step: i32,
     /// When it ended.
     pub at: MicroTime,
-    /// Requests of the canary that told something.
+    /// Requests of the canary, or prompts asked aside, that told something.
     pub requests: i64,
     /// What was compared.
     pub checks: Vec<CheckStatus>,
@@ -101,11 +101,11 @@ pub struct AnalysisStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckStatus {
-    /// `errorRate`, `ttftP95`, `latencyP95` or `tokenTimeP95`.
+    /// `errorRate`, `ttftP95`, `latencyP95` or `tokenTimeP95`, and `answersDiffer` of prompts that were asked aside.
     pub name: String,
     /// What it came to.
     pub verdict: CheckVerdict,
-    /// The canary's share of errors, or its 95th percentile in seconds; absent if none was seen.
+    /// The canary's share of errors or of other answers, or its 95th percentile in seconds; absent if none was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<f64>,
     /// The same of the revision before.

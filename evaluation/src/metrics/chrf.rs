@@ -53,6 +53,16 @@ pub(crate) fn matches(answer: &str, references: &[String]) -> Matches {
     best
 }
 
+/// chrF of one answer to one reference, 0 to 100. Two that are empty are alike.
+#[must_use]
+pub fn chrf(answer: &str, reference: &str) -> f64 {
+    let (answer, reference) = (characters(answer), characters(reference));
+    if answer == reference {
+        return 100.0;
+    }
+    matches_one(&orders(&answer), &orders(&reference)).score()
+}
+
 type Ngrams<'a> = HashMap<&'a [char], u32>;
 
 fn characters(text: &str) -> Vec<char> {

@@ -22,6 +22,7 @@ mod tokens;
 use chandler_crds::spec::EvaluationMetric;
 use serde::{Deserialize, Serialize};
 
+pub use chrf::chrf;
 pub use embedding::Embedded;
 pub use kl_divergence::{Likely, Position};
 

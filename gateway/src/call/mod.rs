@@ -118,6 +118,22 @@ impl Call {
             .filter(|(name, _)| headers::goes_to_replica(name))
     }
 
+    /// The same that nobody waits for, with another body, whose answer is wanted whole. No account's turn is spent on it.
+    pub(crate) fn aside(&self, body: Bytes) -> Self {
+        let mut fields = self.headers.clone();
+        fields.remove(&headers::CALLER);
+        Self {
+            model: self.model.clone(),
+            stream: false,
+            prefix: self.prefix,
+            wishes: Wishes::default(),
+            method: self.method.clone(),
+            path: self.path.clone(),
+            headers: fields,
+            body,
+        }
+    }
+
     /// Another body for the replica.
     pub(crate) fn set_body(&mut self, body: Bytes) {
         self.body = body;

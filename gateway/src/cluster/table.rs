@@ -10,11 +10,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use chandler_core::traffic::route::{REQUEST_TIMEOUT, SLOTS};
-use chandler_core::traffic::{Endpoint, ModelRoute, RevisionRoute, RouteTable};
+use chandler_core::traffic::{Endpoint, ModelRoute, RevisionRoute, RouteTable, Shadow};
 use chandler_core::validate::{request_timeout, validate};
 use chandler_crds::ModelDeployment;
 use chandler_crds::names::{labels, ports};
-use chandler_crds::status::RevisionStatus;
+use chandler_crds::status::{RevisionStatus, RolloutPhase};
 use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
@@ -104,6 +104,7 @@ fn served<'a>(model: &'a ModelDeployment, replicas: &Replicas<'_>) -> Option<Ser
         request_timeout: request_timeout(model.spec.server.as_ref()).unwrap_or(REQUEST_TIMEOUT),
         slots: slots(model),
         cold_start: cold_start(revisions()),
+        shadow: shadow(model),
     };
     Some(Served { namespace, route })
 }
@@ -120,6 +121,23 @@ fn slots(model: &ModelDeployment) -> u32 {
     let told = server.and_then(|server| server.max_batch);
     told.and_then(|slots| u32::try_from(slots).ok())
         .map_or(SLOTS, |slots| slots.max(1))
+}
+
+/// The prompts that are asked aside: from when the operator says so, until it goes on.
+fn shadow(model: &ModelDeployment) -> Option<Shadow> {
+    let rollout = model.status.as_ref()?.rollout.as_ref()?;
+    let is_due = rollout.phase == RolloutPhase::Progressing
+        && rollout.step == 0
+        && rollout.held_since.is_some();
+    if !is_due {
+        return None;
+    }
+    let aside = validate(model).ok()?.rollout.shadow?;
+    Some(Shadow {
+        from: rollout.from.clone()?,
+        to: rollout.revision.clone(),
+        share: aside.share,
+    })
 }
 
 /// How long the newest revision that has answered took to start, all its steps together.

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use chandler_crds::names::labels;
-use chandler_crds::status::{ModelDeploymentStatus, RevisionPhase, RevisionStatus};
+use chandler_crds::status::{
+    ModelDeploymentStatus, RevisionPhase, RevisionStatus, RolloutPhase, RolloutStatus,
+};
 use chandler_crds::{ModelDeployment, ModelDeploymentSpec, spec};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
+use serde_json::json;
 
 use super::table::{Clash, Routing, table};
 
@@ -357,4 +360,37 @@ fn no_served_name_takes_the_longer_name_of_another_namespace() {
     );
     let wanted = [clash("team/chat", "team/m", "thief/m")];
     assert_eq!(Vec::from_iter(routing.clashes), wanted);
+}
+
+#[test]
+fn prompts_are_asked_aside_from_when_the_operator_says_so_until_it_goes_on() {
+    let shadow = |change: &dyn Fn(&mut ModelDeployment)| {
+        let mut model = model(("team", "m"), 0, "m", &[("old", 100), ("new", 0)]);
+        let rollout = json!({"shadow": {"percent": 5, "maxDifferent": 0.2}});
+        model.spec.rollout = serde_json::from_value(rollout).unwrap();
+        let at = "2026-01-01T00:00:00.000000Z";
+        let told = json!({"revision": "new", "from": "old", "strategy": "blueGreen", "phase": "Progressing",
+            "step": 0, "steps": 1, "stepBeganAt": at, "beganAt": at, "heldSince": at, "policy": "p"});
+        let status = model.status.as_mut().unwrap();
+        status.rollout = serde_json::from_value(told).unwrap();
+        change(&mut model);
+        let routing = table([&model], []);
+        routing.table.models["m"].shadow.clone()
+    };
+    let rollout = |model: &mut ModelDeployment, change: &dyn Fn(&mut RolloutStatus)| {
+        let status = model.status.as_mut().unwrap();
+        change(status.rollout.as_mut().unwrap());
+    };
+    let told = shadow(&|_| {}).unwrap();
+    assert_eq!((told.from.as_str(), told.to.as_str()), ("old", "new"));
+    assert_eq!((told.share.percent, told.share.millionths), (5, 500_000));
+    let changes: [&dyn Fn(&mut ModelDeployment); 4] = [
+        &|model| model.spec.rollout = None,
+        &|model| rollout(model, &|told| told.held_since = None),
+        &|model| rollout(model, &|told| told.step = 1),
+        &|model| rollout(model, &|told| told.phase = RolloutPhase::RolledBack),
+    ];
+    for change in changes {
+        assert_eq!(shadow(change), None);
+    }
 }

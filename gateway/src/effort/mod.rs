@@ -86,6 +86,10 @@ impl Effort {
         }
     }
 
+    pub(crate) fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
     /// When the caller's time is up.
     pub(crate) fn deadline(&self) -> Instant {
         self.began + self.limit

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod api_server;
+mod aside;
 mod cluster;
 mod collector;
 mod compare;

@@ -134,6 +134,7 @@ fn question(step: u32) -> Question {
             min_requests: 20,
             ..Limits::default()
         },
+        aside: None,
     }
 }
 

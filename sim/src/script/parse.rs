@@ -25,7 +25,7 @@ const SLOWNESS: RangeInclusive<f64> = 0.01..=100.0;
 const SHARES: RangeInclusive<f64> = 0.0..=1.0;
 
 /// Every command, as it is used.
-pub(super) const COMMANDS: [&str; 25] = [
+pub(super) const COMMANDS: [&str; 26] = [
     "apply",
     "set PATH VALUE",
     "unset PATH",
@@ -43,6 +43,7 @@ pub(super) const COMMANDS: [&str; 25] = [
     LOAD,
     "slow REVISION FACTOR",
     "errors REVISION SHARE",
+    "differs REVISION SHARE",
     "answers REVISION SHARE",
     "scrapes told|lost|lost REVISION COUNT",
     "clock LENGTH forward|back",
@@ -98,6 +99,8 @@ pub enum Command {
     Slow(Named, f64),
     /// Let such a share of a revision's answers be errors from now on, 0 to 1.
     Errors(Named, f64),
+    /// Let such a share of a revision's answers to prompts asked aside be unlike others' from now on, 0 to 1.
+    Differs(Named, f64),
     /// Let a revision's answers be worth so much from now on, 0 to 1; others' are worth 1.
     Answers(Named, f64),
     /// Let what the replicas tell of their load be heard or get lost.
@@ -220,6 +223,7 @@ fn command(text: &str, block: &str) -> Result<Command, Problem> {
         ["load", rest @ ..] => Command::Load(calls(rest)?),
         ["slow", revision, factor] => Command::Slow(named(revision)?, number(factor, SLOWNESS)?),
         ["errors", revision, share] => Command::Errors(named(revision)?, number(share, SHARES)?),
+        ["differs", revision, share] => Command::Differs(named(revision)?, number(share, SHARES)?),
         ["answers", revision, score] => Command::Answers(named(revision)?, number(score, SHARES)?),
         ["scrapes", rest @ ..] => Command::Scrapes(told(rest)?),
         ["clock", length, way] => Command::Clock(set(length, way)?),

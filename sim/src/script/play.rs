@@ -119,6 +119,9 @@ impl Player {
             Command::Errors(named, errors) => {
                 self.behave(*named, |manner| manner.errors = *errors)?;
             }
+            Command::Differs(named, differs) => {
+                self.behave(*named, |manner| manner.differs = *differs)?;
+            }
             Command::Answers(named, score) => {
                 let revision = self.find(*named)?;
                 self.simulation.world.set_answers(&revision, *score);

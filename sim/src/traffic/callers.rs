@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use chandler_core::analysis::Compared;
 use chandler_core::load::Reading;
+use chandler_core::traffic::Shadow;
 use jiff::Timestamp;
 
 use super::model::ReplicaModel;
@@ -206,6 +207,11 @@ impl Callers {
         let mut ready = self.replicas.iter().filter(|it| !it.leaves);
         let found = ready.find(|it| it.name == replica)?;
         Some(found.counters.reading(&found.engine, nanos(now)))
+    }
+
+    /// From now on these prompts are asked aside.
+    pub(crate) fn ask_aside(&mut self, shadow: Option<Shadow>, now: Timestamp) {
+        self.tallies.ask_aside(shadow, nanos(now));
     }
 
     /// How a revision answers from now on.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chandler_core::analysis::{Answered, Compared, Tally};
+use chandler_core::traffic::Shadow;
 
 use super::replica::{Job, Nanos};
 
@@ -13,6 +14,8 @@ pub struct Manner {
     pub slowness: f64,
     /// Share of its answers that are errors, 0 to 1.
     pub errors: f64,
+    /// Share of its answers to prompts asked aside that are unlike others', 0 to 1.
+    pub differs: f64,
 }
 
 impl Default for Manner {
@@ -20,6 +23,7 @@ impl Default for Manner {
         Self {
             slowness: 1.0,
             errors: 0.0,
+            differs: 0.0,
         }
     }
 }
@@ -34,6 +38,9 @@ pub(super) struct Tallies {
     manners: BTreeMap<String, Manner>,
     /// What each revision is behind its share of errors.
     owed: BTreeMap<String, f64>,
+    /// The prompts that are asked aside, and what they are behind their share, and the unlike answers behind theirs.
+    aside: Option<Shadow>,
+    owed_aside: [f64; 2],
 }
 
 impl Tallies {
@@ -41,12 +48,54 @@ impl Tallies {
     pub(super) fn set(&mut self, weights: &BTreeMap<String, u32>, now: Nanos) {
         if self.weights != *weights {
             self.weights.clone_from(weights);
-            self.began = now;
-            self.epoch += 1;
-            let shared = weights.keys().filter(|_| weights.len() > 1);
-            self.revisions = shared
-                .map(|name| (name.clone(), Tally::default()))
-                .collect();
+            self.renew(now);
+        }
+    }
+
+    /// From now on these prompts are asked aside.
+    pub(super) fn ask_aside(&mut self, shadow: Option<Shadow>, now: Nanos) {
+        if self.aside != shadow {
+            self.aside = shadow;
+            self.renew(now);
+        }
+    }
+
+    fn renew(&mut self, now: Nanos) {
+        self.began = now;
+        self.epoch += 1;
+        let counted: Vec<&String> = match &self.aside {
+            Some(aside) => vec![&aside.from, &aside.to],
+            None if self.weights.len() > 1 => self.weights.keys().collect(),
+            None => Vec::new(),
+        };
+        let counted = counted.into_iter();
+        self.revisions = counted
+            .map(|name| (name.clone(), Tally::default()))
+            .collect();
+    }
+
+    /// A caller of a revision was answered: the prompt may be asked aside.
+    fn pass_on(&mut self, revision: &str) {
+        let Some(aside) = self.aside.as_ref().filter(|it| it.from == revision) else {
+            return;
+        };
+        self.owed_aside[0] += f64::from(aside.share.percent) / 100.0;
+        if self.owed_aside[0] < 1.0 {
+            return;
+        }
+        self.owed_aside[0] -= 1.0;
+        self.owed_aside[1] += self.manners.get(&aside.to).map_or(0.0, |it| it.differs);
+        let differs = self.owed_aside[1] >= 1.0;
+        if let Some(asked) = self.revisions.get_mut(&aside.from) {
+            asked.answered += 1;
+        }
+        if let Some(alike) = self.revisions.get_mut(&aside.to) {
+            if differs {
+                self.owed_aside[1] -= 1.0;
+                alike.fail();
+            } else {
+                alike.answered += 1;
+            }
         }
     }
 
@@ -67,6 +116,8 @@ impl Tallies {
         if fails {
             *owed -= 1.0;
             self.lost(revision, job);
+        } else if self.aside.is_some() {
+            self.pass_on(revision);
         } else if let Some(tally) = self.of(revision, job) {
             let seconds = |from: Nanos, to: Nanos| to.saturating_sub(from) as f64 / 1e9;
             let tokens = job.answer.saturating_sub(1);
@@ -81,7 +132,9 @@ impl Tallies {
 
     /// A request ended without an answer.
     pub(super) fn lost(&mut self, revision: &str, job: &Job) {
-        if let Some(tally) = self.of(revision, job) {
+        if self.aside.is_none()
+            && let Some(tally) = self.of(revision, job)
+        {
             tally.fail();
         }
     }

@@ -6,6 +6,7 @@ use std::future::{Future, ready};
 use chandler_core::analysis::Question;
 use chandler_core::decide::Action;
 use chandler_core::snapshot::{Snapshot, Weights};
+use chandler_core::traffic::Shadow;
 use chandler_core::validate::ModelKey;
 use chandler_core::world::{Failure, Outcome, World};
 use chandler_crds::{LockedFile, ModelLock};
@@ -113,6 +114,15 @@ impl SimWorld {
     }
 }
 
+/// The prompts that a question asks aside.
+fn aside(question: &Question) -> Option<Shadow> {
+    Some(Shadow {
+        from: question.from.clone(),
+        to: question.revision.clone(),
+        share: question.aside?,
+    })
+}
+
 impl World for SimWorld {
     fn observe(
         &mut self,
@@ -126,6 +136,9 @@ impl World for SimWorld {
                 let mut snapshot = self.snapshot();
                 self.key = Some(key.clone());
                 snapshot.trial = self.trials.ask(key, question);
+                if let Some(callers) = &mut self.callers {
+                    callers.ask_aside(question.and_then(aside), self.now);
+                }
                 Ok(snapshot)
             }
         })

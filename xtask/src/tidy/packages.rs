@@ -15,7 +15,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         "chandler-server",
         &["chandler-crds", "chandler-kernels", "chandler-source"],
     ),
-    ("chandler-gateway", &["chandler-core", "chandler-crds"]),
+    (
+        "chandler-gateway",
+        &["chandler-core", "chandler-crds", "chandler-evaluation"],
+    ),
     ("chandler-sim", &["chandler-core", "chandler-crds"]),
     ("chandler-probe", &["chandler-core", "chandler-crds"]),
     (

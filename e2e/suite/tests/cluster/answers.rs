@@ -179,3 +179,49 @@ async fn an_undone_model_answers_word_for_word_as_before() {
     })
     .await;
 }
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask e2e"]
+async fn live_prompts_asked_aside_tell_of_damaged_weights() {
+    in_space("shadow", async |space| {
+        let served = space.name.clone();
+        let spec = |source: &str, queue: u32| {
+            format!(
+                "{{model: {{source: '{source}', servedName: {served}}}, replicas: 1, \
+                 server: {{drainSeconds: 5, maxQueue: {queue}}}, rollout: {{strategy: blueGreen, \
+                 shadow: {{percent: 100, maxDifferent: 0.3, minPrompts: 8}}}}}}"
+            )
+        };
+        space.apply_model("m", &spec(CHAT, 100)).await?;
+        space.wait_ready("m").await?;
+        let gateway = space.gateway().await?;
+        eventually("known", async || {
+            gateway.chat(&served, QUESTIONS[0], 1).await.ok()
+        })
+        .await?;
+        let load = Load::start_chat(&gateway, &served, CALLERS);
+
+        space.apply_model("m", &spec(CHAT, 101)).await?;
+        let model = until_phase(&space, RolloutPhase::Completed).await?;
+        let good = rollout_of(&model).context("a rollout")?.clone();
+        let shown = good.analysis.context("what was asked aside")?;
+        ensure!(shown.step == 0 && shown.requests >= 8, "{shown:?}");
+        ensure!(shown.checks[0].name == "answersDiffer", "{shown:?}");
+
+        space.apply_model("m", &spec(NONSENSE, 101)).await?;
+        let model = until_phase(&space, RolloutPhase::RolledBack).await?;
+        let bad = rollout_of(&model).context("a rollout")?.clone();
+        let end = bad.end.context("an end")?;
+        ensure!(end.reason == "ShadowFailed", "{end:?}");
+
+        load.wait_answers(3).await?;
+        let tally = load.stop().await;
+        tally.assert_all_answered();
+        ensure!(
+            !tally.revisions.contains(&bad.revision),
+            "a caller got its answer"
+        );
+        Ok(())
+    })
+    .await;
+}

@@ -64,19 +64,24 @@ impl Servers {
         })
     }
 
-    /// Asks what the suite's metric needs.
+    /// Asks what the suite's metric needs. Answers to the same questions that are `known` are not asked for again.
     ///
     /// # Errors
     /// Something of it was not answered: no part of a suite is judged.
-    pub(super) async fn gather(&self, args: &EvalArgs, suite: &Suite) -> Result<Gathered, Fault> {
+    pub(super) async fn gather(
+        &self,
+        args: &EvalArgs,
+        suite: &Suite,
+        known: &mut Option<Answers>,
+    ) -> Result<Gathered, Fault> {
         match properties(suite.metric()).needs {
             Needs::Answers => {
-                let answers = self.answers(args, suite.items()).await?;
+                let answers = self.known_answers(args, suite.items(), known).await?;
                 answers.given(|answers| Evidence::of_answers(suite, answers))
             }
             Needs::Embeddings => {
                 let server = self.embeddings.as_ref().ok_or(Fault::NoEmbeddings)?;
-                let answers = self.answers(args, suite.items()).await?;
+                let answers = self.known_answers(args, suite.items(), known).await?;
                 let texts = texts(suite.items(), &answers);
                 let vectors = embed(server, texts, usize::from(args.parallel)).await?;
                 answers.given(|answers| of_vectors(suite, answers, &vectors))
@@ -87,6 +92,20 @@ impl Servers {
             }
             Needs::ReferenceLogprobs => self.reference_logprobs(args, suite).await,
         }
+    }
+
+    /// The answers that are known, which are kept from now on.
+    async fn known_answers(
+        &self,
+        args: &EvalArgs,
+        items: &[Item],
+        known: &mut Option<Answers>,
+    ) -> Result<Answers, Fault> {
+        let answers = match known.take() {
+            Some(answers) => answers,
+            None => self.answers(args, items).await?,
+        };
+        Ok(known.insert(answers).clone())
     }
 
     async fn answers(&self, args: &EvalArgs, items: &[Item]) -> Result<Answers, Fault> {
@@ -169,7 +188,8 @@ fn manner(args: &EvalArgs, wanted: Wanted) -> Manner {
 }
 
 /// The texts that were answered, in the suite's order.
-struct Answers {
+#[derive(Clone, Debug)]
+pub(super) struct Answers {
     stable: Option<Vec<String>>,
     canary: Vec<String>,
 }

@@ -29,7 +29,7 @@ use chandler_evaluation::verdict::Outcome;
 pub(crate) use args::EvalArgs;
 use args::{Format, OutputArgs};
 use fault::Fault;
-use gather::Servers;
+use gather::{Answers, Servers};
 use judge::{Judged, judge, status};
 pub(crate) use rollout::{JudgeArgs, run as run_judge};
 
@@ -55,7 +55,7 @@ fn perform(args: &EvalArgs) -> Result<Outcome, Fault> {
         .enable_all()
         .build()
         .map_err(Fault::Runtime)?;
-    let judged = runtime.block_on(evaluate(args, &suite))?;
+    let judged = runtime.block_on(evaluate(args, &suite, &mut None))?;
     tell(&args.output, &judged, io::stdout().lock())?;
     Ok(judged.verdict.outcome)
 }
@@ -93,7 +93,12 @@ fn read(path: &Path, mut stdin: impl Read, metric: EvaluationMetric) -> Result<S
     })
 }
 
-async fn evaluate(args: &EvalArgs, suite: &Suite) -> Result<Judged, Fault> {
+/// Answers to the suite's questions that are known are not asked for again.
+async fn evaluate(
+    args: &EvalArgs,
+    suite: &Suite,
+    known: &mut Option<Answers>,
+) -> Result<Judged, Fault> {
     let servers = Servers::find(args).await?;
     let who = match &args.servers.stable {
         Some(_) => "the stable revision and the canary",
@@ -101,7 +106,7 @@ async fn evaluate(args: &EvalArgs, suite: &Suite) -> Result<Judged, Fault> {
     };
     // For whoever waits; the result goes to standard output.
     eprintln!("asking {who}: {} questions", suite.items().len());
-    let gathered = servers.gather(args, suite).await?;
+    let gathered = servers.gather(args, suite, known).await?;
     judge(args, suite, &gathered, name(args))
 }
 

@@ -1,6 +1,7 @@
 //! `chandler judge`: what a Job of the operator and the local world run. It asks both revisions all that a rollout's
 //! `evaluation` asks, and reports what came of it as workers do.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ use reqwest::Url;
 
 use super::args::{EvalArgs, Format, OutputArgs, ServerArgs};
 use super::fault::Fault;
+use super::gather::Answers;
 use super::{FAULT, check, evaluate, read};
 use crate::args::address;
 
@@ -98,11 +100,16 @@ fn judge(args: &JudgeArgs) -> Result<Vec<EvaluationStatus>, Fault> {
         .build()
         .map_err(Fault::Runtime)?;
     let asked = args.evaluations.0.iter().enumerate();
+    // At temperature 0 the same questions have the same answers, however they are scored.
+    let mut known: HashMap<(&str, &str), Option<Answers>> = HashMap::new();
     let judged = asked.map(|(number, asked)| {
         let args = of_one(args, number, asked);
         check(&args)?;
         let suite = read(&args.suite, std::io::empty(), args.metric)?;
-        let judged = runtime.block_on(evaluate(&args, &suite))?;
+        let known = known
+            .entry((&asked.suite_ref.name, key(asked)))
+            .or_default();
+        let judged = runtime.block_on(evaluate(&args, &suite, known))?;
         eprint!("{}", judged.table);
         let summary = judged.summary.as_ref().ok_or(Fault::NoStable)?;
         Ok(status(asked.metric, summary))
@@ -144,8 +151,11 @@ fn of_one(args: &JudgeArgs, number: usize, asked: &Evaluation) -> EvalArgs {
 }
 
 fn file(folder: &Path, number: usize, asked: &Evaluation) -> PathBuf {
-    let key = asked.suite_ref.key.as_deref().unwrap_or(suites::KEY);
-    folder.join(number.to_string()).join(key)
+    folder.join(number.to_string()).join(key(asked))
+}
+
+fn key(asked: &Evaluation) -> &str {
+    asked.suite_ref.key.as_deref().unwrap_or(suites::KEY)
 }
 
 fn status(metric: EvaluationMetric, found: &Summary) -> EvaluationStatus {

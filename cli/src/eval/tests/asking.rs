@@ -217,3 +217,25 @@ async fn one_fault_ends_the_whole_evaluation() {
         "{fault}"
     );
 }
+
+#[tokio::test]
+async fn answers_that_are_known_are_not_asked_for_again() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&asked);
+    let url = serve(move |_| {
+        seen.fetch_add(1, Ordering::Relaxed);
+        async { reply(200, &completion("blue").to_string()) }
+    })
+    .await;
+    let items = [("sky", "blue"), ("grass", "green")];
+    let mut known = None;
+    for metric in [Metric::Contains, Metric::Chrf] {
+        let args = format!("--metric {metric} --canary {url} --model m");
+        let (args, suite) = (parse(&args).expect("arguments"), suite(metric, &items));
+        let servers = Servers::find(&args).await.expect("servers");
+        let gathered = servers.gather(&args, &suite, &mut known).await;
+        let canary = gathered.expect("answers").canary;
+        assert_eq!(canary.answers, ["blue", "blue"]);
+        assert_eq!(asked.load(Ordering::Relaxed), items.len());
+    }
+}

@@ -55,7 +55,8 @@ fn completion(text: &str) -> Value {
 
 /// What is gathered with these arguments.
 async fn gathered(args: &EvalArgs, suite: &Suite) -> Result<Gathered, Fault> {
-    Servers::find(args).await?.gather(args, suite).await
+    let servers = Servers::find(args).await?;
+    servers.gather(args, suite, &mut None).await
 }
 
 /// What comes of it.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use chandler_crds::names::{api, headers};
 use k8s_openapi::api::core::v1::Service;
 use kube::{Api, Client};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{RELEASE, SYSTEM};
 
@@ -15,6 +15,9 @@ const ANSWER_TIME: Duration = Duration::from_secs(120);
 
 /// What is asked for where any text will do.
 pub(crate) const TEXT: &str = "ships are unloaded at the quay";
+
+/// Tokens that end an answer of the tests' chat model.
+const ENDS: [u32; 2] = [0, 2];
 
 /// The one door.
 #[derive(Clone, Debug)]
@@ -105,18 +108,26 @@ impl Gateway {
             "model": model, "messages": messages, "max_tokens": tokens, "temperature": 0, "stream": true,
         });
         let (told, revision) = self.post(api::CHAT, &body).await?;
-        let events = told.lines().filter_map(|line| line.strip_prefix("data: "));
-        let mut text = String::new();
-        let mut is_whole = false;
-        for event in events {
-            is_whole = event == "[DONE]";
-            if !is_whole {
-                let event: Value = serde_json::from_str(event)?;
-                let part = event.pointer("/choices/0/delta/content");
-                text += part.and_then(Value::as_str).unwrap_or_default();
-            }
-        }
-        ensure!(is_whole, "the answer breaks off: {told}");
+        let text = streamed(&told, "/choices/0/delta/content")?;
+        Ok(Answer { text, revision })
+    }
+
+    /// Has a chat model write on, in a stream of so many tokens.
+    ///
+    /// # Errors
+    /// There is no answer, or it breaks off.
+    pub async fn write(&self, model: &str, tokens: u32) -> Result<Answer> {
+        // It may not end by itself.
+        let ends: Map<String, Value> = ENDS
+            .map(|id| (id.to_string(), json!(-100)))
+            .into_iter()
+            .collect();
+        let body = json!({
+            "model": model, "prompt": "Once upon a time", "max_tokens": tokens, "temperature": 0,
+            "stream": true, "logit_bias": ends,
+        });
+        let (told, revision) = self.post(api::COMPLETIONS, &body).await?;
+        let text = streamed(&told, "/choices/0/text")?;
         Ok(Answer { text, revision })
     }
 
@@ -133,4 +144,25 @@ impl Gateway {
         }
         Ok((text, revision))
     }
+}
+
+/// The text of a whole stream, whose pieces are there.
+fn streamed(told: &str, place: &str) -> Result<String> {
+    let events = told.lines().filter_map(|line| line.strip_prefix("data: "));
+    let mut text = String::new();
+    let mut is_whole = false;
+    for event in events {
+        is_whole = event == "[DONE]";
+        if !is_whole {
+            let event: Value = serde_json::from_str(event)?;
+            ensure!(
+                event.get("error").is_none(),
+                "the answer breaks off: {event}"
+            );
+            let part = event.pointer(place);
+            text += part.and_then(Value::as_str).unwrap_or_default();
+        }
+    }
+    ensure!(is_whole, "the answer breaks off: {told}");
+    Ok(text)
 }

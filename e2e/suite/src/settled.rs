@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use anyhow::{Context, Result, bail, ensure};
 use chandler_crds::ModelDeployment;
 use chandler_crds::names::{annotations, containers, labels};
-use chandler_crds::status::RevisionPhase;
+use chandler_crds::status::{RevisionPhase, RolloutPhase};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
@@ -82,6 +82,10 @@ fn revision_told(model: &ModelDeployment, wanted: Wanted) -> Result<String> {
     ensure!(told == [Some(count); 2], "its replicas are {told:?}");
     let told = (revision.weight, revision.replicas, revision.ready_replicas);
     ensure!(told == (100, count, count), "its revision is {revision:?}");
+    // Traffic is told of a moment before its rollout is over.
+    let rollout = status.rollout.as_ref();
+    let is_over = rollout.is_some_and(|it| it.phase == RolloutPhase::Completed);
+    ensure!(is_over, "its rollout is {rollout:?}");
     let current = status.current_revision.as_ref();
     ensure!(current == Some(&revision.name), "it tells of {current:?}");
     Ok(revision.name.clone())

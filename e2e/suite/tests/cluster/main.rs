@@ -4,6 +4,7 @@
 mod answers;
 mod blockers;
 mod cache;
+mod drain;
 mod drift;
 mod external;
 mod gpus;

@@ -107,7 +107,9 @@ async fn upgrades(space: &Space, upgrade: impl FnOnce() -> Result<()>) -> Result
     ensure!(object(&before) == object(&after), "it is another object");
     ensure!(before.spec == after.spec, "its spec is {:?}", after.spec);
     let status = &after.status;
-    ensure!(before.status == *status, "its status is {status:?}");
+    let told = |status| serde_yaml::to_string(status);
+    let (before, after) = (told(&before.status)?, told(status)?);
+    ensure!(before == after, "its status was\n{before}and is\n{after}");
     let tally = load.stop().await;
     tally.assert_all_answered();
     ensure!(tally.revisions.len() == 1, "{:?}", tally.revisions);
